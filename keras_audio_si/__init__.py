@@ -1,0 +1,1 @@
+"""Audio classification for Keras 3."""

@@ -1,0 +1,153 @@
+"""Audio files decoded by libsndfile and resampled by soxr, with errors that name the file."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+BLOCK_FRAMES = 1 << 20
+
+
+class AudioError(ValueError):
+    """A file that gives no usable audio.
+
+    Args:
+        path: Path of the file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(str(path), reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self):
+        return f"{self.path}: {self.reason}"
+
+
+class AudioInfo(NamedTuple):
+    """What the header of an audio file says.
+
+    Args:
+        sample_rate: In Hz.
+        channels: Number of channels.
+        frames: Number of samples per channel.
+        format: Name of the container, such as "WAV" or "FLAC".
+        subtype: Name of the encoding, such as "PCM_16" or "VORBIS".
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def seconds(self):
+        """Duration in seconds."""
+        return self.frames / self.sample_rate
+
+
+def audio_info(path):
+    """Reads the header of an audio file.
+
+    Args:
+        path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
+
+    Returns:
+        An `AudioInfo`.
+
+    Raises:
+        AudioError: If the file is missing, empty or not audio.
+    """
+    with _open(path) as file:
+        return AudioInfo(file.samplerate, file.channels, file.frames, file.format, file.subtype)
+
+
+def read_audio(path, sample_rate=None, mono=True):
+    """Decodes an audio file.
+
+    Samples are what the file holds: integers are scaled to [-1, 1), floats are left as they are, also beyond
+    1.
+
+    Args:
+        path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
+        sample_rate: Rate to resample to, in Hz; None keeps the file's.
+        mono: Whether to return the mean of the channels.
+
+    Returns:
+        `(waveform, sample_rate)`: float32, `(samples,)` if `mono`, else `(samples, channels)`; the rate in
+        Hz.
+
+    Raises:
+        AudioError: If the file is missing, empty, not audio, without samples, or has NaN or infinite samples.
+        ValueError: If `sample_rate` is not positive.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> import numpy as np, soundfile
+    >>> from keras_audio_si.data.audio_io import read_audio
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "stereo.wav")
+    ...     soundfile.write(path, np.zeros((44100, 2)), 44100)
+    ...     waveform, sample_rate = read_audio(path, sample_rate=16000)
+    >>> waveform.shape, sample_rate
+    ((16000,), 16000)
+    """
+    if sample_rate is not None and sample_rate <= 0:
+        raise ValueError(f"`sample_rate` must be positive, in Hz. Received: sample_rate={sample_rate!r}")
+    with _open(path) as file:
+        waveform = _decode(file, path, mono)
+        file_rate = file.samplerate
+    if not len(waveform):
+        raise AudioError(path, "holds no samples")
+    if not np.isfinite(waveform).all():
+        bad = np.count_nonzero(~np.isfinite(waveform))
+        raise AudioError(path, f"{bad} of {waveform.size} samples are NaN or infinite")
+    if sample_rate is None or sample_rate == file_rate:
+        return waveform, file_rate
+    try:
+        resampled = soxr.resample(waveform, file_rate, sample_rate)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise AudioError(
+            path, f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}"
+        ) from error
+    if not len(resampled):
+        raise AudioError(path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz")
+    return resampled, sample_rate
+
+
+def _open(path):
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise AudioError(path, "there is no such file")
+    if path.is_dir():
+        raise AudioError(path, "is a folder, not a file")
+    if path.stat().st_size == 0:
+        raise AudioError(path, "is empty (0 bytes)")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: ".raw" has no header to read.
+        raise AudioError(path, f"is not audio that can be read ({_reason(error)})") from error
+
+
+def _decode(file, path, mono):
+    """Reads to the end in blocks: memory is used for what the file holds, not for what its header claims."""
+    blocks = []
+    try:
+        while True:
+            block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            blocks.append(block.mean(axis=1) if mono else block)
+    except soundfile.SoundFileError as error:
+        raise AudioError(path, f"is damaged ({_reason(error)})") from error
+    return np.concatenate(blocks) if blocks else np.zeros(0, "float32")
+
+
+def _reason(error):
+    # libsndfile's own words, without the path and the "Error : " that come before them.
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")

@@ -1,0 +1,201 @@
+"""All clips of a manifest decoded once, into one memory-mapped file."""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from keras_audio_si.data.audio_io import AudioError, read_audio
+from keras_audio_si.data.manifest import Clip, Manifest
+
+FORMAT = 1  # Goes into the key of a cache: count up when the meaning of its files changes.
+SAMPLES_FILE = "samples.float32"
+INDEX_FILE = "index.json"
+
+
+class ClipCache:
+    """Mono waveforms of clips at one sampling rate, one after the other in one flat float32 array.
+
+    `ClipCache.build` makes it from audio files, `ClipCache.from_waveforms` from arrays. `select` gives the
+    clips of a split or of some folds as another view of the same array.
+
+    Args:
+        manifest: `Manifest` of the clips that are here.
+        sample_rate: In Hz.
+        samples: Flat float32 array with the samples of all clips.
+        starts: `(num_clips,)` place in `samples` at which each clip starts.
+        lengths: `(num_clips,)` length of each clip in samples.
+        failures: `(path, reason)` of the files that were left out.
+
+    Raises:
+        ValueError: If a clip has no samples, or the numbers of clips disagree.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_audio_si.data.clip_cache import ClipCache
+    >>> cache = ClipCache.from_waveforms([np.zeros(3), np.ones(5)], [("dog",), ("rain",)], sample_rate=16000)
+    >>> cache.waveform(1).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    >>> cache.lengths.tolist()
+    [3, 5]
+    """
+
+    def __init__(self, manifest, sample_rate, samples, starts, lengths, failures=()):
+        self.manifest = manifest
+        self.sample_rate = sample_rate
+        self.samples = np.asarray(samples)  # Slices of a plain array are faster than slices of a memmap.
+        self.starts = np.asarray(starts, "int64")
+        self.lengths = np.asarray(lengths, "int64")
+        self.failures = tuple((str(path), reason) for path, reason in failures)
+        if not len(manifest) == len(self.starts) == len(self.lengths):
+            raise ValueError(
+                f"`manifest`, `starts` and `lengths` must be of one length. "
+                f"Received: {len(manifest)}, {len(self.starts)} and {len(self.lengths)}"
+            )
+        if self.lengths.min() < 1:
+            clip = manifest.clips[int(self.lengths.argmin())]
+            raise ValueError(f"Every clip must have samples. Clip {clip.clip_id!r} has none.")
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def waveform(self, index):
+        """Samples of one clip, a `(samples,)` float32 view."""
+        start = self.starts[index]
+        return self.samples[start : start + self.lengths[index]]
+
+    def select(self, split=None, folds=None):
+        """Clips of a split or of some folds; the arguments are those of `Manifest.select`."""
+        kept = self.manifest.indices(split, folds)
+        return ClipCache(
+            self.manifest.subset(kept),
+            self.sample_rate,
+            self.samples,
+            self.starts[kept],
+            self.lengths[kept],
+            self.failures,
+        )
+
+    @classmethod
+    def from_waveforms(cls, waveforms, labels, sample_rate, class_names=None):
+        """Puts waveforms that are in memory into a cache.
+
+        Args:
+            waveforms: One `(samples,)` array per clip.
+            labels: One tuple of class names per clip.
+            sample_rate: In Hz.
+            class_names: Names of all classes, in order. If None, the labels that occur, sorted.
+
+        Returns:
+            A `ClipCache` whose clips are called "clip-0", "clip-1", ...
+        """
+        clips = [Clip(f"clip-{index}", names) for index, names in enumerate(labels)]
+        lengths = np.array([len(waveform) for waveform in waveforms], "int64")
+        samples = np.concatenate(waveforms).astype("float32", copy=False)
+        return cls(Manifest(clips, class_names), sample_rate, samples, np.cumsum(lengths) - lengths, lengths)
+
+    @classmethod
+    def build(cls, manifest, sample_rate, cache_dir, num_workers=None, progress=True):
+        """Decodes and resamples the clips of a manifest, or opens what an earlier call has left.
+
+        The files lie in a folder of `cache_dir` whose name depends on the path, size and time of change of
+        every clip and on the rate: other labels or splits use the same folder, other audio does not. The
+        folder appears when it is complete. Files that give no audio are left out and reported.
+
+        Args:
+            manifest: The `Manifest`.
+            sample_rate: In Hz.
+            cache_dir: Folder for the caches, made if need be.
+            num_workers: Number of decoding threads; the number of processors if None.
+            progress: Whether to show progress on stderr.
+
+        Returns:
+            A `ClipCache`; its `manifest` has the clips that could be read, its `failures` names the others.
+
+        Raises:
+            ValueError: If no clip could be read.
+        """
+        folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
+        if not (folder / INDEX_FILE).is_file():
+            _decode_all(manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress)
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        lengths = np.array(index["lengths"], "int64")
+        paths = manifest.paths()
+        failures = [(paths[number], reason) for number, reason in index["failures"]]
+        if len(failures) == len(manifest):
+            raise ValueError(
+                f"None of the {len(manifest)} clips could be read. The first: {_described(failures[:1])}"
+            )
+        if failures:
+            left_out = f"Left out {len(failures)} of {len(manifest)} clips:"
+            print(left_out, _described(failures), sep="\n", file=sys.stderr)
+        samples = np.memmap(folder / SAMPLES_FILE, "float32", mode="r")
+        starts = np.cumsum(lengths) - lengths
+        kept = np.flatnonzero(lengths)
+        return cls(manifest.subset(kept), sample_rate, samples, starts[kept], lengths[kept], failures)
+
+
+def _key(manifest, sample_rate):
+    digest = hashlib.sha256(f"{FORMAT} {sample_rate}".encode())
+    for path in manifest.paths():
+        status = os.stat(path) if os.path.exists(path) else None
+        found = (status.st_size, status.st_mtime_ns) if status else None
+        digest.update(repr((os.path.abspath(path), found)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _decode_all(paths, sample_rate, folder, num_workers, progress):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="part-") as temporary:
+        part = pathlib.Path(temporary) / folder.name
+        part.mkdir()
+        lengths, failures = [], []
+        with open(part / SAMPLES_FILE, "wb") as file:
+            for number, decoded in enumerate(_decoded(paths, sample_rate, num_workers, progress)):
+                if isinstance(decoded, AudioError):
+                    failures.append((number, decoded.reason))
+                    lengths.append(0)
+                else:
+                    file.write(decoded.data)
+                    lengths.append(len(decoded))
+        index = {"sample_rate": sample_rate, "lengths": lengths, "failures": failures}
+        (part / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
+        try:
+            os.rename(part, folder)
+        except OSError:
+            # Another process may have built the same cache meanwhile.
+            if not (folder / INDEX_FILE).is_file():
+                raise
+
+
+def _decoded(paths, sample_rate, num_workers, progress):
+    """Yields each path's waveform, or its `AudioError`, in order, holding only a few clips in memory."""
+
+    def decode(path):
+        try:
+            return np.ascontiguousarray(read_audio(path, sample_rate)[0])
+        except AudioError as error:
+            return error
+
+    begun = shown = time.monotonic()
+    batch = 4 * num_workers
+    with concurrent.futures.ThreadPoolExecutor(num_workers) as pool:
+        for first in range(0, len(paths), batch):
+            yield from pool.map(decode, paths[first : first + batch])
+            done, now = min(first + batch, len(paths)), time.monotonic()
+            if progress and (done == len(paths) or (sys.stderr.isatty() and now - shown > 0.2)):
+                shown = now
+                end = "\n" if done == len(paths) else ""
+                line = f"\rDecoding to {sample_rate} Hz: {done}/{len(paths)} clips, {now - begun:.1f} s"
+                print(line, end=end, file=sys.stderr, flush=True)
+
+
+def _described(failures):
+    return "\n".join(f"  {path}: {reason}" for path, reason in failures)

@@ -1,0 +1,237 @@
+"""The one form between audio on disk and the pipeline: a list of clips with labels, kept as a CSV file."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+COLUMNS = ("path", "labels", "split", "fold", "clip_id", "group")
+REQUIRED_COLUMNS = ("path", "labels")
+LABEL_SEPARATOR = ";"
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One audio file and what is known of it.
+
+    Args:
+        path: Path of the file, relative to the manifest's root (or absolute).
+        labels: Names of the clip's classes; empty if it has none.
+        split: Name of the split, such as "train", "val" or "test"; empty if there are none.
+        fold: Number of the cross-validation fold; None if there are none.
+        clip_id: Name of the clip, unique in its manifest; the path if empty.
+        group: What must not be divided between train and test (a recording, a speaker); empty if unknown.
+    """
+
+    path: str
+    labels: tuple[str, ...] = ()
+    split: str = ""
+    fold: int | None = None
+    clip_id: str = ""
+    group: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "clip_id", self.clip_id or self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """Clips, the classes of their labels, and the folder that their paths start from.
+
+    Args:
+        clips: The `Clip`s.
+        class_names: Names of all classes in the order of the model's outputs. If None, the labels that occur,
+            sorted.
+        root: Folder that relative paths start from.
+
+    Raises:
+        ValueError: If there are no clips, an id occurs twice, or a label is not among `class_names`.
+
+    Example:
+
+    >>> from keras_audio_si.data.manifest import Clip, Manifest
+    >>> clips = [Clip("a.wav", ("dog",), split="train"), Clip("b.wav", ("dog", "rain"), split="test")]
+    >>> manifest = Manifest(clips)
+    >>> manifest.class_names
+    ('dog', 'rain')
+    >>> manifest.label_matrix().tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    >>> len(manifest.select(split="test"))
+    1
+    """
+
+    clips: tuple[Clip, ...]
+    class_names: tuple[str, ...] | None = None
+    root: pathlib.Path = pathlib.Path(".")
+
+    def __post_init__(self):
+        clips = tuple(self.clips)
+        if not clips:
+            raise ValueError("A manifest needs at least one clip. Received: none")
+        occurring = sorted({label for clip in clips for label in clip.labels})
+        class_names = tuple(occurring if self.class_names is None else self.class_names)
+        _reject_repeated("`class_names`", class_names)
+        _reject_repeated("`clip_id`", [clip.clip_id for clip in clips])
+        for clip in clips:
+            _reject_repeated(f"labels of clip {clip.clip_id!r}", clip.labels)
+        unknown = [label for label in occurring if label not in class_names]
+        if unknown:
+            raise ValueError(
+                f"Labels that are not in `class_names`: {_listed(unknown)}. Known: {_listed(class_names)}"
+            )
+        object.__setattr__(self, "clips", clips)
+        object.__setattr__(self, "class_names", class_names)
+        object.__setattr__(self, "root", pathlib.Path(self.root))
+
+    def __len__(self):
+        return len(self.clips)
+
+    def paths(self):
+        """Paths of the audio files, root included, in the order of the clips."""
+        return [self.root / clip.path for clip in self.clips]
+
+    def label_matrix(self):
+        """Labels as a `(num_clips, num_classes)` float32 multi-hot array."""
+        column = {name: index for index, name in enumerate(self.class_names)}
+        matrix = np.zeros((len(self.clips), len(self.class_names)), "float32")
+        for row, clip in zip(matrix, self.clips, strict=True):
+            row[[column[label] for label in clip.labels]] = 1.0
+        return matrix
+
+    def select(self, split=None, folds=None):
+        """Clips of a split, of some folds, or of both, with all the classes of this manifest.
+
+        Args:
+            split: Name of a split; None for any.
+            folds: Numbers of folds (or one number); None for any.
+
+        Returns:
+            A `Manifest`.
+
+        Raises:
+            ValueError: If no clip is left.
+        """
+        return self.subset(self.indices(split, folds))
+
+    def indices(self, split=None, folds=None):
+        """Numbers of the clips that `select` keeps."""
+        folds = None if folds is None else {folds} if isinstance(folds, int) else set(folds)
+        kept = [
+            index
+            for index, clip in enumerate(self.clips)
+            if (split is None or clip.split == split) and (folds is None or clip.fold in folds)
+        ]
+        if not kept:
+            raise ValueError(
+                f"No clip has split={split!r}, folds={sorted(folds) if folds is not None else None}. "
+                f"Splits here: {_listed(sorted({clip.split for clip in self.clips}))}; "
+                f"folds here: {sorted({clip.fold for clip in self.clips if clip.fold is not None})}"
+            )
+        return kept
+
+    def subset(self, indices):
+        """Clips by number, in the order of `indices`, with all the classes of this manifest."""
+        return dataclasses.replace(self, clips=tuple(self.clips[index] for index in indices))
+
+    def write(self, path):
+        """Writes a CSV file, with paths relative to its folder where they lie in it and absolute elsewhere.
+
+        Args:
+            path: Path of the file to write.
+
+        Raises:
+            ValueError: If a label contains the separator ";".
+        """
+        path = pathlib.Path(path)
+        folder = path.parent.resolve()
+        rows = []
+        for clip, audio in zip(self.clips, self.paths(), strict=True):
+            for label in clip.labels:
+                if LABEL_SEPARATOR in label:
+                    raise ValueError(
+                        f"Label {label!r} contains {LABEL_SEPARATOR!r}, which separates labels: rename it."
+                    )
+            audio = pathlib.Path(os.path.abspath(audio))
+            written = audio.relative_to(folder) if audio.is_relative_to(folder) else audio
+            fold = "" if clip.fold is None else clip.fold
+            labels = LABEL_SEPARATOR.join(clip.labels)
+            rows.append((written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group))
+        temporary = path.with_name(path.name + ".part")
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([COLUMNS, *rows])
+        os.replace(temporary, path)
+
+    @classmethod
+    def read(cls, path, class_names=None):
+        """Reads a CSV file with the columns `path,labels` and, optionally, `split,fold,clip_id,group`.
+
+        Args:
+            path: Path of the file. Relative paths in it start from its folder. Labels are separated by ";".
+            class_names: Names of all classes, in order. If None, the labels that occur, sorted.
+
+        Returns:
+            A `Manifest`.
+
+        Raises:
+            ValueError: If a column is missing, a fold is not a number, or the clips do not make a manifest.
+        """
+        path = pathlib.Path(path)
+        clips = []
+        for line, row in read_rows(path, REQUIRED_COLUMNS):
+            fold = row.get("fold") or None
+            try:
+                fold = fold and int(fold)
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {line}: `fold` must be a whole number. Received: {fold!r}"
+                ) from None
+            labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
+            rest = {name: row.get(name) or "" for name in ("split", "clip_id", "group")}
+            clips.append(Clip(row["path"], labels, fold=fold, **rest))
+        if not clips:
+            raise ValueError(f"{path} has no rows below its header.")
+        return cls(clips, class_names, path.parent)
+
+
+def read_rows(path, required_columns):
+    """Reads a CSV file that must have some columns.
+
+    Args:
+        path: Path of the file.
+        required_columns: Names of columns.
+
+    Returns:
+        List of `(line number, {column: text})`.
+
+    Raises:
+        ValueError: If a required column is missing, or a row ends before one.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        missing = [name for name in required_columns if name not in columns]
+        if missing:
+            raise ValueError(f"{path} lacks the columns {_listed(missing)}. It has: {_listed(columns)}")
+        rows = [(reader.line_num, row) for row in reader]
+    for line, row in rows:
+        if any(row[name] is None for name in required_columns):
+            raise ValueError(f"{path}, line {line}: expected {len(columns)} columns separated by commas.")
+    return rows
+
+
+def _reject_repeated(what, names):
+    seen = set()
+    repeated = sorted({name for name in names if name in seen or seen.add(name)})
+    if repeated:
+        raise ValueError(
+            f"Each must occur once among the {what}. Occurring more than once: {_listed(repeated)}"
+        )
+
+
+def _listed(names, limit=10):
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(repr(name) for name in names[:limit]) + more if names else "none"

@@ -1,0 +1,212 @@
+"""Clip-level evaluation: patch scores are averaged per clip, then ranked."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_audio_si.ops import ranking
+
+
+class ClipScores(NamedTuple):
+    """Scores and targets of whole clips, row by row.
+
+    Attributes:
+        clip_ids: tuple of str, one per clip.
+        scores: float64 array `(clips, classes)`, means over the patches of each clip.
+        targets: float32 multi-hot array `(clips, classes)`.
+        class_names: tuple of str, one per class.
+    """
+
+    clip_ids: tuple
+    scores: np.ndarray
+    targets: np.ndarray
+    class_names: tuple
+
+
+class ClipEvaluation(NamedTuple):
+    """Metrics of one model on one set of clips.
+
+    Attributes:
+        mAP: mean of the per-class average precisions, every class weighing the same.
+        d_prime: d' of the mean per-class area under the ROC curve.
+        accuracy: share of clips whose top class is one of their labels.
+        per_class: float64 array `(classes,)`, average precision; NaN for the excluded classes.
+        excluded_classes: names of the classes without a positive clip, which no mean includes.
+        clips: the `ClipScores` behind the metrics.
+    """
+
+    mAP: float
+    d_prime: float
+    accuracy: float
+    per_class: np.ndarray
+    excluded_classes: tuple
+    clips: ClipScores
+
+
+def predict_batches(model, batches, num_examples, batch_size, verbose=0):
+    """Predicts an iterable of batches, all of one shape so that the model is compiled once.
+
+    The last batch, where it is short, is filled up with copies of its last example, and their scores are
+    dropped.
+
+    Args:
+        model: Keras model with one input and one output.
+        batches: iterable of arrays `(batch_size, ...)`; the last one may be shorter.
+        num_examples: number of examples in `batches`.
+        batch_size: examples per batch.
+        verbose: as in `keras.Model.predict`.
+
+    Returns:
+        Array `(num_examples, ...)`, in the model's output dtype.
+
+    Raises:
+        ValueError: if `batches` holds another number of examples.
+    """
+    if num_examples < 1:
+        raise ValueError("`num_examples` must be at least 1: there is nothing to predict.")
+
+    def padded():
+        for batch in batches:
+            batch = np.asarray(batch)
+            missing = batch_size - len(batch)
+            if missing:
+                batch = np.pad(batch, [(0, missing)] + [(0, 0)] * (batch.ndim - 1), mode="edge")
+            yield (batch,)
+
+    steps = math.ceil(num_examples / batch_size)
+    outputs = model.predict(padded(), steps=steps, verbose=verbose)
+    if len(outputs) != steps * batch_size:
+        raise ValueError(
+            f"`batches` should hold {num_examples} examples in {steps} batches of {batch_size}, "
+            f"but ended after {len(outputs) // batch_size} batches."
+        )
+    return outputs[:num_examples]
+
+
+def average_over_clips(patch_scores, patch_clip, num_clips):
+    """Averages patch scores per clip, in float64.
+
+    Args:
+        patch_scores: array `(patches, classes)`.
+        patch_clip: integer array `(patches,)`, the clip that each patch was cut from.
+        num_clips: number of clips.
+
+    Returns:
+        float64 array `(num_clips, classes)`.
+
+    Raises:
+        ValueError: if the shapes do not agree, a clip index is out of range, or a clip has no patch.
+
+    Example:
+
+    >>> average_over_clips(np.array([[0.0, 1.0], [1.0, 1.0], [0.5, 0.25]]), np.array([0, 0, 1]), 2)
+    array([[0.5 , 1.  ],
+           [0.5 , 0.25]])
+    """
+    patch_scores, patch_clip = np.asarray(patch_scores, "float64"), np.asarray(patch_clip)
+    if patch_scores.ndim != 2 or patch_clip.shape != patch_scores.shape[:1]:
+        raise ValueError(
+            "`patch_scores` must be (patches, classes) and `patch_clip` (patches,); "
+            f"got {patch_scores.shape} and {patch_clip.shape}."
+        )
+    if patch_clip.size and not 0 <= patch_clip.min() <= patch_clip.max() < num_clips:
+        raise ValueError(
+            f"`patch_clip` must lie in [0, {num_clips}); got {patch_clip.min()} to {patch_clip.max()}."
+        )
+    counts = np.bincount(patch_clip, minlength=num_clips)
+    if not counts.all():
+        raise ValueError(
+            f"Clips {np.flatnonzero(counts == 0)[:10].tolist()} have no patch: there is no mean to take."
+        )
+    sums = np.zeros((num_clips, patch_scores.shape[1]))
+    np.add.at(sums, patch_clip, patch_scores)
+    return sums / counts[:, None]
+
+
+def score_clips(clips):
+    """Computes the clip-level metrics.
+
+    Scores that are not finite give NaN metrics, never a number that looks like a result.
+
+    Args:
+        clips: `ClipScores`.
+
+    Returns:
+        `ClipEvaluation`.
+
+    Raises:
+        ValueError: if scores and targets differ in shape.
+    """
+    scores, targets = np.asarray(clips.scores, "float64"), np.asarray(clips.targets, "float32")
+    if scores.ndim != 2 or scores.shape != targets.shape:
+        raise ValueError(
+            f"Scores and targets must both be (clips, classes); got {scores.shape} and {targets.shape}."
+        )
+    positives = targets > 0.5
+    excluded = tuple(
+        name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some
+    )
+    if not np.isfinite(scores).all():
+        nan = float("nan")
+        return ClipEvaluation(nan, nan, nan, np.full(scores.shape[1], nan), excluded, clips)
+    # The ranking metrics depend on the order alone. Dense ranks take the order of the float64 scores, and
+    # their ties, through float32 operations unchanged.
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in scores.T], axis=1).astype(
+        "float32"
+    )
+    precision = keras.ops.convert_to_numpy(ranking.average_precision(targets, ranks)).astype("float64")
+    auc = keras.ops.convert_to_numpy(ranking.roc_auc(targets, ranks)).astype("float64")
+    top = scores.argmax(axis=1)
+    return ClipEvaluation(
+        mAP=_mean_of_defined(precision),
+        d_prime=float(keras.ops.convert_to_numpy(ranking.d_prime(_mean_of_defined(auc)))),
+        accuracy=float(positives[np.arange(len(top)), top].mean()),
+        per_class=precision,
+        excluded_classes=excluded,
+        clips=clips,
+    )
+
+
+def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
+    """Evaluates a model on whole clips, whose scores are the means over their patches.
+
+    Args:
+        model: Keras model from patches to scores `(batch, classes)`.
+        patch_dataset: `keras_audio_si.data.pipeline.PatchDataset`.
+        batch_size: patches per batch; every batch has this size (the last one is filled up), so that the
+            model is compiled once.
+        verbose: as in `keras.Model.predict`.
+
+    Returns:
+        `ClipEvaluation`.
+
+    Raises:
+        ValueError: if the model's scores do not fit the labels.
+
+    Reference:
+        Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
+        Neural Networks", 2021, section III-A.
+    """
+    waveforms = (batch[0] for batch in patch_dataset.batches(batch_size, training=False))
+    patch_scores = predict_batches(model, waveforms, patch_dataset.num_patches, batch_size, verbose)
+    targets = np.asarray(patch_dataset.labels)
+    if patch_scores.ndim != 2 or patch_scores.shape[1] != targets.shape[1]:
+        raise ValueError(
+            f"The model must give one score for each of {targets.shape[1]} classes; "
+            f"it gave shape {('batch',) + patch_scores.shape[1:]}."
+        )
+    return score_clips(
+        ClipScores(
+            clip_ids=tuple(patch_dataset.clip_ids),
+            scores=average_over_clips(patch_scores, patch_dataset.patch_clip, len(targets)),
+            targets=targets,
+            class_names=tuple(patch_dataset.class_names),
+        )
+    )
+
+
+def _mean_of_defined(values):
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

@@ -1,0 +1,192 @@
+"""Figures of shift stability and of learning curves. They need matplotlib, of the extra `plots`."""
+
+import csv
+import math
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_audio_si.evaluation.report import written_whole
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
+# print.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINE_STYLES = ("-", "--", "-.", ":")
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "savefig.dpi": 200,
+}
+_SHIFT_LABELS = {
+    "time": "Time shift (frames{unit})",
+    "freq": "Upward frequency shift (mel bands)",
+    "samples": "Time shift (samples)",
+}
+
+
+class StabilityPanel(NamedTuple):
+    """One panel of a stability figure: the same example seen by several models.
+
+    Attributes:
+        kind: `"time"`, `"freq"` or `"samples"`.
+        class_name: name of the class whose scores are drawn.
+        curves: dict from the model's name to its scores after shifts by 0, 1, 2, ...
+        hop_seconds: duration of a frame's hop in seconds, for the label of a time axis.
+    """
+
+    kind: str
+    class_name: str
+    curves: dict
+    hop_seconds: float | None = None
+
+
+def plot_stability(panels, path):
+    """Draws scores against shifts, one panel below the other.
+
+    Args:
+        panels: list of `StabilityPanel`, the time shift first as in the paper.
+        path: file to write; its extension chooses the format.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+        ValueError: if a panel's kind is unknown.
+
+    Reference:
+        Fonseca et al., 2021, Fig. 2.
+    """
+    for panel in panels:
+        if panel.kind not in _SHIFT_LABELS:
+            raise ValueError(f"`kind` must be one of {sorted(_SHIFT_LABELS)}; got {panel.kind!r}.")
+    models = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+
+    def draw(figure):
+        grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+        for axes, panel in zip(grid, panels, strict=True):
+            for name, scores in panel.curves.items():
+                axes.plot(
+                    range(len(scores)), scores, label=name, **_line(models.index(name)), **_markers(scores)
+                )
+            unit = f", {1000 * panel.hop_seconds:g} ms apart" if panel.hop_seconds else ""
+            axes.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
+            axes.set_ylabel(f"Score of “{panel.class_name}”")
+            axes.set_ylim(-0.03, 1.03)
+            axes.margins(x=0.02)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        _legend_above(figure, grid)
+
+    return _save(draw, (5.0, 0.6 + 2.1 * len(panels)), path)
+
+
+def plot_learning_curves(runs, path, metric="val_mAP"):
+    """Draws training loss and a validation metric against epochs.
+
+    Args:
+        runs: dict from the model's name to the `log.csv` of its run, or to a list of them (one per seed,
+            drawn in one colour).
+        path: file to write; its extension chooses the format.
+        metric: column of the logs to draw below the loss.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+        ValueError: if a log lacks a column.
+    """
+    columns = ("loss", metric)
+    logs = {}
+    for name, files in runs.items():
+        files = files if isinstance(files, (list, tuple)) else [files]
+        logs[name] = [_read_log(file, columns) for file in files]
+
+    def draw(figure):
+        grid = figure.subplots(len(columns), 1, sharex=True)
+        for axes, column in zip(grid, columns, strict=True):
+            for index, (name, seeds) in enumerate(logs.items()):
+                for log in seeds:
+                    weight = {"linewidth": 0.8} if len(seeds) > 1 else _markers(log["epoch"])
+                    label = name if log is seeds[0] else None
+                    axes.plot(log["epoch"], log[column], **_line(index), label=label, **weight)
+            axes.set_ylabel("Training loss" if column == "loss" else _metric_label(column))
+            axes.margins(x=0.02)
+        grid[-1].set_xlabel("Epoch")
+        grid[-1].xaxis.get_major_locator().set_params(integer=True)
+        _legend_above(figure, grid)
+
+    return _save(draw, (5.0, 4.8), path)
+
+
+def _read_log(file, columns):
+    """Columns of a Keras `CSVLogger` file, epochs counted from 1; an empty or unreadable number is a gap."""
+    with open(file, newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in ("epoch", *columns) if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(f"{file} has no column {missing}. It has: {reader.fieldnames}.")
+        rows = list(reader)
+    values = {name: np.array([_number(row[name]) for row in rows]) for name in columns}
+    return values | {"epoch": np.array([int(row["epoch"]) + 1 for row in rows])}
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _metric_label(column):
+    return f"Validation {column.removeprefix('val_')}" if column.startswith("val_") else column
+
+
+def _line(index):
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
+        "clip_on": False,
+    }
+
+
+def _markers(values):
+    """Markers show the single values, as long as they do not merge."""
+    return {"marker": "o", "markersize": 2.5} if len(values) <= 60 else {}
+
+
+def _legend_above(figure, grid):
+    """One legend for all panels, above them: it covers no curve."""
+    entries = {}
+    for axes in grid:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside upper center", ncols=min(3, max(1, len(entries)))
+    )
+
+
+def _save(draw, size, path):
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A Figure of its own, not pyplot: no display, no global state, nothing to close.
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary)
+    return path

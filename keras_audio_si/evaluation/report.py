@@ -1,0 +1,215 @@
+"""Tables of results, with mean and deviation over runs: CSV for programs, Markdown and text for people."""
+
+import contextlib
+import csv
+import math
+import os
+import pathlib
+import statistics
+from typing import NamedTuple
+
+# Decimals by the last word of a column's name. A consistency is a percentage, as in the paper.
+_DECIMALS = {"parameters": 0, "runs": 0, "(%)": 1}
+_DEFAULT_DECIMALS = 3
+
+
+class ModelResult(NamedTuple):
+    """What one run (one seed) of one model gave.
+
+    Attributes:
+        model: name of the model; the runs of one model share it.
+        parameters: number of trainable parameters.
+        evaluation: `keras_audio_si.evaluation.clips.ClipEvaluation`, or None.
+        shifts: dict of `keras_audio_si.evaluation.shift.ShiftResult` by protocol.
+    """
+
+    model: str
+    parameters: int
+    evaluation: tuple | None = None
+    shifts: dict = {}
+
+
+class Estimate(NamedTuple):
+    """Mean and standard deviation of one quantity over runs.
+
+    Attributes:
+        mean: the mean.
+        deviation: the sample standard deviation (divisor `runs - 1`); NaN for a single run.
+
+    Example:
+
+    >>> Estimate.of([0.25, 1.25, 0.75])
+    Estimate(mean=0.75, deviation=0.5)
+    """
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values):
+        # Scores that are not finite come as NaN metrics, and stay NaN: `stdev` would raise on infinities.
+        known = len(values) > 1 and all(map(math.isfinite, values))
+        return cls(statistics.fmean(values), statistics.stdev(values) if known else math.nan)
+
+
+def comparison_table(results):
+    """Sums up the runs of some models, one row per model in order of first appearance.
+
+    Args:
+        results: iterable of `ModelResult`; runs of the same model are averaged.
+
+    Returns:
+        List of dicts with the columns model, runs, parameters, mAP, d', accuracy, and for every protocol
+        `"time-1 consistency (%)"` and `"time-1 MAC"`; the quantities are `Estimate`s.
+
+    Raises:
+        ValueError: if runs of the same name differ in their number of parameters or in what was measured.
+
+    Example:
+
+    >>> rows = comparison_table([ModelResult("plain", 100), ModelResult("blurred", 120)])
+    >>> print(format_text(rows))
+    model    runs  parameters
+    plain       1         100
+    blurred     1         120
+    """
+    runs_of = {}
+    for result in results:
+        runs_of.setdefault(result.model, []).append(result)
+    rows = []
+    for model, runs in runs_of.items():
+        parameters = {run.parameters for run in runs}
+        if len(parameters) > 1:
+            raise ValueError(
+                f"Runs named {model!r} are of different models: {sorted(parameters)} parameters."
+            )
+        measured = [dict(_quantities(run)) for run in runs]
+        if any(quantities.keys() != measured[0].keys() for quantities in measured):
+            raise ValueError(f"Runs named {model!r} must have been measured alike to be averaged.")
+        estimates = {name: Estimate.of([quantities[name] for quantities in measured]) for name in measured[0]}
+        rows.append({"model": model, "runs": len(runs), "parameters": parameters.pop()} | estimates)
+    return rows
+
+
+def write_table(rows, folder, name):
+    """Writes a table as `<name>.csv` and `<name>.md`.
+
+    In the CSV file an `Estimate` takes two columns: the mean under the column's own name, and the deviation
+        under
+    `"<column> std"`, empty where there is none. Numbers there are not rounded.
+
+    Args:
+        rows: list of dicts, as made by `comparison_table`.
+        folder: folder, made if there is none.
+        name: name of the files without an extension.
+
+    Returns:
+        The paths of the CSV and the Markdown file.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = [_flatten(row) for row in rows]
+    paths = folder / f"{name}.csv", folder / f"{name}.md"
+    with written_whole(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _columns(flat))
+        writer.writeheader()
+        writer.writerows(flat)
+    with written_whole(paths[1]) as temporary:
+        temporary.write_text(format_markdown(rows) + "\n", encoding="utf-8")
+    return paths
+
+
+def format_markdown(rows):
+    """Formats a table as Markdown, in the narrower orientation: a line per row, or rows side by side."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in _narrower(rows)]
+    widths = [max(4, width) for width in _widths(lines)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(
+        "| " + " | ".join(line) + " |" for line in _aligned([lines[0], rule, *lines[1:]], widths)
+    )
+
+
+def format_text(rows):
+    """Formats a table as aligned text for a terminal, in the narrower orientation."""
+    lines = _narrower(rows)
+    return "\n".join("  ".join(line) for line in _aligned(lines, _widths(lines)))
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Gives a temporary path to write to, which replaces `path` once the block has ended without an error.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "table.md"
+    >>> with written_whole(path) as temporary:
+    ...     size = temporary.write_text("whole")
+    >>> path.read_text()
+    'whole'
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(
+        f".{os.getpid()}-{path.name}"
+    )  # the extension stays: writers choose formats by it
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _quantities(run):
+    if run.evaluation is not None:
+        yield "mAP", run.evaluation.mAP
+        yield "d'", run.evaluation.d_prime
+        yield "accuracy", run.evaluation.accuracy
+    for protocol, shift in run.shifts.items():
+        yield f"{protocol} consistency (%)", 100 * shift.consistency
+        yield f"{protocol} MAC", shift.mac
+
+
+def _columns(rows):
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def _flatten(row):
+    flat = {}
+    for column, value in row.items():
+        if isinstance(value, Estimate):
+            deviation = "" if math.isnan(value.deviation) else value.deviation
+            flat |= {column: value.mean, f"{column} std": deviation}
+        else:
+            flat[column] = value
+    return flat
+
+
+def _cell(column, value):
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    decimals = _DECIMALS.get(column.split()[-1], _DEFAULT_DECIMALS)
+    if not isinstance(value, Estimate):
+        return f"{value:,.{decimals}f}"
+    mean = f"{value.mean:.{decimals}f}"
+    return mean if math.isnan(value.deviation) else f"{mean} ± {value.deviation:.{decimals}f}"
+
+
+def _narrower(rows):
+    """Lines of cells, a header first: one line per row, or one per column with the rows side by side."""
+    if not rows:
+        raise ValueError("`rows` is empty: there is no table to make.")
+    columns = _columns(rows)
+    upright = [columns, *([_cell(column, row.get(column)) for column in columns] for row in rows)]
+    side_by_side = [list(line) for line in zip(*upright, strict=True)]
+    side_by_side[0][0] = ""
+    return min(upright, side_by_side, key=lambda lines: sum(_widths(lines)) + 2 * len(lines[0]))
+
+
+def _widths(lines):
+    return [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+
+
+def _aligned(lines, widths):
+    return [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]

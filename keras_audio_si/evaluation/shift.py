@@ -1,0 +1,342 @@
+"""Shift robustness: does a small shift of the input change the prediction, and by how much?
+
+Three kinds of shift, each with a size N:
+
+- `"time-N"`: the patch starts N frames later. It takes real audio from the context behind the patch, nothing
+  wraps.
+- `"freq-N"`: the spectrogram moves N mel bands upwards. The N highest bands are discarded, the N lowest are
+  white noise whose mean is that of the original lowest band. The paper gives no deviation: it is that band's
+  own, per patch.
+- `"samples-N"`: a waveform starts N samples later, which may be less than a frame.
+"""
+
+import re
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_audio_si.evaluation.clips import predict_batches
+from keras_audio_si.layers.frontend import LogMelSpectrogram
+
+PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
+
+_MIN_CLIP_SECONDS = 2.0
+_PATCH_START_SECONDS = 0.5
+
+
+class ShiftResult(NamedTuple):
+    """Robustness of a model to one shift.
+
+    Attributes:
+        consistency: share of patches, in [0, 1], whose top class is the same before and after the shift.
+        mac: mean absolute change of the probability of the top class, the one of the original patch.
+        num_patches: number of patches.
+    """
+
+    consistency: float
+    mac: float
+    num_patches: int
+
+
+class SelectedPatches(NamedTuple):
+    """Patches for a shift experiment, with the audio that follows them.
+
+    Attributes:
+        waveforms: float32 array `(patches, patch_samples + context_samples)`.
+        clip_indices: integer array `(patches,)`, rows of the manifest.
+        num_eligible: number of clips that met the constraints, before `max_clips` were drawn.
+        num_clips: number of clips looked at.
+    """
+
+    waveforms: np.ndarray
+    clip_indices: np.ndarray
+    num_eligible: int
+    num_clips: int
+
+
+def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0):
+    """Cuts one patch from each of `max_clips` random clips that meet the constraints of the paper.
+
+    A clip is eligible if it has exactly one label and lasts at least 2 s. Its patch starts at 0.5 s, so that
+    silence at the beginning is left out. A patch that ends later than 2 s, with its context, needs clips that
+    are as long.
+
+    Args:
+        cache: `keras_audio_si.data.clip_cache.ClipCache`.
+        patch_samples: samples that the model sees.
+        context_samples: samples behind the patch, at least as many as the largest shift in time.
+        max_clips: number of clips to draw, all eligible ones if there are fewer.
+        seed: seed of the draw.
+
+    Returns:
+        `SelectedPatches`, in the order of the manifest.
+
+    Raises:
+        ValueError: if no clip is eligible.
+
+    Reference:
+        Fonseca et al., 2021, section IV-C.
+    """
+    clips = cache.manifest.clips
+    start = round(_PATCH_START_SECONDS * cache.sample_rate)
+    stop = start + patch_samples + context_samples
+    min_samples = max(round(_MIN_CLIP_SECONDS * cache.sample_rate), stop)
+    single = [i for i, clip in enumerate(clips) if len(clip.labels) == 1]
+    eligible = [i for i in single if len(cache.waveform(i)) >= min_samples]
+    if not eligible:
+        raise ValueError(
+            f"No clip can be used for a shift test: of {len(clips)} clips {len(single)} have a single label, "
+            f"and none of these lasts {min_samples / cache.sample_rate:.2f} s or more."
+        )
+    drawn = np.sort(np.random.default_rng(seed).permutation(eligible)[:max_clips])
+    waveforms = np.stack([cache.waveform(i)[start:stop] for i in drawn]).astype("float32")
+    return SelectedPatches(waveforms, drawn, len(eligible), len(clips))
+
+
+def shift_bands(spectrograms, bands, seed=0):
+    """Moves spectrograms upwards in frequency and fills the lowest bands with white noise.
+
+    The noise of example `i` depends on `seed` and `i` only. It moves along with the spectrogram: a shift by
+    three bands contains that by two, and one more band of noise below it.
+
+    Args:
+        spectrograms: array `(examples, time, mel)`, lowest band first.
+        bands: number of bands to move by.
+        seed: seed of the noise.
+
+    Returns:
+        float32 array of the same shape.
+
+    Raises:
+        ValueError: if `bands` leaves nothing of the original, or the rank is not 3.
+
+    Example:
+
+    >>> shift_bands(np.array([[[5.0, 6.0, 7.0], [5.0, 8.0, 9.0]]]), 1)
+    array([[[5., 5., 6.],
+            [5., 5., 8.]]], dtype=float32)
+
+    Reference:
+        Fonseca et al., 2021, section IV-C.
+    """
+    spectrograms = np.asarray(spectrograms, "float32")
+    if spectrograms.ndim != 3:
+        raise ValueError(f"`spectrograms` must be (examples, time, mel); got shape {spectrograms.shape}.")
+    frames, num_bands = spectrograms.shape[1:]
+    if not 0 <= bands < num_bands:
+        raise ValueError(
+            f"`bands` must be at least 0 and less than the {num_bands} bands there are; got {bands}."
+        )
+    lowest = spectrograms[:, :, 0].astype("float64")
+    shifted = np.empty_like(spectrograms)
+    shifted[:, :, bands:] = spectrograms[:, :, : num_bands - bands]
+    for i, (mean, deviation) in enumerate(zip(lowest.mean(axis=1), lowest.std(axis=1), strict=True)):
+        noise = np.random.default_rng([seed, i]).standard_normal((bands, frames))
+        shifted[i, :, :bands] = mean + deviation * noise[::-1].T
+    return shifted
+
+
+def shift_consistency(model, patches, protocol, seed=0, batch_size=64, patch_length=None, hop_length=None):
+    """Measures how much one shift of the input changes a model's predictions.
+
+    Args:
+        model: Keras model that ends in probabilities `(batch, classes)` and takes spectrograms `(batch, time,
+            mel)` or waveforms `(batch, samples)`. A waveform model's `LogMelSpectrogram`, if it has one, says
+            how many samples a frame is, and is where the bands are shifted.
+        patches: array of the model's inputs, longer than these in time (axis 1) by at least the shift.
+        protocol: `"time-N"` (frames), `"freq-N"` (mel bands) or `"samples-N"`.
+        seed: seed of the noise of `"freq-N"`.
+        batch_size: patches per batch.
+        patch_length: frames or samples that the model sees; the default is the model's input length.
+        hop_length: samples per frame, for `"time-N"` on a waveform model without `LogMelSpectrogram`.
+
+    Returns:
+        `ShiftResult`. Scores that are not finite give NaN.
+
+    Raises:
+        ValueError: if the patches are too short, the protocol is unknown or does not apply to the model, or
+            the scores are not probabilities.
+
+    Reference:
+        Fonseca et al., 2021, section IV-C and Table III.
+    """
+    return shift_table(model, patches, (protocol,), seed, batch_size, patch_length, hop_length)[protocol]
+
+
+def shift_table(
+    model, patches, protocols=PAPER_PROTOCOLS, seed=0, batch_size=64, patch_length=None, hop_length=None
+):
+    """Measures several shifts, predicting the original patches once. Arguments as for `shift_consistency`.
+
+    Returns:
+        dict of `ShiftResult` by protocol.
+    """
+    parsed = {protocol: parse_protocol(protocol) for protocol in protocols}
+    subject = _Subject(model, patches, patch_length, hop_length, seed, batch_size)
+    for kind, shift in parsed.values():
+        subject.check(kind, shift)
+    original = subject.scores([("time", 0)])
+    return {name: compare_scores(original, subject.scores([shift])) for name, shift in parsed.items()}
+
+
+def compare_scores(original, shifted):
+    """Compares the scores of original and shifted patches, both `(patches, classes)`.
+
+    Returns:
+        `ShiftResult`. Scores that are not finite give NaN.
+
+    Raises:
+        ValueError: if the scores are not probabilities.
+
+    Example:
+
+    >>> result = compare_scores(np.array([[0.75, 0.25], [0.5, 0.125]]), np.array([[0.5, 0.625], [0.5, 0.25]]))
+    >>> result.consistency, result.mac
+    (0.5, 0.125)
+    """
+    original, shifted = np.asarray(original, "float64"), np.asarray(shifted, "float64")
+    if not (np.isfinite(original).all() and np.isfinite(shifted).all()):
+        return ShiftResult(float("nan"), float("nan"), len(original))
+    low, high = min(original.min(), shifted.min()), max(original.max(), shifted.max())
+    if low < 0 or high > 1 + 1e-3:  # a float16 softmax may exceed 1 by a rounding
+        raise ValueError(
+            "The mean absolute change is one of probabilities, but the model's scores range from "
+            f"{low:.3g} to {high:.3g}. End the model in a sigmoid or softmax."
+        )
+    top = original.argmax(axis=1)
+    rows = np.arange(len(top))
+    return ShiftResult(
+        consistency=float((shifted.argmax(axis=1) == top).mean()),
+        mac=float(np.abs(shifted[rows, top] - original[rows, top]).mean()),
+        num_patches=len(top),
+    )
+
+
+def stability(
+    model, patch, kind, max_shift, class_index, seed=0, batch_size=64, patch_length=None, hop_length=None
+):
+    """Follows the score of one class while one patch is shifted further and further.
+
+    Args:
+        model: as for `shift_consistency`.
+        patch: one input, longer than the model's in time by at least `max_shift`.
+        kind: `"time"` (frames), `"freq"` (mel bands) or `"samples"`.
+        max_shift: largest shift.
+        class_index: the class to follow.
+        seed, batch_size, patch_length, hop_length: as for `shift_consistency`.
+
+    Returns:
+        float array `(max_shift + 1,)`, the scores after shifts by 0, 1, ..., `max_shift`.
+
+    Raises:
+        ValueError: as `shift_consistency`.
+
+    Reference:
+        Fonseca et al., 2021, Fig. 2.
+    """
+    subject = _Subject(model, np.asarray(patch)[None], patch_length, hop_length, seed, batch_size)
+    subject.check(kind, max_shift)
+    return subject.scores([(kind, shift) for shift in range(max_shift + 1)])[:, class_index]
+
+
+def parse_protocol(protocol):
+    """Splits a protocol's name into kind and size.
+
+    Raises:
+        ValueError: if it is none of `"time-N"`, `"freq-N"`, `"samples-N"`.
+
+    Example:
+
+    >>> parse_protocol("freq-3")
+    ('freq', 3)
+    """
+    match = re.fullmatch(r"(time|freq|samples)-(\d+)", protocol)
+    if match is None:
+        raise ValueError(
+            f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer; got {protocol!r}."
+        )
+    return match[1], int(match[2])
+
+
+class _Subject:
+    """A model with the patches that it is tried on: knows how each kind of shift applies to it."""
+
+    def __init__(self, model, patches, patch_length, hop_length, seed, batch_size):
+        rank = len(model.input_shape)
+        patches = np.asarray(patches)
+        if rank not in (2, 3) or patches.ndim != rank or len(patches) == 0:
+            raise ValueError(
+                "`model` must take spectrograms (batch, time, mel) or waveforms (batch, samples), and "
+                "`patches` must hold at least one. "
+                f"The model takes {model.input_shape}, `patches` is {patches.shape}."
+            )
+        self.is_waveform = rank == 2
+        self.length = model.input_shape[1] if patch_length is None else patch_length
+        if self.length is None:
+            raise ValueError(
+                "The model takes inputs of any length: `patch_length` must say how long a patch is."
+            )
+        self.model, self.patches, self.seed, self.batch_size = model, patches, seed, batch_size
+        self.front_end_index = next(
+            (i for i, layer in enumerate(model.layers) if isinstance(layer, LogMelSpectrogram)), None
+        )
+        if self.front_end_index is not None:
+            hop_length = model.layers[self.front_end_index].hop_length
+        self.units = {"samples": 1, "time": hop_length} if self.is_waveform else {"time": 1}
+        self._halves = None
+
+    def check(self, kind, shift):
+        """Raises unless the shift applies to the model and the patches are long enough for it."""
+        if kind == "freq":
+            if self.is_waveform and self.front_end_index is None:
+                raise ValueError(
+                    "'freq-N' shifts the bands of a spectrogram, but the model has no `LogMelSpectrogram` "
+                    "among `model.layers`."
+                )
+            shift = 0
+        elif kind not in self.units:
+            raise ValueError(
+                f"The shift {kind!r} does not apply to a model that takes {self.model.input_shape}."
+            )
+        elif self.units[kind] is None:
+            raise ValueError(
+                "'time-N' on a waveform model without `LogMelSpectrogram` needs `hop_length`, in samples."
+            )
+        else:
+            shift *= self.units[kind]
+        if self.patches.shape[1] < self.length + shift:
+            raise ValueError(
+                f"`patches` must have at least {self.length} + {shift} values in time (axis 1), the model's "
+                f"input and what the shift adds behind it; got {self.patches.shape[1]}."
+            )
+
+    def scores(self, shifts):
+        """Scores of all patches after each of the shifts (kind, size), all of one kind."""
+        model = self.model
+        if shifts[0][0] == "freq":
+            model, spectrograms = self._after_front_end()
+            inputs = [shift_bands(spectrograms, shift, self.seed) for _, shift in shifts]
+        else:
+            offsets = [shift * self.units[kind] if shift else 0 for kind, shift in shifts]
+            inputs = [self.patches[:, offset : offset + self.length] for offset in offsets]
+        return self._predict(model, inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+
+    def _after_front_end(self):
+        """The part of the model behind its spectrogram, and the spectrograms of the unshifted patches."""
+        patches = self.patches[:, : self.length]
+        if not self.is_waveform:
+            return self.model, patches
+        if self._halves is None:
+            # A layer may be shared between models; in a copy of this one it has exactly one output.
+            model = keras.models.clone_model(self.model)
+            model.set_weights(self.model.get_weights())
+            spectrogram = model.layers[self.front_end_index].output
+            front, back = keras.Model(model.inputs, spectrogram), keras.Model(spectrogram, model.outputs[0])
+            self._halves = back, self._predict(front, patches).astype("float32")
+        return self._halves
+
+    def _predict(self, model, inputs):
+        size = min(self.batch_size, len(inputs))
+        batches = (inputs[i : i + size] for i in range(0, len(inputs), size))
+        return predict_batches(model, batches, len(inputs), size)

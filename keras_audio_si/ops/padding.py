@@ -1,0 +1,117 @@
+"""Padding of the spatial axes of a feature map: the one vocabulary of every pool and convolution here."""
+
+from keras import ops
+
+PADDINGS = ("same", "valid", "reflect", "edge", "circular")
+
+
+def check_padding(padding):
+    """Return `padding` if it is one of `PADDINGS`, else raise a ValueError that lists them."""
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))}, got {padding!r}")
+    return padding
+
+
+def same_padding(size, window, stride):
+    """Return the (before, after) zeros of TensorFlow's "SAME" for one axis.
+
+    With a stride above 1 both depend on the size, so the sampling phase follows the parity of the map, as it
+    does in the released code of the paper. `size` may be a tensor.
+    """
+    if stride == 1:
+        total = window - 1
+    elif isinstance(size, int):
+        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    else:
+        total = ops.maximum((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
+
+
+def centred_padding(window):
+    """Return the (before, after) that keep output `i` centred on input `stride * i` whatever the size."""
+    return (window - 1) // 2, window // 2
+
+
+def pad_axis(x, axis, before, after, mode, value=0.0):
+    """Extend one axis of `x` by `before` and `after` elements.
+
+    Args:
+        x: Tensor.
+        axis: Axis to extend, counted from the front.
+        before: Number of elements to add in front.
+        after: Number of elements to add behind; a tensor where the size is not known before the call.
+        mode: "same" (the constant `value`), "reflect" (mirror without repeating the border), "edge" (repeat the
+            border) or "circular" (wrap around).
+        value: The constant of mode "same".
+
+    Returns:
+        The extended tensor.
+
+    Raises:
+        ValueError: If the axis is too short for the mode.
+
+    Example:
+
+    >>> x = keras.ops.arange(4)
+    >>> print(keras.ops.convert_to_numpy(pad_axis(x, 0, 2, 1, "circular")))
+    [2 3 0 1 2 3 0]
+    """
+    if _is_zero(before) and _is_zero(after):
+        return x
+    if mode == "same":
+        widths = [(0, 0)] * len(x.shape)
+        widths[axis] = (before, after)
+        return ops.pad(x, widths, mode="constant", constant_values=value)
+    size, added = x.shape[axis], max((n for n in (before, after) if isinstance(n, int)), default=0)
+    needed = {"reflect": added + 1, "circular": added, "edge": 1}[mode]
+    if size is not None and size < needed:
+        raise ValueError(
+            f"padding {mode!r} adds {before} and {after} elements to axis {axis}, which must have at least "
+            f"{needed}, got shape {tuple(x.shape)}; use padding 'same' or a smaller window"
+        )
+
+    def part(start, stop):
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+
+    if mode == "reflect":
+        front, back = (lambda: ops.flip(part(1, before + 1), axis)), lambda: ops.flip(part(-after - 1, -1), axis)
+    elif mode == "circular":
+        front, back = (lambda: part(-before, None)), lambda: part(0, after)
+    else:
+        front, back = (lambda: ops.repeat(part(0, 1), before, axis)), lambda: ops.repeat(part(-1, None), after, axis)
+    pieces = [] if _is_zero(before) else [front()]
+    pieces += [x] if _is_zero(after) else [x, back()]
+    return ops.concatenate(pieces, axis=axis)
+
+
+def _is_zero(amount):
+    return isinstance(amount, int) and amount == 0
+
+
+def pad_spatial(x, amounts, mode, value=0.0):
+    """Extend the axes 1, 2, ... of `x` by the (before, after) pairs in `amounts`; see `pad_axis`."""
+    for axis, (before, after) in enumerate(amounts, start=1):
+        x = pad_axis(x, axis, before, after, mode, value)
+    return x
+
+
+def window_padding(shape, window, strides, padding):
+    """Return the (before, after) of every spatial axis for a window moved with `strides` under `padding`.
+
+    `shape` holds the sizes of the spatial axes, as integers or tensors.
+    """
+    check_padding(padding)
+    if padding == "valid":
+        return [(0, 0)] * len(window)
+    if padding == "same":
+        return [same_padding(*axis) for axis in zip(shape, window, strides, strict=True)]
+    return [centred_padding(k) for k in window]
+
+
+def output_size(size, window, stride, padding):
+    """Return the length of one axis after a window of `window` elements moved with `stride`; None stays None."""
+    if size is None:
+        return None
+    if padding == "valid":
+        return (size - window) // stride + 1
+    return -(-size // stride)

@@ -1,0 +1,110 @@
+"""Adaptive polyphase sampling: subsample on the grid that holds most of the map (fonseca2021, eq. 2).
+
+A map subsampled with strides `(s, r)` has `s * r` polyphase components. Component `p` starts at time offset
+`p % s` and mel offset `p // s`, the order of the released code.
+"""
+
+from keras import ops
+
+from keras_audio_si.ops.padding import check_padding, pad_spatial
+
+CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
+
+
+def pad_to_multiple(x, strides, padding="same"):
+    """Make time and mel divisible by their strides, so that all polyphase components have one size.
+
+    Args:
+        x: Feature map, shape `(batch, time, mel, channels)`.
+        strides: Strides on time and mel.
+        padding: "same" and "reflect" mirror at the end, as the released code does; "edge" repeats; "circular"
+            wraps around, as the code of the APS paper does; "valid" cuts the rest off.
+
+    Returns:
+        Tensor of shape `(batch, padded time, padded mel, channels)`.
+    """
+    check_padding(padding)
+    sizes = ops.shape(x)[1:3]
+    if padding == "valid":
+        return x[:, : sizes[0] // strides[0] * strides[0], : sizes[1] // strides[1] * strides[1]]
+    mode = "reflect" if padding == "same" else padding
+    return pad_spatial(x, [(0, -n % s) for n, s in zip(sizes, strides, strict=True)], mode)
+
+
+def grids(x, strides):
+    """View `x` with its polyphase offsets as axes: `(batch, t, time offset, f, mel offset, channels)`."""
+    _, time, mel, channels = ops.shape(x)
+    return ops.reshape(x, (-1, time // strides[0], strides[0], mel // strides[1], strides[1], channels))
+
+
+def criterion_values(x, strides, criterion="channel_l1"):
+    """Measure every polyphase component of each example, in float32 whatever the dtype of `x`.
+
+    Args:
+        x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
+        strides: Strides on time and mel.
+        criterion: "channel_l1" (largest sum of absolute values over the positions of one channel: the matrix norm
+            that the released code takes), "l1" (sum of absolute values: eq. 2), "l2", "linf" or "variance".
+
+    Returns:
+        float32 tensor of shape `(batch, components)`.
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
+    x = ops.cast(x, "float32")
+    if criterion == "linf":
+        values = ops.max(_reduce_positions(ops.max, ops.abs(x), strides), axis=-1)
+    elif criterion == "variance":
+        count = x.shape[-1] * (ops.shape(x)[1] // strides[0]) * (ops.shape(x)[2] // strides[1])
+        mean = ops.sum(_reduce_positions(ops.sum, x, strides), axis=-1) / ops.cast(count, "float32")
+        deviation = ops.reshape(grids(x, strides) - mean[:, None, :, None, :, None], ops.shape(x))
+        squares = _reduce_positions(ops.sum, ops.square(deviation), strides)
+        values = ops.sum(squares, axis=-1) / ops.cast(count, "float32")
+    elif criterion == "l2":
+        values = ops.sqrt(ops.sum(_reduce_positions(ops.sum, ops.square(x), strides), axis=-1))
+    else:
+        over_channels = ops.max if criterion == "channel_l1" else ops.sum
+        values = over_channels(_reduce_positions(ops.sum, ops.abs(x), strides), axis=-1)
+    return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, strides[0] * strides[1]))
+
+
+def _reduce_positions(reduce, x, strides):
+    """Reduce over the positions of each component: `(batch, time offset, mel offset, channels)`.
+
+    Time goes first, over rows that lie contiguous in memory: one pass at the speed of memory on every backend.
+    """
+    _, time, mel, channels = ops.shape(x)
+    x = reduce(ops.reshape(x, (-1, time // strides[0], strides[0] * mel * channels)), axis=1)
+    return reduce(ops.reshape(x, (-1, strides[0], mel // strides[1], strides[1], channels)), axis=2)
+
+
+def choose(x, strides, criterion="channel_l1"):
+    """Return the index of the component that maximises the criterion, the lowest one of equals.
+
+    Args:
+        x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
+        strides: Strides on time and mel.
+        criterion: See `criterion_values`.
+
+    Returns:
+        int32 tensor of shape `(batch,)`.
+    """
+    values = ops.stop_gradient(criterion_values(ops.stop_gradient(x), strides, criterion))
+    return ops.cast(ops.argmax(values, axis=-1), "int32")
+
+
+def select(x, indices, strides):
+    """Take component `indices[b]` of example `b`.
+
+    Args:
+        x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
+        indices: Component of each example, integer tensor of shape `(batch,)`.
+        strides: Strides on time and mel.
+
+    Returns:
+        Tensor of shape `(batch, time / strides[0], mel / strides[1], channels)`.
+    """
+    offsets = ops.arange(strides[0] * strides[1], dtype="int32")
+    chosen = ops.equal(ops.cast(indices, "int32")[:, None], offsets)
+    chosen = ops.transpose(ops.reshape(chosen, (-1, strides[1], strides[0])), (0, 2, 1))
+    return ops.sum(ops.where(chosen[:, None, :, None, :, None], grids(x, strides), 0), axis=(2, 4))

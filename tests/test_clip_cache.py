@@ -1,0 +1,139 @@
+"""The cache of decoded clips: equal to decoding, reused while nothing changes, not stopped by bad files."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audio_si.data import clip_cache
+from keras_audio_si.data.audio_io import read_audio
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.datasets import read_esc50
+from keras_audio_si.data.manifest import Clip, Manifest
+
+
+@pytest.fixture
+def manifest(tmp_path, rng):
+    """Five clips of several lengths, rates and channel counts; number 1 is text and number 3 is missing."""
+    clips = []
+    for index, (rate, channels) in enumerate([(16000, 1), (0, 0), (44100, 2), (0, 0), (8000, 3)]):
+        clips.append(
+            Clip(f"{index}.wav", (("dog", "rain")[index % 2],), ("train", "test")[index // 3], fold=index)
+        )
+        if rate:
+            soundfile.write(tmp_path / f"{index}.wav", rng.uniform(-0.5, 0.5, (2000 + index, channels)), rate)
+    (tmp_path / "1.wav").write_text("not audio")
+    return Manifest(clips, root=tmp_path)
+
+
+def test_clips_equal_decoding_them_one_by_one(manifest, tmp_path, capsys):
+    cache = ClipCache.build(manifest, 16000, tmp_path / "cache", num_workers=2)
+    assert [clip.path for clip in cache.manifest.clips] == ["0.wav", "2.wav", "4.wav"]
+    assert cache.manifest.class_names == ("dog", "rain")
+    assert cache.sample_rate == 16000
+    assert len(cache) == 3
+    for index, path in enumerate(cache.manifest.paths()):
+        np.testing.assert_array_equal(cache.waveform(index), read_audio(path, 16000)[0])
+        assert cache.waveform(index).dtype == np.float32
+        assert cache.lengths[index] == len(cache.waveform(index))
+
+
+def test_bad_files_are_reported_and_left_out(manifest, tmp_path, capsys):
+    for _ in range(2):  # Also by the second call, which only opens the cache.
+        cache = ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+        printed = capsys.readouterr()
+        assert [os.path.basename(path) for path, _ in cache.failures] == ["1.wav", "3.wav"]
+        assert "not audio" in cache.failures[0][1]
+        assert "no such file" in cache.failures[1][1]
+        assert printed.err.startswith("Left out 2 of 5 clips:\n")
+        assert printed.err.count("1.wav") == printed.err.count("3.wav") == 1
+        assert printed.out == ""
+
+
+def test_progress_is_shown_on_request(manifest, tmp_path, capsys):
+    ClipCache.build(manifest, 16000, tmp_path / "cache")
+    assert "5/5 clips" in capsys.readouterr().err
+
+
+def test_a_manifest_of_bad_files_is_an_error(manifest, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"None of the 2 clips could be read. The first:.*1\.wav: is not audio"
+    ):
+        ClipCache.build(manifest.subset([1, 3]), 16000, tmp_path / "cache", progress=False)
+
+
+def test_files_are_decoded_again_only_after_a_change(manifest, tmp_path, monkeypatch):
+    decoded = []
+    read = clip_cache.read_audio
+    monkeypatch.setattr(clip_cache, "read_audio", lambda path, rate: decoded.append(path) or read(path, rate))
+    good = manifest.subset([0, 2])
+
+    def number_decoded(manifest, sample_rate=16000):
+        decoded.clear()
+        ClipCache.build(manifest, sample_rate, tmp_path / "cache", progress=False)
+        return len(decoded)
+
+    assert number_decoded(good) == 2
+    assert number_decoded(good) == 0
+    relabelled = Manifest([Clip(clip.path, ("other",)) for clip in good.clips], root=good.root)
+    assert number_decoded(relabelled) == 0
+    assert number_decoded(good, sample_rate=8000) == 2
+    soundfile.write(tmp_path / "2.wav", np.zeros(100), 16000)
+    assert number_decoded(good) == 2
+    assert number_decoded(manifest) == 5
+    (tmp_path / "3.wav").write_bytes((tmp_path / "0.wav").read_bytes())
+    assert number_decoded(manifest) == 5
+
+
+def test_an_interrupted_build_leaves_nothing_behind(manifest, tmp_path, monkeypatch):
+    def interrupt(path, rate):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clip_cache, "read_audio", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_two_builds_at_once_agree(manifest, tmp_path, monkeypatch):
+    decode_all = clip_cache._decode_all
+
+    def overtaken(*args):
+        decode_all(*args)  # Another process is ready first.
+        decode_all(*args)
+
+    monkeypatch.setattr(clip_cache, "_decode_all", overtaken)
+    assert len(ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)) == 3
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_selection_is_a_view(manifest, tmp_path):
+    cache = ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    test = cache.select(split="test")
+    assert [clip.path for clip in test.manifest.clips] == ["4.wav"]
+    assert np.shares_memory(test.samples, cache.samples)
+    np.testing.assert_array_equal(test.waveform(0), cache.waveform(2))
+    assert len(cache.select(folds=[0, 2])) == 2
+
+
+def test_waveforms_in_memory():
+    cache = ClipCache.from_waveforms(
+        [np.arange(3), np.arange(2)], [("dog",), ()], 100, class_names=("cat", "dog")
+    )
+    assert cache.manifest.label_matrix().tolist() == [[0, 1], [0, 0]]
+    assert cache.waveform(1).tolist() == [0, 1]
+    assert cache.waveform(1).dtype == np.float32
+    with pytest.raises(ValueError, match="'clip-1' has none"):
+        ClipCache.from_waveforms([np.arange(3), np.arange(0)], [("dog",), ()], 100)
+    with pytest.raises(ValueError, match="one length. Received: 1, 2 and 2"):
+        ClipCache.from_waveforms([np.arange(3), np.arange(2)], [("dog",)], 100)
+
+
+def test_real_clips(shared_data, tmp_path):
+    few = read_esc50(shared_data / "esc50").subset(range(0, 320, 40))
+    cache = ClipCache.build(few, 16000, tmp_path, progress=False)
+    assert cache.failures == ()
+    assert [clip.clip_id for clip in cache.manifest.clips] == [clip.clip_id for clip in few.clips]
+    assert cache.lengths.min() > 0.2 * 16000 and cache.lengths.max() <= 5.1 * 16000
+    assert np.isfinite(cache.samples).all()

@@ -1,0 +1,165 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.training.callbacks import BestCheckpoint
+from keras_audio_si.training.fit import TrainingSettings, _binary_cross_entropy, fit
+from keras_audio_si.training.mixed_model import MixedTrainingModel
+
+pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
+FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
+
+
+def patches(seed, num_clips=24, class_names=("low", "high")):
+    """Clips of one or two patches: a low or a high tone in noise."""
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.pipeline import PatchDataset
+
+    rng = np.random.default_rng(seed)
+    labels = [(class_names[i % 2],) for i in range(num_clips)]
+    waveforms = []
+    for i in range(num_clips):
+        time = np.arange(64 + 32 * (i % 3))
+        tone = np.sin((0.2 if i % 2 == 0 else 2.0) * time + rng.uniform(0, 6))
+        waveforms.append((tone + 0.3 * rng.normal(size=len(time))).astype("float32"))
+    return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), patch_samples=64)
+
+
+def network(classes=2):
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((64,)),
+            keras.layers.Reshape((64, 1)),
+            keras.layers.Conv1D(6, 9, use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.5),
+            keras.layers.ReLU(),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(classes, activation="sigmoid"),
+        ]
+    )
+
+
+def test_trains_validates_and_keeps_the_best_epoch(tmp_path):
+    model, validation = network(), patches(1)
+    result = fit(model, patches(0), validation, FAST, tmp_path / "run", verbose=0)
+
+    assert set(result.history) == {"loss", "val_mAP", "val_d_prime", "val_accuracy", "learning_rate"}
+    assert all(len(values) == 4 for values in result.history.values())
+    assert result.history["loss"][-1] < result.history["loss"][0]
+    assert result.best_value == max(result.history["val_mAP"]) > 0.9
+    assert result.best_epoch == result.history["val_mAP"].index(result.best_value)
+
+    # The weights in memory and on disk are those of the best epoch, and the file holds the model without its
+    # wrapper.
+    assert evaluate_clips(model, validation, batch_size=8).mAP == pytest.approx(result.best_value, abs=1e-6)
+    saved = keras.models.load_model(result.best_model_path)
+    assert type(saved) is type(model) and getattr(saved, "optimizer", None) is None
+    x = validation.waveforms(np.arange(4))
+    np.testing.assert_allclose(saved.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+
+    with open(tmp_path / "run" / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["val_mAP"]) for row in rows] == pytest.approx(result.history["val_mAP"])
+    assert {"epoch", "loss", "learning_rate"} < set(rows[0])
+    assert TrainingSettings(**json.loads((tmp_path / "run" / "settings.json").read_text())) == FAST
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.out.tfevents.*"))
+    assert not list(tmp_path.rglob("*partial*"))
+
+
+def test_same_seed_same_run(tmp_path):
+    settings = TrainingSettings(**{**vars(FAST), "epochs": 2})
+    first, again = (fit(network(), patches(0), patches(1), settings, tmp_path, verbose=0) for _ in range(2))
+    np.testing.assert_allclose(again.history["loss"], first.history["loss"], rtol=1e-4)
+    other = TrainingSettings(**{**vars(settings), "seed": 1})
+    assert (
+        fit(network(), patches(0), patches(1), other, tmp_path, verbose=0).history["loss"]
+        != first.history["loss"]
+    )
+    assert (
+        len(list((tmp_path / "tensorboard" / "train").iterdir())) == 1
+    )  # an earlier run's logs are replaced
+
+
+def test_plateau_and_early_stopping(tmp_path):
+    model = network()
+    for layer in model.layers:
+        layer.trainable = isinstance(
+            layer, keras.layers.Dense
+        )  # nothing to learn at this rate, nothing that moves
+    settings = TrainingSettings(
+        learning_rate=1e-12,
+        batch_size=8,
+        epochs=20,
+        plateau_epochs=2,
+        early_stopping_epochs=3,
+        mixup_alpha=None,
+    )
+    seen = []
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["val_accuracy"]))
+    result = fit(model, patches(0), patches(1), settings, tmp_path, callbacks=[log], verbose=0)
+    assert result.best_epoch == 0
+    np.testing.assert_allclose(result.history["learning_rate"], [1e-12, 1e-12, 1e-12, 0.5e-12], rtol=1e-5)
+    assert seen == result.history["val_accuracy"]
+
+
+def test_a_diverged_training_stops_and_says_so(tmp_path):
+    model = network()
+    model.set_weights([np.full(w.shape, np.nan, "float32") for w in model.get_weights()])
+    epochs = []
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    (tmp_path / "model.keras").write_text("from an earlier run")
+    with pytest.raises(FloatingPointError, match="val_mAP.*lower `learning_rate`"):
+        fit(model, patches(0), patches(1), FAST, tmp_path, callbacks=[log], verbose=0)
+    assert epochs == [0] and not (tmp_path / "model.keras").exists()
+
+
+def test_wrong_arguments(tmp_path):
+    with pytest.raises(ValueError, match=r"same classes in the same order.*'low', 'high'.*'high', 'low'"):
+        fit(network(), patches(0), patches(1, class_names=("high", "low")), FAST, tmp_path)
+    with pytest.raises(ValueError, match=r"score for each class, \(None, 2\).*\(None, 3\)"):
+        fit(network(classes=3), patches(0), patches(1), FAST, tmp_path)
+    assert not list(tmp_path.iterdir())
+    for name, value in {
+        "epochs": 0,
+        "batch_size": 2.5,
+        "seed": -1,
+        "learning_rate": 0,
+        "plateau_factor": 1.0,
+        "mixup_alpha": 0.0,
+        "monitor": "val_loss",
+        "jit": "xla",
+    }.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            TrainingSettings(**{name: value})
+
+
+def test_loss_is_safe_at_saturation():
+    targets = np.array([[1, 0], [0, 1], [1, 0.25]], "float32")
+    scores = np.array([[0, 1], [0, 1], [0.9, 0.3]], "float32")
+    losses = keras.ops.convert_to_numpy(
+        _binary_cross_entropy(*map(keras.ops.convert_to_tensor, (targets, scores)))
+    )
+    p = np.clip(scores, 1e-7, np.float32(1 - 1e-7)).astype("float64")
+    expected = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean(axis=1)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_best_checkpoint_keeps_the_largest_value(tmp_path):
+    model = network()
+    checkpoint = BestCheckpoint(tmp_path / "best.keras", "score")
+    checkpoint.set_model(MixedTrainingModel(model))
+    for epoch, score in enumerate([float("nan"), 0.2, 0.5, 0.5, 0.1]):
+        model.layers[-1].bias.assign([epoch, epoch])
+        checkpoint.on_epoch_end(epoch, {"score": score})
+    assert (checkpoint.best, checkpoint.best_epoch) == (0.5, 2)
+    saved = keras.models.load_model(checkpoint.path)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(saved.layers[-1].bias), [2, 2])
+    with pytest.raises(ValueError, match="'score' is not logged; the logs have \\['loss'\\]"):
+        checkpoint.on_epoch_end(5, {"loss": 1.0})
+    with pytest.raises(ValueError, match="must end in .keras"):
+        BestCheckpoint(tmp_path / "best.h5")
