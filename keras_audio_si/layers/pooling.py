@@ -1,1 +1,253 @@
-"""x"""
+"""Pooling layers that keep what a network says when its input shifts (fonseca2021, Fig. 1)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
+from keras_audio_si.ops.padding import check_padding, output_size
+from keras_audio_si.ops.polyphase import CRITERIA, adaptive_sample
+from keras_audio_si.ops.pooling import dense_average, dense_max
+
+FILTERS = ("binomial", "triangular", "trainable")
+POOL_MODES = ("max", "average", None)
+
+
+def _pair(value, name, smallest=1):
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or any(not isinstance(n, int) or n < smallest for n in pair):
+        raise ValueError(f"{name} must be an integer >= {smallest} or a pair (time, mel) of them, got {value!r}")
+    return pair
+
+
+def _one_of(value, name, allowed):
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+class _FilteredPool(keras.layers.Layer):
+    """Dense pooling and low-pass taps, which the two pools share; maps of rank 3 are given a mel axis of one band."""
+
+    def __init__(self, pool_size, strides, filter_size, filter, pool_mode, padding, smallest_stride, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = _pair(pool_size, "pool_size")
+        self.strides = _pair(strides, "strides", smallest_stride)
+        self.filter_size = _pair(filter_size, "filter_size")
+        self.filter = filter
+        self.pool_mode = _one_of(pool_mode, "pool_mode", POOL_MODES)
+        self.padding = check_padding(padding)
+        self.taps = None
+
+    def build(self, input_shape):
+        if len(input_shape) not in (3, 4) or input_shape[-1] is None:
+            raise ValueError(
+                f"{type(self).__name__} takes maps of shape (batch, time, channels) or (batch, time, mel, channels) "
+                f"with a known number of channels, got {tuple(input_shape)}"
+            )
+        if len(input_shape) == 3:
+            self.pool_size, self.strides, self.filter_size = (
+                (pair[0], 1) for pair in (self.pool_size, self.strides, self.filter_size)
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
+        if self.filter is not None and self.filter_size != (1, 1):
+            shape = (*self.filter_size, input_shape[-1], 1)
+            self.taps = self.add_weight(
+                name="raw_taps" if self.filter == "trainable" else "taps",
+                shape=shape,
+                initializer=self._initial_taps(),
+                trainable=self.filter == "trainable",
+                dtype="float32",
+                autocast=False,
+            )
+        self._check_divisible(input_shape)
+
+    def _initial_taps(self):
+        if self.filter == "trainable":
+            return keras.initializers.RandomNormal(stddev=0.01)
+        taps = (binomial_taps if self.filter == "binomial" else triangular_taps)(*self.filter_size)
+        return lambda shape, dtype=None: ops.convert_to_tensor(np.tile(taps[:, :, None, None], (1, 1, shape[2], 1)), dtype)
+
+    def _check_divisible(self, shape):
+        spatial = shape[1:-1]
+        if self.padding == "circular" and any(
+            n is not None and n % s for n, s in zip(spatial, self.strides, strict=False)
+        ):
+            raise ValueError(
+                f"padding 'circular' needs sizes that the strides {self.strides} divide, got a map of shape "
+                f"{tuple(shape)}; pad or crop the input, or choose another padding"
+            )
+
+    def _pooled(self, x):
+        """The map as (batch, time, mel, channels) after dense pooling."""
+        self._check_divisible(x.shape)
+        if len(x.shape) == 3:
+            x = ops.expand_dims(x, 2)
+        if self.pool_mode is None or self.pool_size == (1, 1):
+            return x
+        dense = dense_max if self.pool_mode == "max" else dense_average
+        return dense(x, self.pool_size, self.padding)
+
+    def _low_pass_taps(self):
+        if self.taps is None:
+            return None
+        return softmax_taps(self.taps) if self.filter == "trainable" else ops.convert_to_tensor(self.taps)
+
+    def _size_after(self, size, pool, window, stride):
+        dense = output_size(size, pool if self.pool_mode else 1, 1, self.padding)
+        return output_size(dense, window, stride, self.padding)
+
+    def compute_output_shape(self, input_shape):
+        axes = zip(input_shape[1:-1], self.pool_size, self.filter_size, self.strides, strict=False)
+        return (input_shape[0], *(self._size_after(*axis) for axis in axes), input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "filter_size": self.filter_size,
+            "filter": self.filter,
+            "pool_mode": self.pool_mode,
+            "padding": self.padding,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class AntiAliasPool(_FilteredPool):
+    """Pools densely, applies a low-pass filter and subsamples, so that less aliases.
+
+    With `pool_mode="max"` the cascade is eq. 1 of the paper: "binomial" is its BlurPool, "trainable" its TLPF.
+    Strides are applied with the filter, in one pass.
+
+    Args:
+        pool_size: Window of the dense pooling, an integer or (time, mel).
+        strides: Subsampling, an integer or (time, mel).
+        filter_size: Number of taps, an integer or (time, mel); `(1, 5)` filters along mel alone.
+        filter: "binomial", "triangular" (odd sizes; the filter of gazneli2022) or "trainable" (a softmax over the
+            taps of each channel, initialised near a box filter).
+        pool_mode: "max", "average" (padding does not count) or None (filter and subsample only). What the released
+            code calls average pooling is None here.
+        padding: "same" (zeros, as in the published models, so the sampling phase follows the parity of the map),
+            "valid", "reflect", "edge" or "circular". All but "same" keep output `i` centred on input `stride * i`.
+
+    Input shape:
+        `(batch, time, channels)`, pooled along time, or `(batch, time, mel, channels)`.
+
+    Output shape:
+        The same rank, with `ceil(size / stride)` on the pooled axes ("valid": whole windows only).
+
+    Raises:
+        ValueError: If an argument or the rank is not one of the above, or if padding is "circular" and a size is not
+            divisible by its stride.
+
+    Example:
+
+    >>> layer = AntiAliasPool(filter="trainable", filter_size=5)
+    >>> layer(keras.ops.ones((2, 101, 96, 8))).shape
+    (2, 51, 48, 8)
+
+    Reference:
+        fonseca2021, section II-A.
+    """
+
+    def __init__(
+        self, pool_size=2, strides=2, filter_size=5, filter="binomial", pool_mode="max", padding="same", **kwargs
+    ):
+        _one_of(filter, "filter", FILTERS)
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, 1, **kwargs)
+
+    def call(self, x):
+        pooled = self._pooled(x)
+        if self.taps is not None:
+            pooled = low_pass(pooled, self._low_pass_taps(), self.strides, self.padding)
+        else:
+            pooled = pooled[:, :: self.strides[0], :: self.strides[1]]
+        return pooled[:, :, 0] if len(x.shape) == 3 else pooled
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class AdaptivePolyphasePool(_FilteredPool):
+    """Pools densely and subsamples on the grid that maximises a criterion, chosen per example (APS).
+
+    An input that moves by one bin moves its energy to another grid, which is then the one chosen: the output stays
+    the same up to a shift. With `padding="circular"` everywhere and divisible sizes that holds exactly.
+
+    Args:
+        pool_size: Window of the dense pooling, an integer or (time, mel).
+        strides: Subsampling, an integer >= 2 or (time, mel), where one of the two may be 1.
+        criterion: "channel_l1" (the released code: the largest l1 norm of a channel), "l1" (eq. 2 of the paper),
+            "l2", "linf" or "variance". Always computed in float32.
+        filter: Low-pass filter before the choice: None, "binomial", "triangular" or "trainable".
+        filter_size: Number of taps, an integer or (time, mel); used where `filter` is set.
+        pool_mode: "max", "average" or None.
+        padding: "same" (zeros for the filter, a mirrored element at the end of odd axes, as released), "valid" (cuts
+            the rest off), "reflect", "edge" or "circular".
+        return_indices: Whether to return the chosen grids as well.
+
+    Call arguments:
+        x: Feature map.
+        indices: Grids to take, integers of shape `(batch,)`, so that parallel branches keep one grid. Grid `p` is
+            `x[:, p % s :: s, p // s :: s]`.
+
+    Input shape:
+        `(batch, time, channels)`, sampled along time, or `(batch, time, mel, channels)`.
+
+    Output shape:
+        The same rank, with `ceil(size / stride)` on the pooled axes ("valid": `floor`). With `return_indices` a pair
+        of it and `(batch,)` int32.
+
+    Raises:
+        ValueError: If an argument or the rank is not one of the above, or if padding is "circular" and a size is not
+            divisible by its stride.
+
+    Example:
+
+    >>> pool = AdaptivePolyphasePool(pool_mode=None, return_indices=True)
+    >>> x = keras.ops.reshape(keras.ops.arange(8.0), (1, 8, 1))
+    >>> y, indices = pool(x)
+    >>> print(keras.ops.convert_to_numpy(y)[0, :, 0], keras.ops.convert_to_numpy(indices))
+    [1. 3. 5. 7.] [1]
+
+    Reference:
+        fonseca2021, section II-B; Chaman and Dokmanic, 2021.
+    """
+
+    def __init__(
+        self,
+        pool_size=2,
+        strides=2,
+        criterion="channel_l1",
+        filter=None,
+        filter_size=5,
+        pool_mode="max",
+        padding="same",
+        return_indices=False,
+        **kwargs,
+    ):
+        _one_of(filter, "filter", (None, *FILTERS))
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, 1, **kwargs)
+        if self.strides == (1, 1):
+            raise ValueError(f"strides must be at least 2 on one axis, got {strides!r}")
+        self.criterion = _one_of(criterion, "criterion", CRITERIA)
+        self.return_indices = return_indices
+
+    def call(self, x, indices=None):
+        y, indices = adaptive_sample(
+            self._pooled(x), self.strides, self.criterion, self._low_pass_taps(), self.padding, indices
+        )
+        y = y[:, :, 0] if len(x.shape) == 3 else y
+        return (y, indices) if self.return_indices else y
+
+    def _size_after(self, size, pool, window, stride):
+        dense = output_size(size, pool if self.pool_mode else 1, 1, self.padding)
+        filtered = output_size(dense, window if self.taps is not None else 1, 1, self.padding)
+        # Cutting the rest off under "valid" is a window of one stride.
+        return output_size(filtered, stride, stride, self.padding)
+
+    def compute_output_spec(self, x, indices=None):
+        y = keras.KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
+        return (y, keras.KerasTensor(x.shape[:1], "int32")) if self.return_indices else y
+
+    def get_config(self):
+        return {**super().get_config(), "criterion": self.criterion, "return_indices": self.return_indices}

@@ -1,1 +1,1 @@
-
+"""Pure functions on tensors; one module per concept."""

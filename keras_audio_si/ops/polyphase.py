@@ -6,6 +6,7 @@ A map subsampled with strides `(s, r)` has `s * r` polyphase components. Compone
 
 from keras import ops
 
+from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import check_padding, pad_spatial
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
@@ -55,11 +56,11 @@ def criterion_values(x, strides, criterion="channel_l1"):
     if criterion == "linf":
         values = ops.max(_reduce_positions(ops.max, ops.abs(x), strides), axis=-1)
     elif criterion == "variance":
-        count = x.shape[-1] * (ops.shape(x)[1] // strides[0]) * (ops.shape(x)[2] // strides[1])
-        mean = ops.sum(_reduce_positions(ops.sum, x, strides), axis=-1) / ops.cast(count, "float32")
-        deviation = ops.reshape(grids(x, strides) - mean[:, None, :, None, :, None], ops.shape(x))
-        squares = _reduce_positions(ops.sum, ops.square(deviation), strides)
-        values = ops.sum(squares, axis=-1) / ops.cast(count, "float32")
+        # Around the mean of the example, E[d^2] - E[d]^2 loses no digits that matter.
+        count = ops.cast(ops.shape(x)[1] // strides[0] * (ops.shape(x)[2] // strides[1]) * x.shape[-1], "float32")
+        x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        means = ops.sum(_reduce_positions(ops.sum, x, strides), axis=-1) / count
+        values = ops.sum(_reduce_positions(ops.sum, ops.square(x), strides), axis=-1) / count - ops.square(means)
     elif criterion == "l2":
         values = ops.sqrt(ops.sum(_reduce_positions(ops.sum, ops.square(x), strides), axis=-1))
     else:
@@ -108,3 +109,28 @@ def select(x, indices, strides):
     chosen = ops.equal(ops.cast(indices, "int32")[:, None], offsets)
     chosen = ops.transpose(ops.reshape(chosen, (-1, strides[1], strides[0])), (0, 2, 1))
     return ops.sum(ops.where(chosen[:, None, :, None, :, None], grids(x, strides), 0), axis=(2, 4))
+
+
+def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None):
+    """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
+
+    Args:
+        x: Feature map, shape `(batch, time, mel, channels)`.
+        strides: Strides on time and mel.
+        criterion: See `criterion_values`.
+        taps: Filter taps for `low_pass`, or None for no filter.
+        padding: One of `PADDINGS`, for the filter and for `pad_to_multiple`.
+        indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
+
+    Returns:
+        The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
+
+    Reference:
+        fonseca2021, section II-B.
+    """
+    if taps is not None:
+        x = low_pass(x, taps, (1, 1), padding)
+    x = pad_to_multiple(x, strides, padding)
+    if indices is None:
+        indices = choose(x, strides, criterion)
+    return select(x, indices, strides), indices

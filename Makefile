@@ -1,0 +1,65 @@
+# Everything here runs in an environment of its own in .venv and can be repeated. `make PYTHON=... test` names the
+# interpreter that makes the environment.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+export TF_CPP_MIN_LOG_LEVEL := 3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
+	if $(call usable,$$python); then echo $$python; break; fi; done)
+
+.PHONY: help demo test test-torch test-gpu docs clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## plain against shift-invariant pooling on synthetic sounds; the report goes to runs/demo
+	KERAS_BACKEND=tensorflow $(BIN)/python recipes/quickstart.py --output runs/demo
+
+test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
+	$(BIN)/ruff check .
+	KERAS_BACKEND=tensorflow $(PYTEST)
+	KERAS_BACKEND=jax $(PYTEST)
+
+test-torch: $(VENV)/.torch  ## the suite on PyTorch
+	KERAS_BACKEND=torch $(PYTEST)
+
+# The CUDA builds take the place of the CPU builds, hence another environment. Without a GPU the tests skip.
+test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)  ## the tests that need a GPU
+	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest -m gpu
+	KERAS_BACKEND=jax $(<D)/bin/python -m pytest -m gpu
+
+docs: $(VENV)/.dev  ## docs/api.md, from the docstrings
+	KERAS_BACKEND=jax $(BIN)/python docs/make_api.py
+
+clean:  ## removes the environments
+	rm -rf $(VENV) $(VENV)-gpu
+
+%/.python:
+	@$(call usable,$(or $(PYTHON),false)) || { \
+		echo 'No Python 3.11, 3.12 or 3.13 with the module venv was found$(if $(PYTHON), as $(PYTHON)).' >&2; \
+		echo 'Install one (on Debian and Ubuntu: python3 and python3-venv),' >&2; \
+		echo 'or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $*
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.python setup.cfg
+	$(BIN)/pip install --quiet --editable '.[tensorflow-cpu,plots]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python setup.cfg
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.dev
+	$(BIN)/pip install --quiet torch==2.13.0
+	touch $@
+
+$(VENV)-gpu/.gpu: $(VENV)-gpu/.python setup.cfg
+	$(<D)/bin/pip install --quiet --editable '.[test,tensorflow,jax-cuda]'
+	touch $@

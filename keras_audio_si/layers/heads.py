@@ -1,0 +1,73 @@
+"""The end of a classifier: class scores in float32, with the names of the classes."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class ClassScores(keras.layers.Layer):
+    """Turns logits into scores, in float32 under every dtype policy, and keeps the class names with the model.
+
+    Args:
+        activation: "sigmoid" (several classes at once), "softmax" (one of them) or None (logits).
+        class_names: Names of the classes in the order of the logits, or None.
+
+    Input shape:
+        `(batch, classes)`
+
+    Output shape:
+        `(batch, classes)`
+
+    Raises:
+        ValueError: If the number of names is not the number of logits, or a name occurs twice.
+
+    Example:
+
+    >>> layer = ClassScores("sigmoid", class_names=("dog", "rain"))
+    >>> print(keras.ops.convert_to_numpy(layer(keras.ops.zeros((1, 2)))))
+    [[0.5 0.5]]
+    """
+
+    def __init__(self, activation="sigmoid", class_names=None, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.activation = keras.activations.get(activation)
+        self.class_names = None if class_names is None else tuple(class_names)
+        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(f"class_names must differ, got {self.class_names}")
+
+    def build(self, input_shape):
+        if self.class_names is not None and len(self.class_names) != input_shape[-1]:
+            raise ValueError(
+                f"class_names must name the {input_shape[-1]} classes of the logits, got {len(self.class_names)} names"
+            )
+
+    def call(self, logits):
+        return self.activation(logits)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        activation = keras.activations.serialize(self.activation)
+        return {**super().get_config(), "activation": activation, "class_names": self.class_names}
+
+
+def class_names_of(model):
+    """Return the class names that a model carries in its `ClassScores` layer, or None.
+
+    Args:
+        model: A Keras model; models inside it are searched as well.
+
+    Returns:
+        Tuple of names, or None.
+
+    Example:
+
+    >>> logits = keras.Input((2,))
+    >>> class_names_of(keras.Model(logits, ClassScores(class_names=("dog", "rain"))(logits)))
+    ('dog', 'rain')
+    """
+    for layer in reversed(model.layers):
+        names = class_names_of(layer) if isinstance(layer, keras.Model) else getattr(layer, "class_names", None)
+        if names is not None:
+            return names
+    return None

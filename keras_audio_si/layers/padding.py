@@ -1,0 +1,42 @@
+"""Padding as a layer, for convolutions whose own vocabulary ends at "same" and "valid"."""
+
+import keras
+
+from keras_audio_si.ops.padding import centred_padding, check_padding, pad_spatial
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class SpatialPadding(keras.layers.Layer):
+    """Extends time and mel so that a "valid" window of `window_size` and stride 1 keeps the size.
+
+    Args:
+        window_size: Size of the window on both axes.
+        padding: "same" (zeros), "reflect", "edge" or "circular".
+
+    Input shape:
+        `(batch, time, mel, channels)`
+
+    Output shape:
+        `(batch, time + window_size - 1, mel + window_size - 1, channels)`
+
+    Example:
+
+    >>> SpatialPadding(3, "circular")(keras.ops.ones((1, 8, 6, 2))).shape
+    (1, 10, 8, 2)
+    """
+
+    def __init__(self, window_size, padding="reflect", **kwargs):
+        super().__init__(**kwargs)
+        self.window_size = window_size
+        self.padding = check_padding(padding)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, x):
+        return pad_spatial(x, [centred_padding(self.window_size)] * 2, self.padding)
+
+    def compute_output_shape(self, input_shape):
+        spatial = (None if n is None else n + self.window_size - 1 for n in input_shape[1:3])
+        return (input_shape[0], *spatial, input_shape[3])
+
+    def get_config(self):
+        return {**super().get_config(), "window_size": self.window_size, "padding": self.padding}

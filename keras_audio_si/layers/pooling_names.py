@@ -1,0 +1,80 @@
+"""Pooling mechanisms by name: the one vocabulary of the builders, the command line and `swap_pooling`."""
+
+import difflib
+import re
+
+import keras
+
+from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
+from keras_audio_si.layers.time_mel import ORDERS, TimeMelPool
+
+EXAMPLES = (
+    "max",
+    "average",
+    "blur3",
+    "blur5",
+    "tlpf3",
+    "tlpf5",
+    "tlpf1x5",
+    "aps",
+    "aps-l1",
+    "aps-l2",
+    "blur5+aps",
+    "tlpf5+aps",
+    *ORDERS,
+)
+_FILTERED = re.compile(
+    r"(?:(?P<filter>blur|tlpf)(?P<time>\d+)(?:x(?P<mel>\d+))?)?(?P<plus>\+)?(?P<aps>aps(?:-(?P<criterion>\w+))?)?"
+)
+
+
+def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
+    """Build the pooling layer that a name, a callable or a layer config describes.
+
+    Args:
+        pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
+            mel), "aps", "aps-CRITERION", a filter and APS joined by "+", one of the orders of `TimeMelPool`, a
+            callable that returns a new layer, or the config of a layer (`keras.layers.serialize`).
+        pool_size: Window of the pooling.
+        strides: Subsampling.
+        padding: One of `ops.padding.PADDINGS`.
+        name: Name of the layer.
+
+    Returns:
+        A `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the name is unknown; the message has the nearest known one.
+
+    Example:
+
+    >>> build_pooling("tlpf1x5+aps-l2").filter_size
+    (1, 5)
+    """
+    if isinstance(pooling, dict):
+        pooling = {**pooling, "config": {**pooling["config"], "name": name or pooling["config"].get("name")}}
+        return keras.layers.deserialize(pooling)
+    if callable(pooling) and not isinstance(pooling, keras.layers.Layer):
+        return pooling()
+    if not isinstance(pooling, str):
+        raise ValueError(
+            f"pooling must be a name, a callable that returns a new layer or a layer config, got {pooling!r}"
+        )
+    common = {"pool_size": pool_size, "strides": strides, "padding": padding, "name": name}
+    if pooling in ("max", "average"):
+        if padding in ("same", "valid"):
+            plain = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
+            return plain(**common)
+        return AntiAliasPool(filter_size=1, pool_mode=pooling, **common)
+    if pooling in ORDERS:
+        return TimeMelPool(pooling, pool_size, name=name)
+    match = _FILTERED.fullmatch(pooling)
+    if not match or not pooling or bool(match["plus"]) != bool(match["filter"] and match["aps"]):
+        near = difflib.get_close_matches(pooling, EXAMPLES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown pooling {pooling!r}; did you mean {near!r}? Known: {', '.join(EXAMPLES)}")
+    if match["filter"]:
+        common["filter"] = "binomial" if match["filter"] == "blur" else "trainable"
+        common["filter_size"] = (int(match["time"]), int(match["mel"] or match["time"]))
+    if not match["aps"]:
+        return AntiAliasPool(**common)
+    return AdaptivePolyphasePool(criterion=match["criterion"] or "channel_l1", **common)

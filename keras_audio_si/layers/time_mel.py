@@ -1,0 +1,119 @@
+"""Pooling that treats time and mel differently: one statistic along one axis, another along the other."""
+
+import keras
+from keras import ops
+
+# mode: (statistic, axis) taken first, then (statistic, axis). The released names are the second column.
+ORDERS = {
+    "mean_mel_max_time": (("mean", 2), ("max", 1)),  # maxmeanfreq
+    "mean_time_max_mel": (("mean", 1), ("max", 2)),  # maxmeantime
+    "max_mel_mean_time": (("max", 2), ("mean", 1)),  # meanmaxfreq
+    "max_time_mean_mel": (("max", 1), ("mean", 2)),  # meanmaxtime
+}
+STATISTICS = {
+    "mean": ("mean",),  # gap
+    "max": ("max",),  # gmp
+    "mean_max": ("mean", "max"),  # gapgmp
+    "mean_max_deviation": ("mean", "max", "deviation"),  # gapgmpstd
+}
+
+
+def _check_mode(mode, allowed):
+    if mode not in allowed:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, allowed))}, got {mode!r}")
+    return mode
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class TimeMelPool(keras.layers.Layer):
+    """Pools windows with one statistic along one axis and then another along the other.
+
+    Args:
+        mode: "mean_mel_max_time", "mean_time_max_mel", "max_mel_mean_time" or "max_time_mean_mel", in the order in
+            which the statistics are taken.
+        pool_size: Window and stride on both axes. Padding is "same"; it does not count in the means.
+
+    Input shape:
+        `(batch, time, mel, channels)`
+
+    Output shape:
+        `(batch, ceil(time / pool_size), ceil(mel / pool_size), channels)`
+
+    Raises:
+        ValueError: If the mode is not one of the above.
+
+    Example:
+
+    >>> TimeMelPool("mean_mel_max_time")(keras.ops.ones((1, 9, 6, 2))).shape
+    (1, 5, 3, 2)
+    """
+
+    def __init__(self, mode="mean_mel_max_time", pool_size=2, **kwargs):
+        super().__init__(**kwargs)
+        self.mode = _check_mode(mode, ORDERS)
+        self.pool_size = pool_size
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, x):
+        for statistic, axis in ORDERS[self.mode]:
+            pool = ops.average_pool if statistic == "mean" else ops.max_pool
+            window = (self.pool_size, 1) if axis == 1 else (1, self.pool_size)
+            x = pool(x, window, window, "same", data_format="channels_last")
+        return x
+
+    def compute_output_shape(self, input_shape):
+        spatial = (None if n is None else -(-n // self.pool_size) for n in input_shape[1:3])
+        return (input_shape[0], *spatial, input_shape[3])
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode, "pool_size": self.pool_size}
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class GlobalTimeMelPool(keras.layers.Layer):
+    """Summarises a whole feature map in one vector; means and deviations in float32.
+
+    Args:
+        mode: "mean_mel_max_time" (the paper: mean over mel in every frame, then the maximum over time), the other
+            three orders of `TimeMelPool`, "mean", "max", "mean_max" (concatenated) or "mean_max_deviation" (with the
+            population deviation).
+
+    Input shape:
+        `(batch, time, mel, channels)`
+
+    Output shape:
+        `(batch, channels)`, times the number of concatenated statistics.
+
+    Raises:
+        ValueError: If the mode is not one of the above.
+
+    Example:
+
+    >>> GlobalTimeMelPool("mean_max")(keras.ops.ones((1, 9, 6, 2))).shape
+    (1, 4)
+
+    Reference:
+        fonseca2021, section III-B.
+    """
+
+    def __init__(self, mode="mean_mel_max_time", **kwargs):
+        super().__init__(**kwargs)
+        self.mode = _check_mode(mode, (*ORDERS, *STATISTICS))
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        if self.mode in ORDERS:
+            for statistic, axis in ORDERS[self.mode]:
+                reduce = ops.mean if statistic == "mean" else ops.max
+                x = reduce(x, axis=axis, keepdims=True)
+            return ops.cast(x[:, 0, 0], self.compute_dtype)
+        reduce = {"mean": ops.mean, "max": ops.max, "deviation": ops.std}
+        parts = [reduce[statistic](x, axis=(1, 2)) for statistic in STATISTICS[self.mode]]
+        return ops.cast(ops.concatenate(parts, axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[3] * len(STATISTICS.get(self.mode, "1")))
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
