@@ -27,7 +27,8 @@ def public_modules():
     """The modules of the package that define something public, in the order of the data's flow."""
     rooms = ("data", "ops", "layers", "models", "metrics", "training", "evaluation")
     names = [info.name for info in pkgutil.walk_packages(keras_audio_si.__path__, "keras_audio_si.")]
-    for name in sorted(names, key=lambda name: rooms.index(name.split(".")[1])):
+    rank = {room: number for number, room in enumerate(rooms)}
+    for name in sorted(names, key=lambda name: rank.get(name.split(".")[1], len(rooms))):
         module = importlib.import_module(name)
         if public_objects(module):
             yield module
@@ -38,11 +39,9 @@ def public_objects(module):
     found = [
         value
         for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__ == module.__name__
+        if not name.startswith("_") and callable(value) and value.__module__ == module.__name__
     ]
-    return sorted(found, key=lambda value: inspect.getsourcelines(value)[1])
+    return sorted(found, key=lambda value: inspect.getsourcelines(inspect.unwrap(value))[1])
 
 
 def summary(thing):
@@ -63,7 +62,7 @@ def reference():
     for module in public_modules():
         first, _, _ = module.__doc__.partition("\n\n")
         parts.append(f"## {module.__name__}\n\n{' '.join(first.split())}\n")
-        parts += [f"- `{signature(thing)}`  \n  {summary(thing)}" for thing in public_objects(module)]
+        parts += [f"- `{signature(thing)}`: {summary(thing)}" for thing in public_objects(module)]
         parts[-1] += "\n"
     return "\n".join(parts)
 

@@ -61,7 +61,9 @@ def check_forward(model, arrays, variant):
     stages = ("front_relu", "pool1", "pool2", "pool3", "block4b_relu")
     for stage, label in zip(stages, ("front", "block1", "block2", "block3", "block4"), strict=True):
         if f"{variant}__{label}_chmean" in arrays:
-            np.testing.assert_allclose(y[stage].mean((1, 2)), arrays[f"{variant}__{label}_chmean"], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                y[stage].mean((1, 2)), arrays[f"{variant}__{label}_chmean"], rtol=1e-4, atol=1e-5
+            )
         if f"{variant}__{label}_shape" in arrays:
             assert y[stage].shape == tuple(arrays[f"{variant}__{label}_shape"])
     np.testing.assert_allclose(y["logits"], arrays[f"{variant}__logits"], rtol=1e-3, atol=2e-4)

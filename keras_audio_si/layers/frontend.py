@@ -99,8 +99,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.fft_length = 1 << (self.frame_length - 1).bit_length() if fft_length is None else fft_length
         if self.fft_length < self.frame_length:
             raise ValueError(
-                f"`fft_length` must be at least {self.frame_length}, the samples of a frame. "
-                f"Received {fft_length}."
+                f"`fft_length` must be at least {self.frame_length}, the samples of a frame. Received {fft_length}."
             )
         self.num_mels = num_mels
         self.min_hz = min_hz

@@ -94,9 +94,7 @@ class MixUp(keras.layers.Layer):
         lower = ops.clip(ops.cast(position, "int32"), 0, _TABLE_SIZE - 2)
         fraction = position - ops.cast(lower, "float32")
         table = ops.convert_to_tensor(self._table)
-        weight = ops.sigmoid(
-            (1.0 - fraction) * ops.take(table, lower) + fraction * ops.take(table, lower + 1)
-        )
+        weight = ops.sigmoid((1.0 - fraction) * ops.take(table, lower) + fraction * ops.take(table, lower + 1))
         partner = ops.argsort(keras.random.uniform((batch_size,), dtype="float32", seed=self.seed_generator))
         return {"weight": weight, "partner": partner}
 
@@ -140,9 +138,7 @@ def _pair(inputs):
     for name, value in zip(("inputs", "labels"), inputs, strict=True):
         dtype = keras.backend.standardize_dtype(value.dtype)
         if not keras.backend.is_float_dtype(dtype):
-            advice = (
-                "Turn class indices into one-hot labels." if name == "labels" else "Scale them to [-1, 1]."
-            )
+            advice = "Turn class indices into one-hot labels." if name == "labels" else "Scale them to [-1, 1]."
             raise TypeError(f"The {name} must be floating point to be mixed; received {dtype}. {advice}")
         if len(value.shape) == 0:
             raise ValueError(f"The {name} must have a batch axis; received a scalar.")

@@ -21,7 +21,7 @@ class SpatialPadding(keras.layers.Layer):
 
     Example:
 
-    >>> SpatialPadding(3, "circular")(keras.ops.ones((1, 8, 6, 2))).shape
+    >>> tuple(SpatialPadding(3, "circular")(keras.ops.ones((1, 8, 6, 2))).shape)
     (1, 10, 8, 2)
     """
 

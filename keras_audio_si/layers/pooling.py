@@ -66,7 +66,9 @@ class _FilteredPool(keras.layers.Layer):
         if self.filter == "trainable":
             return keras.initializers.RandomNormal(stddev=0.01)
         taps = (binomial_taps if self.filter == "binomial" else triangular_taps)(*self.filter_size)
-        return lambda shape, dtype=None: ops.convert_to_tensor(np.tile(taps[:, :, None, None], (1, 1, shape[2], 1)), dtype)
+        return lambda shape, dtype=None: ops.convert_to_tensor(
+            np.tile(taps[:, :, None, None], (1, 1, shape[2], 1)), dtype
+        )
 
     def _check_divisible(self, shape):
         spatial = shape[1:-1]
@@ -144,7 +146,7 @@ class AntiAliasPool(_FilteredPool):
     Example:
 
     >>> layer = AntiAliasPool(filter="trainable", filter_size=5)
-    >>> layer(keras.ops.ones((2, 101, 96, 8))).shape
+    >>> tuple(layer(keras.ops.ones((2, 101, 96, 8))).shape)
     (2, 51, 48, 8)
 
     Reference:

@@ -44,7 +44,7 @@ class TimeMelPool(keras.layers.Layer):
 
     Example:
 
-    >>> TimeMelPool("mean_mel_max_time")(keras.ops.ones((1, 9, 6, 2))).shape
+    >>> tuple(TimeMelPool("mean_mel_max_time")(keras.ops.ones((1, 9, 6, 2))).shape)
     (1, 5, 3, 2)
     """
 
@@ -89,7 +89,7 @@ class GlobalTimeMelPool(keras.layers.Layer):
 
     Example:
 
-    >>> GlobalTimeMelPool("mean_max")(keras.ops.ones((1, 9, 6, 2))).shape
+    >>> tuple(GlobalTimeMelPool("mean_max")(keras.ops.ones((1, 9, 6, 2))).shape)
     (1, 4)
 
     Reference:

@@ -3,8 +3,8 @@
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.padding import pad_spatial, window_padding
-from keras_audio_si.ops.xla import compiled_by_xla
+from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
+from keras_audio_si.ops.xla import compiled_by_xla, materialise, sum_rows, with_gradient
 
 
 def binomial_taps(*sizes):
@@ -95,13 +95,69 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
             x = pad_spatial(x, window_padding(x.shape[1:3], window, strides, padding), padding)
             padding = "valid"
         return ops.depthwise_conv(x, taps, strides, padding, data_format="channels_last")
-    sizes = ops.shape(x)[1:3]
-    x = pad_spatial(x, window_padding(sizes, window, strides, padding), padding)
-    sizes = ops.shape(x)[1:3]
-    spans = [(n - k) // s * s + 1 for n, k, s in zip(sizes, window, strides, strict=True)]
-    y = 0.0
-    for i in range(window[0]):
-        for j in range(window[1]):
-            shifted = x[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1]]
-            y = y + shifted * taps[i, j, :, 0]
-    return y
+    x = pad_spatial(x, window_padding(ops.shape(x)[1:3], window, strides, padding), padding)
+
+    def forward(x, taps):
+        return _correlate(x, taps, strides)
+
+    def backward(args, upstream):
+        return _correlate_slopes(*args, upstream, strides)
+
+    return with_gradient(forward, backward)(x, taps)
+
+
+def _shifts(x, taps, strides):
+    """Yield every tap's `(row, column, slice of x)`, the slice holding what the tap multiplies."""
+    height, width = taps.shape[:2]
+    spans = [(n - k) // s * s + 1 for n, k, s in zip(ops.shape(x)[1:3], (height, width), strides, strict=True)]
+    for i in range(height):
+        for j in range(width):
+            yield i, j, x[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1]]
+
+
+def _correlate(x, taps, strides):
+    """Correlate without padding, as shifted multiply-adds."""
+    x, y = materialise(x), 0.0
+    for i, j, shifted in _shifts(x, taps, strides):
+        y = y + shifted * taps[i, j, :, 0]
+    return materialise(y)
+
+
+def _correlate_slopes(x, taps, upstream, strides):
+    """Return the gradients of `_correlate` for the map and for the taps."""
+    height, width, channels, _ = taps.shape
+    by_tap = _tap_slopes(x, taps, upstream, strides)
+    dilated = dilate(upstream, strides)
+    around = [
+        (k - 1, n - size) for k, n, size in zip((height, width), ops.shape(x)[1:3], ops.shape(dilated)[1:3], strict=True)
+    ]
+    dilated = pad_spatial(dilated, around, "same")
+    return _correlate(dilated, ops.flip(taps, (0, 1)), (1, 1)), ops.reshape(by_tap, taps.shape)
+
+
+def _tap_slopes(x, taps, upstream, strides, groups=8):
+    """Return the sum over all positions of `upstream` times what each tap saw, in float32 inside.
+
+    XLA reduces a fused product element by element. Here time is first folded into `groups` terms of one vectorised
+    sum, which leaves little to reduce.
+    """
+    time = ops.shape(upstream)[1]
+    rows = -(-time // groups)
+    missing = rows * groups - time
+    upstream = materialise(pad_axis(ops.cast(upstream, "float32"), 1, 0, missing, "same"))
+    x = materialise(pad_axis(ops.cast(x, "float32"), 1, 0, missing * strides[0], "same"))
+    sums = []
+    for _, _, shifted in _shifts(x, taps, strides):
+        product = shifted[:, : rows * groups] * upstream
+        folded = sum(product[:, k * rows : (k + 1) * rows] for k in range(groups))
+        sums.append(sum_rows(ops.reshape(folded, (-1, x.shape[-1]))))
+    return ops.cast(ops.stack(sums), taps.dtype)
+
+
+def dilate(x, strides):
+    """Put `stride - 1` zeros between neighbours on time and mel."""
+    _, time, mel, channels = ops.shape(x)
+    widths = ((0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0))
+    x = ops.pad(ops.reshape(x, (-1, time, 1, mel, 1, channels)), widths)
+    x = ops.reshape(x, (-1, time * strides[0], mel * strides[1], channels))
+    return x[:, : (time - 1) * strides[0] + 1, : (mel - 1) * strides[1] + 1]

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import check_padding, pad_spatial
+from keras_audio_si.ops.xla import by_example, materialise, sum_rows, with_gradient
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
 
@@ -75,7 +76,8 @@ def _reduce_positions(reduce, x, strides):
     Time goes first, over rows that lie contiguous in memory: one pass at the speed of memory on every backend.
     """
     _, time, mel, channels = ops.shape(x)
-    x = reduce(ops.reshape(x, (-1, time // strides[0], strides[0] * mel * channels)), axis=1)
+    x = ops.reshape(x, (-1, time // strides[0], strides[0] * mel * channels))
+    x = sum_rows(x) if reduce is ops.sum else reduce(x, axis=1)
     return reduce(ops.reshape(x, (-1, strides[0], mel // strides[1], strides[1], channels)), axis=2)
 
 
@@ -105,13 +107,34 @@ def select(x, indices, strides):
     Returns:
         Tensor of shape `(batch, time / strides[0], mel / strides[1], channels)`.
     """
-    offsets = ops.arange(strides[0] * strides[1], dtype="int32")
-    chosen = ops.equal(ops.cast(indices, "int32")[:, None], offsets)
+    indices = ops.cast(indices, "int32")
+    if x.shape[0] != 1:
+        return ops.sum(ops.where(_chosen(indices, strides), grids(x, strides), 0), axis=(2, 4))
+
+    def forward(x, indices):
+        _, time, mel, channels = ops.shape(x)
+        sizes = (1, time // strides[0], 1, mel // strides[1], 1, channels)
+        index, zero = indices[0], ops.zeros((), "int32")
+        start = ops.stack([zero, zero, index % strides[0], zero, index // strides[0], zero])
+        y = ops.slice(grids(x, strides), start, sizes)
+        return ops.reshape(y, (1, sizes[1], sizes[3], channels))
+
+    def backward(args, upstream):
+        x, indices = args
+        slopes = ops.where(_chosen(indices, strides), upstream[:, :, None, :, None], 0)
+        return ops.reshape(slopes, ops.shape(x)), None
+
+    return with_gradient(forward, backward)(x, indices)
+
+
+def _chosen(indices, strides):
+    """Mask of the chosen component, shape `(batch, 1, time offset, 1, mel offset, 1)`."""
+    chosen = ops.equal(indices[:, None], ops.arange(strides[0] * strides[1], dtype="int32"))
     chosen = ops.transpose(ops.reshape(chosen, (-1, strides[1], strides[0])), (0, 2, 1))
-    return ops.sum(ops.where(chosen[:, None, :, None, :, None], grids(x, strides), 0), axis=(2, 4))
+    return chosen[:, None, :, None, :, None]
 
 
-def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None):
+def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None):
     """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
 
     Args:
@@ -121,6 +144,7 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         taps: Filter taps for `low_pass`, or None for no filter.
         padding: One of `PADDINGS`, for the filter and for `pad_to_multiple`.
         indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
+        dense: Function of the map to apply first, such as a `dense_max`; it must treat examples one by one.
 
     Returns:
         The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
@@ -128,9 +152,15 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
     Reference:
         fonseca2021, section II-B.
     """
-    if taps is not None:
-        x = low_pass(x, taps, (1, 1), padding)
-    x = pad_to_multiple(x, strides, padding)
-    if indices is None:
-        indices = choose(x, strides, criterion)
-    return select(x, indices, strides), indices
+
+    def sample(x, taps, indices):
+        if dense is not None:
+            x = dense(x)
+        if taps is not None:
+            x = low_pass(x, taps, (1, 1), padding)
+        x = materialise(pad_to_multiple(x, strides, padding))
+        if indices is None:
+            indices = choose(x, strides, criterion)
+        return select(x, indices, strides), indices
+
+    return by_example(sample, x, taps, indices)

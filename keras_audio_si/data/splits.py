@@ -1,0 +1,152 @@
+"""Which clips train, which validate and which test: whole clips and whole recordings, never patches."""
+
+import dataclasses
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+_SYNONYMS = {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "eval": "test",
+    "evaluation": "test",
+    "testing": "test",
+}
+
+
+def assign_splits(
+    manifest,
+    train_folds=None,
+    validation_folds=None,
+    test_folds=None,
+    validation_share=0.15,
+    test_share=0.2,
+    seed=0,
+):
+    """Sets the split of every clip to "train", "val" or "test".
+
+    Folds decide if they are given, else the splits that the manifest has. A manifest without either has
+    `test_share` of its clips held out. Where no clips are set apart for validation, `validation_share` of the
+    training clips is held out; see `hold_out`.
+
+    Args:
+        manifest: `Manifest`.
+        train_folds: Folds to train on.
+        validation_folds: Folds to validate on.
+        test_folds: Folds to test on.
+        validation_share: Above 0 and below 1.
+        test_share: Above 0 and below 1.
+        seed: Seed of what is held out, a non-negative integer.
+
+    Returns:
+        A `Manifest` of the clips that are used.
+
+    Raises:
+        ValueError: If folds are missing, given twice or not there, or a split is empty.
+
+    Example:
+
+    >>> from keras_audio_si.data.manifest import Clip, Manifest
+    >>> manifest = Manifest([Clip(f"{i}.wav", ("dog",), fold=i % 3) for i in range(6)])
+    >>> assigned = assign_splits(manifest, train_folds=[0], validation_folds=[1], test_folds=[2])
+    >>> [clip.split for clip in assigned.clips]
+    ['train', 'val', 'test', 'train', 'val', 'test']
+    """
+    folds = {"train": train_folds, "val": validation_folds, "test": test_folds}
+    present = {clip.split for clip in manifest.clips} - {""}
+    if any(folds.values()):
+        splits = _splits_by_fold(manifest, folds)
+    elif present:
+        splits = [_SYNONYMS.get(clip.split.lower(), clip.split.lower()) for clip in manifest.clips]
+        if not {"train", "test"} <= set(splits):
+            raise ValueError(
+                "The data must have a split called 'train' and one called 'test' (or 'eval'). "
+                f"It has: {', '.join(sorted(present))}"
+            )
+    elif any(clip.fold is not None for clip in manifest.clips):
+        known = sorted({clip.fold for clip in manifest.clips if clip.fold is not None})
+        raise ValueError(
+            f"The data comes in the folds {known}: say which of them to train on and which to test on "
+            "(`train_folds`, `test_folds`)."
+        )
+    else:
+        splits = ["train"] * len(manifest)
+        splits = _with_held_out(manifest, splits, "test", test_share, seed)
+    if "val" not in splits:
+        splits = _with_held_out(manifest, splits, "val", validation_share, seed)
+    used = [index for index, split in enumerate(splits) if split in SPLITS]
+    clips = tuple(dataclasses.replace(manifest.clips[index], split=splits[index]) for index in used)
+    return dataclasses.replace(manifest, clips=clips)
+
+
+def hold_out(manifest, share, seed=0):
+    """Draws clips of every class, and with a clip all others of its `group`.
+
+    Rare classes go first, so that in multi-label data they get their share. Every class that has two groups
+    or more keeps one and gives one.
+
+    Args:
+        manifest: `Manifest`.
+        share: Share of the clips of each class, above 0 and below 1.
+        seed: Non-negative integer.
+
+    Returns:
+        Sorted list of the numbers of the clips.
+
+    Raises:
+        ValueError: If `share` is out of its range, or nothing can be held out.
+
+    Example:
+
+    >>> from keras_audio_si.data.manifest import Clip, Manifest
+    >>> manifest = Manifest([Clip(f"{i}.wav", ("dog",), group=str(i // 2)) for i in range(8)])
+    >>> len(hold_out(manifest, share=0.25))
+    2
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"The share to hold out must be above 0 and below 1. Received: {share!r}")
+    members = {}
+    for index, clip in enumerate(manifest.clips):
+        members.setdefault(clip.group or clip.clip_id, []).append(index)
+    groups = [members[name] for name in members]
+    order = np.random.default_rng(seed).permutation(len(groups))
+    has_class = manifest.label_matrix() > 0
+    count = np.array([has_class[group].sum(axis=0) for group in groups])  # (groups, classes)
+    held = np.zeros(len(groups), bool)
+    for column in np.argsort(count.sum(axis=0), kind="stable"):
+        candidates = order[count[order, column] > 0]
+        wanted = share * count[:, column].sum()
+        for group in candidates:
+            given = count[candidates[held[candidates]], column].sum()
+            # A group may overshoot by up to half of itself, and the first one whatever its size.
+            if (~held[candidates]).sum() < 2 or (given and wanted - given < count[group, column] / 2):
+                break
+            held[group] = True
+    numbers = sorted(index for group in np.flatnonzero(held) for index in groups[group])
+    if not numbers:
+        raise ValueError(
+            f"Nothing can be held out of {len(manifest)} clips in {len(groups)} groups: every class needs at "
+            "least two groups (recordings). Set clips apart by `split` or `fold`."
+        )
+    return numbers
+
+
+def _splits_by_fold(manifest, folds):
+    for name in ("train", "test"):
+        if not folds[name]:
+            raise ValueError(f"`{name}_folds` must name at least one fold when other folds are given.")
+    split_of = {}
+    for split, numbers in folds.items():
+        for fold in numbers or ():
+            if fold in split_of:
+                raise ValueError(f"Fold {fold} is given for {split_of[fold]!r} and for {split!r}.")
+            split_of[fold] = split
+            manifest.indices(folds=fold)  # raises where there is no such fold
+    return [split_of.get(clip.fold, "") for clip in manifest.clips]
+
+
+def _with_held_out(manifest, splits, split, share, seed):
+    train = [index for index, name in enumerate(splits) if name == "train"]
+    held = {train[index] for index in hold_out(manifest.subset(train), share, seed)}
+    return [split if index in held else name for index, name in enumerate(splits)]

@@ -1,0 +1,129 @@
+"""Classifiers of waveforms on clips: the model's own front-end says how clips are cut for it."""
+
+import pathlib
+
+import numpy as np
+
+from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.evaluation.clips import predict_batches
+from keras_audio_si.evaluation.plots import StabilityPanel, plot_stability
+from keras_audio_si.evaluation.shift import parse_protocol, select_patches, stability
+from keras_audio_si.layers.frontend import LogMelSpectrogram
+
+STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
+
+
+def front_end_of(model):
+    """The `LogMelSpectrogram` of a classifier of waveforms.
+
+    Raises:
+        ValueError: If the model has none, or takes waveforms of any length.
+    """
+    for layer in model.layers:
+        if isinstance(layer, LogMelSpectrogram) and model.input_shape[1] is not None:
+            return layer
+    raise ValueError(
+        f"The model {model.name!r} must take waveforms of a fixed length and have a `LogMelSpectrogram` among "
+        f"its layers. Its input shape is {model.input_shape}."
+    )
+
+
+def patch_dataset(model, cache):
+    """Cuts clips into the patches that a model takes, which overlap by half (to the frame).
+
+    Args:
+        model: Model with a `LogMelSpectrogram`.
+        cache: `ClipCache` at the model's sample rate.
+
+    Returns:
+        A `PatchDataset`.
+    """
+    front_end = front_end_of(model)
+    patch_samples = model.input_shape[1]
+    hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
+    return PatchDataset(cache, patch_samples, hop_frames * front_end.hop_length)
+
+
+def shift_patches(model, cache, protocols, max_clips=1000, seed=0):
+    """Cuts the patches for a shift test, with as much context as the protocols and the figure need.
+
+    Returns:
+        `SelectedPatches`.
+
+    Raises:
+        ValueError: If no clip is eligible.
+    """
+    front_end = front_end_of(model)
+    samples = {"time": front_end.hop_length, "samples": 1, "freq": 0}
+    shifts = [*map(parse_protocol, protocols), *STABILITY_SHIFTS.items()]
+    context = max(shift * samples[kind] for kind, shift in shifts)
+    try:
+        return select_patches(cache, model.input_shape[1], context, max_clips, seed)
+    except ValueError as error:
+        raise ValueError(f"{error} Give no protocols to leave the shift test out.") from None
+
+
+def write_stability(models, cache, max_clips, folder):
+    """Draws the scores of two test clips against the shift, as Fig. 2 of the paper.
+
+    The clips are typical ones that all models know: of those whose right class is every model's top class, in
+    the order of the lowest score that a model gives it, the middle one (time) and the nearest to it that has
+    another class (frequency).
+
+    Args:
+        models: Dict of models by name, which take the same input and know the same classes.
+        cache: `ClipCache` of the test clips.
+        max_clips: Largest number of clips to choose from.
+        folder: Folder for `stability.png`.
+
+    Returns:
+        Path of the figure.
+    """
+    first = next(iter(models.values()))
+    patches = shift_patches(first, cache, (), max_clips)
+    targets = cache.manifest.label_matrix()[patches.clip_indices].argmax(axis=1)
+    patch_scores = np.stack([_scores(model, patches.waveforms) for model in models.values()])
+    chosen = typical_examples(patch_scores, targets)
+    hop_seconds = front_end_of(first).hop_length / cache.sample_rate
+    panels = []
+    for (kind, max_shift), index in zip(STABILITY_SHIFTS.items(), chosen, strict=True):
+        curves = {
+            name: stability(model, patches.waveforms[index], kind, max_shift, targets[index])
+            for name, model in models.items()
+        }
+        class_name = cache.manifest.class_names[targets[index]]
+        panels.append(StabilityPanel(kind, class_name, curves, hop_seconds if kind == "time" else None))
+    return plot_stability(panels, pathlib.Path(folder) / "stability.png")
+
+
+def typical_examples(scores, targets):
+    """Chooses two examples for `write_stability`, which says how.
+
+    Args:
+        scores: Array `(models, examples, classes)`.
+        targets: Integer array `(examples,)`, the right classes.
+
+    Returns:
+        Two numbers of examples.
+
+    Example:
+
+    >>> scores = np.array([[[0.9, 0.2], [0.1, 0.8], [0.3, 0.6]]])
+    >>> [int(number) for number in typical_examples(scores, np.array([0, 1, 1]))]
+    [1, 0]
+    """
+    right = scores[:, np.arange(len(targets)), targets].min(axis=0)
+    known = np.flatnonzero((scores.argmax(axis=2) == targets).all(axis=0))
+    if not len(known):
+        known = np.arange(len(targets))
+    ranked = known[np.argsort(right[known], kind="stable")]
+    middle = len(ranked) // 2
+    by_distance = ranked[np.argsort(np.abs(np.arange(len(ranked)) - middle), kind="stable")]
+    others = by_distance[targets[by_distance] != targets[by_distance[0]]]
+    return by_distance[0], (others if len(others) else by_distance)[0]
+
+
+def _scores(model, waveforms, batch_size=64):
+    length, size = model.input_shape[1], min(batch_size, len(waveforms))
+    batches = (waveforms[i : i + size, :length] for i in range(0, len(waveforms), size))
+    return predict_batches(model, batches, len(waveforms), size)

@@ -1,0 +1,287 @@
+"""The whole way from audio files to a shift-invariance result, once: the recipes and the command line call it."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.splits import SPLITS
+from keras_audio_si.evaluation.classifiers import patch_dataset, shift_patches, write_stability
+from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.plots import plot_learning_curves
+from keras_audio_si.evaluation.report import (
+    ModelResult,
+    comparison_table,
+    format_text,
+    write_table,
+    written_whole,
+)
+from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS, parse_protocol, shift_table
+from keras_audio_si.layers import LogMelSpectrogram
+from keras_audio_si.models import VGG41, Classifier
+from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.variants import MODELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Settings of a comparison of variants; the defaults are those of the reference.
+
+    Args:
+        sample_rate: Rate that all audio is resampled to, in Hz. The paper does not state its own.
+        frames: Frames of a patch; patches start every `frames // 2` frames.
+        width: Factor on the number of filters of every convolution.
+        batch_norm_momentum: Momentum of the moving statistics. Trainings of few steps want 0.9.
+        mixed_precision: None, `"bfloat16"` or `"float16"`.
+        seeds: One training per seed and variant.
+        protocols: Shifts to measure, such as `"time-1"`, `"freq-3"` or `"samples-40"`.
+        max_shift_clips: Largest number of test clips that are shifted.
+        training: `TrainingSettings`. Each variant decides whether it mixes, each run has its own seed.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+
+    >>> Experiment(width=0.25, seeds=(0, 1, 2)).frames
+    101
+
+    Reference:
+        Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
+        Neural Networks", 2021, sections III and IV-C.
+    """
+
+    sample_rate: int = 22050
+    frames: int = 101
+    width: float = 1.0
+    batch_norm_momentum: float = 0.99
+    mixed_precision: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    protocols: tuple[str, ...] = PAPER_PROTOCOLS
+    max_shift_clips: int = 1000
+    training: TrainingSettings = TrainingSettings()
+
+    def __post_init__(self):
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        object.__setattr__(self, "protocols", tuple(self.protocols))
+        for name in ("sample_rate", "frames", "width", "max_shift_clips"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {name}={getattr(self, name)!r}")
+        if not 0 < self.batch_norm_momentum < 1:
+            raise ValueError(
+                "`batch_norm_momentum` must be above 0 and below 1. "
+                f"Received: batch_norm_momentum={self.batch_norm_momentum!r}"
+            )
+        if self.mixed_precision not in (None, "bfloat16", "float16"):
+            raise ValueError(
+                "`mixed_precision` must be None, 'bfloat16' or 'float16'. "
+                f"Received: mixed_precision={self.mixed_precision!r}"
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"`seeds` must be different integers, at least one. Received: {self.seeds!r}")
+        for protocol in self.protocols:
+            parse_protocol(protocol)
+
+    @classmethod
+    def of(cls, **settings):
+        """Makes the settings from flat keyword arguments, those of `TrainingSettings` among them.
+
+        Example:
+
+        >>> Experiment.of(width=0.5, epochs=3).training.epochs
+        3
+        """
+        names = {field.name for field in dataclasses.fields(TrainingSettings)}
+        training = TrainingSettings(**{name: settings.pop(name) for name in names & settings.keys()})
+        return cls(**settings, training=training)
+
+
+class Run(NamedTuple):
+    """One training.
+
+    Attributes:
+        result: `ModelResult` on the test clips, under the name of the variant.
+        folder: Folder with `model.keras`, `log.csv`, `tensorboard/` and `settings.json`.
+    """
+
+    result: ModelResult
+    folder: pathlib.Path
+
+
+def load_splits(manifest, sample_rate, cache_dir):
+    """Decodes the clips of a manifest whose splits `assign_splits` has set.
+
+    Returns:
+        Dict of the `ClipCache` of "train", "val" and "test".
+    """
+    cache = ClipCache.build(manifest, sample_rate, cache_dir)
+    return {split: cache.select(split=split) for split in SPLITS}
+
+
+def build_model(variant, class_names, settings):
+    """Builds the classifier of waveforms of a variant, under the precision of the settings.
+
+    Args:
+        variant: `Variant`.
+        class_names: Names of the classes in the order of the scores; the model keeps them.
+        settings: `Experiment`.
+
+    Returns:
+        Functional `keras.Model` from `(batch, samples)` to `(batch, classes)`.
+
+    Example:
+
+    >>> from keras_audio_si.variants import Variant
+    >>> settings = Experiment(sample_rate=16000, width=0.125)
+    >>> model = build_model(Variant("tlpf5+aps"), ("dog", "rain"), settings)
+    >>> model.input_shape, model.output_shape
+    ((None, 16480), (None, 2))
+    """
+    with _precision(settings.mixed_precision):
+        front_end = LogMelSpectrogram(settings.sample_rate)
+        backbone = VGG41(
+            len(class_names),
+            (settings.frames, front_end.num_mels),
+            pooling=variant.pooling,
+            intra_block_pooling=variant.intra_block_pooling,
+            width=settings.width * MODELS[variant.model],
+            batch_norm_momentum=settings.batch_norm_momentum,
+            class_names=class_names,
+            name=variant.model,
+        )
+        return Classifier(front_end, backbone, front_end.num_samples(settings.frames))
+
+
+def run(variant, splits, settings, seed, folder, verbose="auto"):
+    """Trains one variant with one seed and measures it on the test clips.
+
+    Args:
+        variant: `Variant`.
+        splits: Dict of `ClipCache`, as `load_splits` makes it.
+        settings: `Experiment`.
+        seed: Sets the initial weights, the order of the patches and the mixing.
+        folder: Folder for the model and its logs.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        A `Run`.
+    """
+    keras.utils.set_random_seed(seed)
+    model = build_model(variant, splits["train"].manifest.class_names, settings)
+    test = splits["test"]
+    # First, so that clips that cannot be used are known before hours of training.
+    shifted = None
+    if settings.protocols:
+        shifted = shift_patches(model, test, settings.protocols, settings.max_shift_clips)
+    training = dataclasses.replace(
+        settings.training, seed=seed, mixup_alpha=settings.training.mixup_alpha if variant.mixup else None
+    )
+    patches = {split: patch_dataset(model, cache) for split, cache in splits.items()}
+    fit(model, patches["train"], patches["val"], training, folder, verbose=verbose)
+    batch_size = training.batch_size
+    evaluation = evaluate_clips(model, patches["test"], batch_size)
+    shifts = {}
+    if shifted is not None:
+        shifts = shift_table(model, shifted.waveforms, settings.protocols, batch_size=batch_size)
+    result = ModelResult(variant.name, trainable_parameters(model), evaluation, shifts)
+    return Run(result, pathlib.Path(folder))
+
+
+def compare(variants, splits, settings, folder, verbose="auto"):
+    """Runs every variant with every seed, and writes the report.
+
+    Args:
+        variants: List of `Variant`.
+        splits: Dict of `ClipCache`, as `load_splits` makes it.
+        settings: `Experiment`.
+        folder: Folder of the report: the table as `table.csv` and `table.md` (of what is done, after each run),
+            `stability.png`, `learning_curves.png`, `experiment.json` and `manifest.csv` with the splits. Each
+            variant has a folder in it, if there are several, and each seed, if there are several.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        List of `Run`.
+
+    Raises:
+        ValueError: If a variant occurs twice, or the data do not suit the settings.
+    """
+    names = [variant.name for variant in variants]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"`variants` must be different ones, at least one. Received: {names}")
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_settings(variants, splits, settings, folder)
+    runs = []
+    for variant in variants:
+        for seed in settings.seeds:
+            done, total = len(runs) + 1, len(variants) * len(settings.seeds)
+            print(f"\n{variant.name}, seed {seed} ({done} of {total})", flush=True)
+            run_folder = folder / variant.name if len(variants) > 1 else folder
+            if len(settings.seeds) > 1:
+                run_folder /= f"seed-{seed}"
+            runs.append(run(variant, splits, settings, seed, run_folder, verbose))
+            write_table(comparison_table(run.result for run in runs), folder, "table")
+    write_figures(runs, splits["test"], settings, folder)
+    return runs
+
+
+def summary(results):
+    """The comparison of `ModelResult`s as text, with what a reader must know to judge it."""
+    lines = [format_text(comparison_table(results))]
+    excluded = {name for result in results if result.evaluation for name in result.evaluation.excluded_classes}
+    if excluded:
+        lines.append(f"Without a test clip, in no mean: {', '.join(sorted(excluded))}")
+    counts = {shift.num_patches for result in results for shift in result.shifts.values()}
+    if counts:
+        lines.append(f"Shifts: {', '.join(map(str, counts))} clips (one label, at least 2 s long)")
+    return "\n".join(lines)
+
+
+def write_figures(runs, test, settings, folder):
+    """Draws the learning curves of all runs, and the stability of the first run of each variant.
+
+    Without matplotlib a message says that the figures are left out.
+    """
+    logs, models = {}, {}
+    for result, run_folder in runs:
+        logs.setdefault(result.model, []).append(run_folder / "log.csv")
+        models.setdefault(result.model, run_folder / "model.keras")
+    try:
+        plot_learning_curves(logs, folder / "learning_curves.png")
+        if settings.protocols:
+            models = {name: keras.models.load_model(path) for name, path in models.items()}
+            write_stability(models, test, settings.max_shift_clips, folder)
+    except ImportError as error:
+        print(f"No figures. {error}", file=sys.stderr)
+
+
+def trainable_parameters(model):
+    """Number of trainable parameters of a model."""
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def _write_settings(variants, splits, settings, folder):
+    record = {"variants": [variant.name for variant in variants], **dataclasses.asdict(settings)}
+    with written_whole(folder / "experiment.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    manifests = [cache.manifest for cache in splits.values()]
+    clips = tuple(clip for manifest in manifests for clip in manifest.clips)
+    dataclasses.replace(manifests[0], clips=clips).write(folder / "manifest.csv")
+
+
+@contextlib.contextmanager
+def _precision(mixed_precision):
+    """Sets the dtype policy that models are built under."""
+    before = keras.config.dtype_policy()
+    if mixed_precision is not None:
+        keras.config.set_dtype_policy(f"mixed_{mixed_precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,164 @@
+"""The contract that every layer and model of the package keeps, checked for one case at a time."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A layer or model and an input for it.
+
+    Attributes:
+        name: Name of the case.
+        build: Returns a new layer or model.
+        inputs: Returns the input for a random generator, a float32 array with at least three examples.
+        half: Largest relative distance between float32 and half precision outputs; None where outputs may jump (an
+            adaptive grid) and only finiteness is checked.
+        dynamic: Input shape with the time (and, for maps, mel) left open, or None where the layer fixes it.
+    """
+
+    name: str
+    build: Callable
+    inputs: Callable
+    half: float | None = 0.05
+    dynamic: tuple | None = None
+
+
+def numpy(x):
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def built(case, x):
+    """The layer or model of the case with random weights from a fixed seed, the same on every backend."""
+    keras.utils.set_random_seed(0)
+    layer = case.build()
+    if not layer.built:
+        layer.build(x.shape)
+    rng = np.random.default_rng(7)
+    values = []
+    for weight in layer.weights:
+        n = rng.standard_normal(tuple(weight.shape))
+        if weight.path.endswith(("variance", "gamma")):
+            values.append(1 + 0.1 * np.abs(n))
+        elif weight.path.endswith("kernel"):
+            values.append(n * np.sqrt(2 / np.prod(weight.shape[:-1])))
+        elif weight.path.endswith("/taps"):
+            values.append(numpy(weight))
+        else:
+            values.append(0.1 * n)
+    layer.set_weights(values)
+    return layer
+
+
+def run(layer, x):
+    """The output for inference; on JAX compiled as a whole, since eager JAX compiles every operation by itself."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(lambda x: layer(x, training=False))(x)
+    return layer(x, training=False)
+
+
+def gradients(layer, x):
+    """Gradients of the sum of squares of the output with respect to the input and the trainable weights."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(layer(x, training=False)))
+        return [numpy(g) for g in tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])]
+    if backend == "jax":
+        import jax
+
+        frozen = [w.value for w in layer.non_trainable_variables]
+
+        def loss(x, trainable):
+            outputs, _ = layer.stateless_call(trainable, frozen, x)
+            return (outputs**2).sum()
+
+        trainable = [w.value for w in layer.trainable_variables]
+        on_input, on_weights = jax.jit(jax.grad(loss, argnums=(0, 1)))(x, trainable)
+        return [numpy(on_input), *(numpy(g) for g in on_weights)]
+    import torch
+
+    x = torch.tensor(x, requires_grad=True)
+    layer.zero_grad()
+    (layer(x, training=False) ** 2).sum().backward()
+    return [x.grad.cpu().numpy(), *(w.value.grad.cpu().numpy() for w in layer.trainable_weights)]
+
+
+def check_config_round_trip(case, x, folder):
+    layer = built(case, x)
+    outputs = numpy(run(layer, x))
+    clone = type(layer).from_config(layer.get_config())
+    clone.build(x.shape)
+    clone.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(numpy(run(clone, x)), outputs)
+    if isinstance(layer, keras.Model):
+        model = layer
+    else:
+        inputs = keras.Input(x.shape[1:])
+        model = keras.Model(inputs, layer(inputs))
+    path = folder / "case.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_array_equal(numpy(run(loaded, x)), outputs)
+
+
+def check_symbolic_shape(case, x):
+    layer = built(case, x)
+    outputs = run(layer, x)
+    symbolic = layer(keras.KerasTensor((None, *x.shape[1:])))
+    assert symbolic.shape == (None, *outputs.shape[1:])
+    assert keras.backend.standardize_dtype(outputs.dtype) == symbolic.dtype
+
+
+def check_jit(case, x):
+    """XLA on TensorFlow against its own kernels, with the batch and, where it may be, the time unknown in advance."""
+    import tensorflow as tf
+
+    layer = built(case, x)
+    wanted = numpy(layer(x, training=False))
+    for jit in (True, False):
+        for shape in {x.shape, (None, *x.shape[1:]), case.dynamic or x.shape}:
+            function = tf.function(lambda x: layer(x, training=False), [tf.TensorSpec(shape)], jit_compile=jit)
+            np.testing.assert_allclose(numpy(function(x)), wanted, rtol=1e-4, atol=1e-5)
+
+
+def check_mixed_precision(case, x, policy):
+    wanted = numpy(run(built(case, x), x))
+    keras.config.set_dtype_policy(policy)
+    try:
+        layer = built(case, x)
+        got = run(layer, x)
+        assert keras.backend.standardize_dtype(got.dtype) in (layer.compute_dtype, "float32")
+        got = numpy(ops.cast(got, "float32"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(got).all()
+    if case.half is not None:
+        np.testing.assert_allclose(got, wanted, rtol=case.half, atol=case.half * np.abs(wanted).max())
+
+
+def check_gradients(case, x):
+    layer = built(case, x)
+    on_input, *on_weights = gradients(layer, x)
+    for g in (on_input, *on_weights):
+        assert np.isfinite(g).all()
+        assert np.abs(g).max() > 0
+
+
+def check_batch_independence(case, x):
+    layer = built(case, x)
+    together = numpy(run(layer, x))
+    others = np.concatenate([x[:1], 30 * x[1:]])
+    alone = numpy(run(layer, x[:1]))
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(numpy(run(layer, others))[:1], alone, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,46 @@
+"""The backends agree: every case of the contract gives the same numbers on this backend and on the others."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from cases import CASES
+from harness import built, numpy, run
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def outputs():
+    results = {}
+    for case in CASES:
+        x = case.inputs(np.random.default_rng(3))
+        results[case.name] = numpy(run(built(case, x), x))
+    return results
+
+
+@pytest.fixture(scope="module")
+def here():
+    return outputs()
+
+
+@pytest.mark.parametrize("other", BACKENDS)
+def test_agrees_with(other, here, tmp_path):
+    if other == keras.backend.backend():
+        pytest.skip("this is the backend of the run")
+    if importlib.util.find_spec(other) is None:
+        pytest.skip(f"{other} is not installed")
+    path = tmp_path / "outputs.npz"
+    environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, pathlib.Path(__file__), path], env=environment, check=True, timeout=600)
+    for name, there in np.load(path).items():
+        scale = max(np.abs(there).max(), 1.0)
+        np.testing.assert_allclose(here[name], there, rtol=1e-5, atol=1e-5 * scale, err_msg=name)
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **outputs())

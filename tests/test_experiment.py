@@ -1,0 +1,228 @@
+"""From audio files to the report, small: narrow networks, synthetic events, one or two epochs."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
+pytest.importorskip("matplotlib", reason="the report has figures")
+
+from keras_audio_si.data.datasets import read_dataset
+from keras_audio_si.data.splits import assign_splits
+from keras_audio_si.data.synthetic import write_dataset
+from keras_audio_si.evaluation.classifiers import front_end_of, patch_dataset, shift_patches, typical_examples
+from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.shift import shift_table
+from keras_audio_si.experiment import Experiment, TrainingSettings, build_model, compare, load_splits, run
+from keras_audio_si.layers import class_names_of
+from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.variants import PAPER_MAP, Variant
+
+TINY = Experiment(
+    sample_rate=8000,
+    width=0.0625,
+    batch_norm_momentum=0.5,
+    protocols=("time-1", "freq-2", "samples-9"),
+    training=TrainingSettings(learning_rate=0.01, batch_size=16, epochs=1),
+)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("events")
+    manifest = write_dataset(folder / "data", 50, sample_rate=8000, min_seconds=2.0, max_seconds=2.2)
+    return load_splits(assign_splits(manifest), 8000, folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def report(splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    settings = dataclasses.replace(TINY, seeds=(0, 1))
+    variants = [Variant("max"), Variant("tlpf5+aps", intra_block_pooling=True, mixup=True)]
+    return folder, compare(variants, splits, settings, folder, verbose=0)
+
+
+def test_report_has_everything(report):
+    folder, runs = report
+    names = ("table.csv", "table.md", "stability.png", "learning_curves.png", "experiment.json", "manifest.csv")
+    assert all((folder / name).stat().st_size > 100 for name in names)
+    assert [run.result.model for run in runs] == ["baseline"] * 2 + ["tlpf5+aps+ibp+mixup"] * 2
+    assert [run.folder.relative_to(folder).as_posix() for run in runs][1:3] == [
+        "baseline/seed-1",
+        "tlpf5+aps+ibp+mixup/seed-0",
+    ]
+    for one in runs:
+        assert {path.name for path in one.folder.iterdir()} == {
+            "model.keras",
+            "log.csv",
+            "tensorboard",
+            "settings.json",
+        }
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+def test_table_has_mean_and_deviation_of_the_seeds(report):
+    folder, runs = report
+    with open(folder / "table.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["runs"]) for row in rows] == [("baseline", "2"), ("tlpf5+aps+ibp+mixup", "2")]
+    for row, pair in zip(rows, (runs[:2], runs[2:]), strict=True):
+        values = [one.result.evaluation.mAP for one in pair]
+        assert float(row["mAP"]) == pytest.approx(np.mean(values))
+        assert float(row["mAP std"]) == pytest.approx(np.std(values, ddof=1))
+        assert float(row["samples-9 MAC"]) == pytest.approx(
+            np.mean([one.result.shifts["samples-9"].mac for one in pair])
+        )
+
+
+def test_only_variants_with_mixup_mix(report):
+    _, runs = report
+    settings = [json.loads((one.folder / "settings.json").read_text()) for one in runs]
+    assert [record["mixup_alpha"] for record in settings] == [None, None, 1.25, 1.25]
+    assert [record["seed"] for record in settings] == [0, 1, 0, 1]
+
+
+def test_saved_model_gives_the_numbers_of_the_training(report, splits, tmp_path):
+    """Another process has the model file and the manifest of the report, nothing else."""
+    folder, runs = report
+    result = runs[2].result
+    model = keras.models.load_model(runs[2].folder / "model.keras")
+    manifest = read_dataset(folder / "manifest.csv").select(split="test")
+    assert set(class_names_of(model)) == set(manifest.class_names)
+    manifest = dataclasses.replace(manifest, class_names=class_names_of(model))
+    from keras_audio_si.data.clip_cache import ClipCache
+
+    cache = ClipCache.build(manifest, front_end_of(model).sample_rate, tmp_path, progress=False)
+    evaluation = evaluate_clips(model, patch_dataset(model, cache), batch_size=7)
+    assert evaluation.clips.clip_ids == result.evaluation.clips.clip_ids
+    np.testing.assert_allclose(evaluation.clips.scores, result.evaluation.clips.scores, atol=1e-6)
+    assert evaluation.mAP == pytest.approx(result.evaluation.mAP, abs=1e-6)
+    patches = shift_patches(model, cache, TINY.protocols)
+    for protocol, shift in shift_table(model, patches.waveforms, TINY.protocols).items():
+        assert shift.consistency == result.shifts[protocol].consistency
+        assert shift.mac == pytest.approx(result.shifts[protocol].mac, abs=1e-6)
+
+
+def test_same_seed_same_weights_other_seed_others(splits, tmp_path):
+    settings = dataclasses.replace(TINY, protocols=())
+    runs = [run(Variant("aps"), splits, settings, seed, tmp_path / str(i), 0) for i, seed in enumerate((3, 3, 4))]
+    scores = [one.result.evaluation.clips.scores for one in runs]
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    assert np.abs(scores[2] - scores[0]).max() > 1e-3
+    assert runs[0].result.shifts == {}
+
+
+def test_a_single_run_is_in_the_folder_itself(splits, tmp_path):
+    settings = dataclasses.replace(TINY, protocols=(), mixed_precision="bfloat16")
+    compare([Variant("blur3")], splits, settings, tmp_path, verbose=0)
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model.get_layer("vgg41").get_layer("block1a_conv").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+    assert (tmp_path / "learning_curves.png").exists() and not (tmp_path / "stability.png").exists()
+
+
+def test_clips_that_cannot_be_shifted_are_known_before_the_training(splits, tmp_path):
+    short = dataclasses.replace(TINY, protocols=("time-900",))
+    with pytest.raises(ValueError, match="No clip can be used for a shift test.*no protocols"):
+        run(Variant(), splits, short, 0, tmp_path, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_patches_overlap_by_half_to_the_frame():
+    model = build_model(Variant(), ("a", "b"), dataclasses.replace(TINY, sample_rate=22050))
+    front_end = front_end_of(model)
+    from keras_audio_si.data.clip_cache import ClipCache
+
+    cache = ClipCache.from_waveforms([np.zeros(60000, "float32")], [("a",)], 22050, ("a", "b"))
+    starts = patch_dataset(model, cache).patch_start
+    assert front_end.num_frames(model.input_shape[1]) == 101
+    assert set(np.diff(starts)) == {50 * front_end.hop_length}
+
+
+def test_models_without_a_front_end_are_turned_down():
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"LogMelSpectrogram.*\(None, 20\)"):
+        front_end_of(model)
+
+
+def test_typical_examples_are_known_to_all_models_and_of_two_classes():
+    targets = np.array([0, 0, 1, 1, 1])
+    right = np.array([[0.9, 0.2, 0.8, 0.6, 0.7], [0.7, 0.9, 0.4, 0.8, 0.9]])
+    scores = np.where(np.eye(2)[targets].astype(bool), right[:, :, None], 0.3)
+    scores[1, 2] = [0.5, 0.4]  # the second model mistakes example 2, the first one example 1
+    time, freq = typical_examples(scores, targets)
+    # Known: 0 (at least 0.7), 3 (0.6), 4 (0.7). The middle one of 3, 0, 4 is 0.
+    assert (time, targets[freq]) == (0, 1) and freq in (3, 4)
+
+
+def test_typical_examples_where_none_is_known():
+    assert typical_examples(np.array([[[0.1, 0.9], [0.2, 0.8]]]), np.array([0, 0])) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"width": 0}, "`width` must be positive"),
+        ({"batch_norm_momentum": 1.0}, "batch_norm_momentum"),
+        ({"mixed_precision": "float8"}, "'bfloat16' or 'float16'"),
+        ({"seeds": ()}, "`seeds`"),
+        ({"seeds": (1, 1)}, "`seeds`"),
+        ({"protocols": ("tempo-1",)}, "'tempo-1'"),
+        ({"epochs": 0}, "`epochs`"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment.of(**settings)
+
+
+def test_unknown_setting():
+    with pytest.raises(TypeError, match="learning_rte"):
+        Experiment.of(learning_rte=0.1)
+
+
+def test_defaults_are_those_of_the_paper():
+    settings = Experiment()
+    assert (settings.frames, settings.width, settings.protocols[0]) == (101, 1.0, "time-1")
+    training = settings.training
+    assert (training.learning_rate, training.batch_size, training.epochs) == (3e-5, 128, 150)
+    assert (training.plateau_epochs, training.early_stopping_epochs, training.mixup_alpha) == (10, 20, 1.25)
+
+
+def test_repeated_variants(splits, tmp_path):
+    with pytest.raises(ValueError, match="baseline"):
+        compare([Variant(), Variant.parse("baseline")], splits, TINY, tmp_path)
+
+
+class TestVariants:
+    @pytest.mark.parametrize("name", PAPER_MAP)
+    def test_every_row_of_the_tables(self, name):
+        variant = Variant.parse(name)
+        assert variant.name == name
+        assert variant.intra_block_pooling == ("ibp" in name) and variant.mixup == ("mixup" in name)
+        assert variant.model == ("vgg42" if "vgg42" in name else "vgg41")
+        build_pooling(variant.pooling)
+
+    def test_other_names_of_the_same(self):
+        assert Variant.parse("max") == Variant.parse("baseline") == Variant.parse("vgg41") == Variant()
+        assert Variant.parse("aps+mixup+ibp") == Variant.parse("aps+ibp+mixup")
+        assert Variant.parse("tlpf7x3+aps-l2").pooling == "tlpf7x3+aps-l2"
+
+    @pytest.mark.parametrize(
+        "name, nearest",
+        [("basline", "baseline"), ("tlfp5+aps", "tlpf5+aps"), ("aps+mixpu", "aps+mixup"), ("", ""), ("ibp+ibp", "ibp")],
+    )
+    def test_unknown_name(self, name, nearest):
+        with pytest.raises(ValueError, match=f"unknown variant '{name}'".replace("+", r"\+")) as raised:
+            Variant.parse(name)
+        assert not nearest or f"did you mean '{nearest}" in str(raised.value)
+
+    def test_unknown_model_and_pooling(self):
+        with pytest.raises(ValueError, match="'vgg43'; did you mean 'vgg4"):
+            Variant(model="vgg43")
+        with pytest.raises(ValueError, match="'tlfp5'; did you mean 'tlpf5'"):
+            Variant("tlfp5")

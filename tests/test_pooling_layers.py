@@ -1,0 +1,98 @@
+"""The pools as a user meets them: names, configs, shared grids and errors that say what to do."""
+
+import keras
+import numpy as np
+import pytest
+from harness import numpy
+
+from keras_audio_si import layers, models
+from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool, build_pooling
+
+
+@pytest.mark.parametrize(
+    "name, kind, settings",
+    [
+        ("max", keras.layers.MaxPooling2D, {}),
+        ("average", keras.layers.AveragePooling2D, {}),
+        ("blur4", AntiAliasPool, {"filter": "binomial", "filter_size": (4, 4)}),
+        ("tlpf1x5", AntiAliasPool, {"filter": "trainable", "filter_size": (1, 5)}),
+        ("aps", AdaptivePolyphasePool, {"filter": None, "criterion": "channel_l1"}),
+        ("aps-variance", AdaptivePolyphasePool, {"criterion": "variance"}),
+        ("blur3+aps-l2", AdaptivePolyphasePool, {"filter": "binomial", "filter_size": (3, 3), "criterion": "l2"}),
+        ("mean_mel_max_time", layers.TimeMelPool, {"mode": "mean_mel_max_time"}),
+    ],
+)
+def test_names(name, kind, settings):
+    pool = build_pooling(name, name="pool")
+    assert type(pool) is kind and pool.name == "pool"
+    assert {key: getattr(pool, key) for key in settings} == settings
+
+
+@pytest.mark.parametrize(
+    "name, near", [("tlfp5", "tlpf5"), ("asp", "aps"), ("tlpf5aps", "tlpf5[+]aps"), ("+aps", "aps")]
+)
+def test_an_unknown_name_brings_the_nearest(name, near):
+    with pytest.raises(ValueError, match=f"unknown pooling {name!r}".replace("+", "[+]") + f".*'{near}'"):
+        build_pooling(name)
+
+
+def test_callable_and_config_make_a_layer_for_every_block():
+    config = keras.layers.serialize(AntiAliasPool(filter_size=3))
+    for pooling in (config, lambda: AntiAliasPool(filter_size=3)):
+        model = models.VGG41(3, (16, 8), pooling, width=0.125)
+        pools = [layer for layer in model.layers if isinstance(layer, AntiAliasPool)]
+        assert len({id(pool) for pool in pools}) == 3
+    with pytest.raises(ValueError, match="callable that returns a new layer"):
+        build_pooling(AntiAliasPool())
+
+
+def test_given_indices_are_taken(rng):
+    x = rng.standard_normal((4, 9, 8, 2)).astype("float32")
+    pool = AdaptivePolyphasePool(pool_mode=None, strides=(3, 2), padding="valid", return_indices=True)
+    y, indices = pool(x, np.array([0, 2, 3, 5]))
+    assert list(numpy(indices)) == [0, 2, 3, 5]
+    for example, p in enumerate([0, 2, 3, 5]):
+        np.testing.assert_array_equal(numpy(y)[example], x[example, p % 3 :: 3, p // 3 :: 2])
+
+
+def test_ties_take_the_lowest_grid():
+    _, indices = AdaptivePolyphasePool(pool_mode=None, return_indices=True)(np.ones((2, 6, 6, 3), "float32"))
+    assert list(numpy(indices)) == [0, 0]
+
+
+def test_the_criterion_is_float32_under_half_precision():
+    # 300 steps of 1 stop counting at 256 in bfloat16, where the two grids would tie and the first would win.
+    x = np.zeros((1, 600, 1), "float32")
+    x[:, ::2] = 1.0
+    x[:, 1::2] = 1.0
+    x[:, 1, :] = 2.0
+    pool = AdaptivePolyphasePool(pool_mode=None, return_indices=True, dtype="bfloat16")
+    assert int(numpy(pool(x)[1])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: AntiAliasPool(padding="zeros"), "padding must be one of 'same'"),
+        (lambda: AntiAliasPool(filter=None), "filter must be one of 'binomial'"),
+        (lambda: AntiAliasPool(pool_mode="min"), "pool_mode must be one of 'max'"),
+        (lambda: AntiAliasPool(filter_size=(3, 0)), "filter_size must be an integer >= 1"),
+        (lambda: AntiAliasPool(filter="triangular", filter_size=4)(np.zeros((1, 8, 8, 1))), "must be odd"),
+        (lambda: AntiAliasPool()(np.zeros((1, 8))), "shape .*batch, time, channels"),
+        (lambda: AntiAliasPool(filter_size=7, padding="reflect")(np.zeros((1, 3, 3, 1), "float32")), "at least 4"),
+        (lambda: AdaptivePolyphasePool(strides=1), "strides must be at least 2"),
+        (lambda: AdaptivePolyphasePool(criterion="l0"), "criterion must be one of 'channel_l1'"),
+        (lambda: layers.TimeMelPool("max_time"), "mode must be one of 'mean_mel_max_time'"),
+        (lambda: layers.ClassScores(class_names=("a", "a")), "class_names must differ"),
+        (lambda: layers.ClassScores(class_names=("a",))(np.zeros((1, 2))), "class_names must name the 2 classes"),
+    ],
+)
+def test_errors_say_what_was_expected(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_a_classifier_names_the_axis_that_does_not_fit():
+    vgg = models.VGG41(3, (101, 96), width=0.125)
+    with pytest.raises(ValueError, match="axis 1 differs"):
+        models.Classifier(layers.LogMelSpectrogram(16000), vgg, input_samples=16000)

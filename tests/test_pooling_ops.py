@@ -1,0 +1,254 @@
+"""The pooling operations against slow direct formulas in NumPy, values and gradients, on the current backend."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_audio_si.ops.depthwise import low_pass
+from keras_audio_si.ops.padding import PADDINGS, window_padding
+from keras_audio_si.ops.pooling import dense_max
+from keras_audio_si.ops.polyphase import CRITERIA, adaptive_sample
+
+NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
+
+
+def padded(x, amounts, padding, value=0.0):
+    widths = [(0, 0), *amounts, (0, 0)]
+    if padding in NUMPY_MODES:
+        return np.pad(x, widths, mode=NUMPY_MODES[padding])
+    return np.pad(x, widths, constant_values=value)
+
+
+def windows(x, window, strides):
+    """(batch, out time, out mel, channels, window time, window mel), without padding."""
+    view = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))
+    return view[:, :: strides[0], :: strides[1]]
+
+
+def direct_low_pass(x, taps, strides, padding):
+    x = padded(x, window_padding(x.shape[1:3], taps.shape[:2], strides, padding), padding)
+    return np.einsum("btfcij,ijc->btfc", windows(x, taps.shape[:2], strides), taps[..., 0])
+
+
+def direct_max(x, window, padding):
+    x = padded(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding, -np.inf)
+    return windows(x, window, (1, 1)).max(axis=(-1, -2))
+
+
+def direct_sample(x, taps, window, strides, criterion, padding):
+    y = direct_low_pass(direct_max(x, window, padding), taps, (1, 1), padding)
+    rest = [(0, -n % s) for n, s in zip(y.shape[1:3], strides, strict=True)]
+    if padding == "valid":
+        y = y[:, : y.shape[1] // strides[0] * strides[0], : y.shape[2] // strides[1] * strides[1]]
+    else:
+        y = padded(y, rest, "reflect" if padding == "same" else padding)
+    measure = {
+        "channel_l1": lambda c: np.abs(c).sum(axis=(0, 1)).max(),
+        "l1": lambda c: np.abs(c).sum(),
+        "l2": lambda c: np.sqrt(np.square(c).sum()),
+        "linf": lambda c: np.abs(c).max(),
+        "variance": np.var,
+    }[criterion]
+    outputs, indices = [], []
+    for example in y:
+        components = [
+            example[p % strides[0] :: strides[0], p // strides[0] :: strides[1]] for p in range(np.prod(strides))
+        ]
+        indices.append(int(np.argmax([measure(c) for c in components])))
+        outputs.append(components[indices[-1]])
+    return np.stack(outputs), np.array(indices)
+
+
+def slopes(function, *arrays):
+    """Gradients of `sum(function(*arrays) * weights)`, compiled where the backend compiles."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return [np.asarray(g) for g in jax.jit(jax.grad(function, tuple(range(len(arrays)))))(*arrays)]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def run(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value = function(*tensors)
+            return tape.gradient(value, tensors)
+
+        tensors = [tf.constant(a) for a in arrays]
+        found = [[np.asarray(g) for g in tf.function(run, jit_compile=jit)(*tensors)] for jit in (True, False)]
+        for compiled, plain in zip(*found, strict=True):
+            np.testing.assert_allclose(compiled, plain, atol=2e-5)
+        return found[0]
+    import torch
+
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    return [g.numpy() for g in torch.autograd.grad(function(*tensors), tensors)]
+
+
+def central_differences(function, array, positions, step=1e-4):
+    """Slopes of a NumPy function in float64 at a few positions of one argument."""
+    found = []
+    for position in positions:
+        moved = [array.astype("float64") for _ in range(2)]
+        moved[0][position] += step
+        moved[1][position] -= step
+        found.append((function(moved[0]) - function(moved[1])) / (2 * step))
+    return np.array(found)
+
+
+def spread(shape, count=24):
+    flat = np.linspace(0, np.prod(shape) - 1, min(count, int(np.prod(shape)))).astype(int)
+    return list(zip(*np.unravel_index(flat, shape), strict=True))
+
+
+def run_everywhere(function, *arrays):
+    """Results of `function` called as is and, on TensorFlow, compiled with and without XLA."""
+    yield function(*[ops.convert_to_tensor(a) for a in arrays])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for jit in (True, False):
+            yield tf.function(function, jit_compile=jit)(*[tf.constant(a) for a in arrays])
+        mel, channels = arrays[0].shape[2:]
+        specs = [tf.TensorSpec(a.shape, a.dtype) for a in arrays]
+        specs[0] = tf.TensorSpec((None, None, mel, channels), arrays[0].dtype)
+        yield tf.function(function, input_signature=specs)(*[tf.constant(a) for a in arrays])
+    if keras.backend.backend() == "jax":
+        import jax
+
+        yield jax.jit(function)(*arrays)
+
+
+def signed_map(rng, time=9, mel=8, channels=3, batch=2):
+    return rng.normal(size=(batch, time, mel, channels)).astype("float32")
+
+
+def some_taps(rng, height, width, channels=3):
+    taps = rng.uniform(0.1, 1.0, (height, width, channels, 1)).astype("float32")
+    return taps / taps.sum(axis=(0, 1))
+
+
+CASES = [
+    # time, mel, window, strides, taps
+    (9, 8, (2, 2), (2, 2), (5, 5)),
+    (8, 7, (2, 2), (2, 2), (3, 2)),
+    (10, 7, (3, 2), (3, 2), (4, 3)),
+    (11, 1, (2, 1), (2, 1), (5, 1)),
+    (7, 9, (1, 3), (2, 4), (1, 5)),
+]
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("time, mel, window, strides, taps", CASES)
+def test_adaptive_sample_equals_the_direct_formula(rng, padding, time, mel, window, strides, taps):
+    if padding == "circular":
+        time, mel = -(-time // strides[0]) * strides[0], -(-mel // strides[1]) * strides[1]
+    if padding == "valid":
+        time, mel = time + 8, mel + (0 if mel == 1 else 8)
+    x, taps = signed_map(rng, time, mel), some_taps(rng, *taps)
+    expected, indices = direct_sample(x, taps, window, strides, "channel_l1", padding)
+
+    def run(x, taps):
+        return adaptive_sample(
+            x, strides, "channel_l1", taps, padding, dense=lambda x: dense_max(x, window, padding)
+        )
+
+    for y, chosen in run_everywhere(run, x, taps):
+        np.testing.assert_array_equal(ops.convert_to_numpy(chosen), indices)
+        np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=2e-6)
+
+    weights = rng.normal(size=expected.shape).astype("float32")
+    found = slopes(lambda x, taps: ops.sum(run(x, taps)[0] * weights), x, taps)
+
+    def value(x, taps):
+        return (direct_sample(x, taps, window, strides, "channel_l1", padding)[0] * weights).sum()
+
+    for position, (array, found) in enumerate(zip((x, taps), found, strict=True)):
+        places = spread(array.shape)
+        pair = [x.astype("float64"), taps.astype("float64")]
+
+        def of_one(moved, position=position, pair=pair):
+            return value(*[moved if i == position else a for i, a in enumerate(pair)])
+
+        expected_slopes = central_differences(of_one, array, places, 1e-6)
+        np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_equals_the_direct_formula(rng, criterion):
+    x, taps = signed_map(rng, batch=6), some_taps(rng, 3, 3)
+    expected, indices = direct_sample(x, taps, (2, 2), (2, 2), criterion, "same")
+    y, chosen = adaptive_sample(x, (2, 2), criterion, taps, dense=lambda x: dense_max(x, (2, 2)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(chosen), indices)
+    np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=2e-6)
+
+
+def test_given_indices_are_taken_and_none_for_no_filter(rng):
+    x, indices = signed_map(rng, 8, 6, batch=4), np.array([3, 0, 2, 1], "int32")
+    y, back = adaptive_sample(x, (2, 2), indices=indices)
+    np.testing.assert_array_equal(ops.convert_to_numpy(back), indices)
+    for example, p, original in zip(ops.convert_to_numpy(y), indices, x, strict=True):
+        np.testing.assert_array_equal(example, original[p % 2 :: 2, p // 2 :: 2])
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 2)])
+def test_low_pass_and_its_gradients(rng, padding, strides):
+    x, taps = signed_map(rng, 13, 10), some_taps(rng, 5, 4)
+    expected = direct_low_pass(x, taps, strides, padding)
+    for y in run_everywhere(lambda x, taps: low_pass(x, taps, strides, padding), x, taps):
+        np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=1e-6)
+    weights = rng.normal(size=expected.shape).astype("float32")
+    found = slopes(lambda x, taps: ops.sum(low_pass(x, taps, strides, padding) * weights), x, taps)
+    functions = (
+        lambda moved: (direct_low_pass(moved, taps, strides, padding) * weights).sum(),
+        lambda moved: (direct_low_pass(x, moved, strides, padding) * weights).sum(),
+    )
+    for array, found, function in zip((x, taps), found, functions, strict=True):
+        places = spread(array.shape)
+        expected_slopes = central_differences(function, array, places)
+        np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+
+
+def test_the_first_of_equal_maxima_gets_the_gradient():
+    if keras.backend.backend() == "torch":
+        pytest.skip("torch keeps the gradient of its own max pooling")
+    x = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 2.0]], "float32")[None, :, :, None]
+    (found,) = slopes(lambda x: ops.sum(dense_max(x, (2, 2), "valid")), x)
+    np.testing.assert_array_equal(found[0, :, :, 0], [[1, 0, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("window, padding", itertools.product([(2, 2), (3, 3), (1, 4), (2, 1)], PADDINGS))
+def test_dense_max_and_its_gradient(rng, window, padding):
+    x = signed_map(rng, 9, 8)
+    expected = direct_max(x, window, padding)
+    for y in run_everywhere(lambda x: dense_max(x, window, padding), x):
+        np.testing.assert_array_equal(ops.convert_to_numpy(y), expected)
+    weights = rng.normal(size=expected.shape).astype("float32")
+    (found,) = slopes(lambda x: ops.sum(dense_max(x, window, padding) * weights), x)
+    places = spread(x.shape, 60)
+    expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
+    np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_chooses_as_float32_does(rng, dtype):
+    x = ops.cast(signed_map(rng, batch=8), dtype)
+    taps = some_taps(rng, 5, 5)
+    y, chosen = adaptive_sample(x, (2, 2), "channel_l1", taps, dense=lambda x: dense_max(x, (2, 2)))
+    assert keras.backend.standardize_dtype(y.dtype) == dtype
+    filtered = ops.convert_to_numpy(ops.cast(low_pass(dense_max(x, (2, 2)), taps), "float32"))
+    _, expected = direct_sample(filtered, np.ones((1, 1, 3, 1)), (1, 1), (2, 2), "channel_l1", "same")
+    np.testing.assert_array_equal(ops.convert_to_numpy(chosen), expected)
+
+
+def test_an_example_does_not_depend_on_its_batch(rng):
+    x, taps = np.abs(signed_map(rng, batch=5)), some_taps(rng, 5, 5)
+    y, chosen = adaptive_sample(x, (2, 2), "channel_l1", taps)
+    alone, index = adaptive_sample(x[2:3], (2, 2), "channel_l1", taps)
+    np.testing.assert_array_equal(ops.convert_to_numpy(chosen)[2:3], ops.convert_to_numpy(index))
+    np.testing.assert_allclose(ops.convert_to_numpy(y)[2:3], ops.convert_to_numpy(alone), atol=1e-6)

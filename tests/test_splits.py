@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.splits import assign_splits, hold_out
+
+
+def recordings(num_groups=40, classes=("a", "b", "c", "d"), clips_per_group=3):
+    """Recordings of one class each, cut into several clips; class "d" is rare."""
+    clips = []
+    for group in range(num_groups):
+        label = classes[-1] if group < 2 else classes[group % (len(classes) - 1)]
+        for part in range(clips_per_group):
+            clips.append(Clip(f"{group}-{part}.wav", (label,), group=f"g{group}", fold=1 + group % 4))
+    return Manifest(clips)
+
+
+def ids(manifest, split):
+    return {clip.clip_id for clip in manifest.clips if clip.split == split}
+
+
+def test_holds_out_whole_recordings_of_every_class():
+    manifest = recordings()
+    held = manifest.subset(hold_out(manifest, share=0.2, seed=3))
+    kept = manifest.subset(sorted(set(range(len(manifest))) - set(hold_out(manifest, share=0.2, seed=3))))
+    assert not {clip.group for clip in held.clips} & {clip.group for clip in kept.clips}
+    assert (held.label_matrix().sum(axis=0) > 0).all() and (kept.label_matrix().sum(axis=0) > 0).all()
+    share = held.label_matrix().sum(axis=0) / manifest.label_matrix().sum(axis=0)
+    np.testing.assert_allclose(share[:3], 0.2, atol=0.05)
+    assert share[3] == 0.5  # of two recordings one
+
+
+def test_held_out_clips_depend_on_the_seed_alone():
+    manifest = recordings()
+    assert hold_out(manifest, 0.2, seed=1) == hold_out(manifest, 0.2, seed=1) != hold_out(manifest, 0.2, seed=2)
+
+
+def test_rare_classes_of_multi_label_clips_get_their_share():
+    rng = np.random.default_rng(0)
+    clips = [
+        Clip(f"{i}.wav", ("common",) + (("rare",) if i < 10 else ()) + (("other",) if rng.random() < 0.3 else ()))
+        for i in range(200)
+    ]
+    manifest = Manifest(clips)
+    held = manifest.label_matrix()[hold_out(manifest, 0.2)].sum(axis=0)
+    share = dict(zip(manifest.class_names, held / manifest.label_matrix().sum(axis=0), strict=True))
+    assert share["rare"] == 0.2
+    assert share["common"] == pytest.approx(0.2, abs=0.06) and share["other"] == pytest.approx(0.2, abs=0.06)
+
+
+def test_a_class_of_one_recording_stays_in_the_training():
+    manifest = Manifest([Clip(f"{i}.wav", ("only",), group="one") for i in range(5)])
+    with pytest.raises(ValueError, match="5 clips in 1 groups"):
+        hold_out(manifest, 0.2)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1])
+def test_share_out_of_range(share):
+    with pytest.raises(ValueError, match="above 0 and below 1"):
+        hold_out(recordings(), share)
+
+
+def test_folds_decide_and_validation_is_held_out_of_the_training_folds():
+    manifest = recordings()
+    assigned = assign_splits(manifest, train_folds=[1, 2], test_folds=[4])
+    fold_of = {clip.clip_id: clip.fold for clip in manifest.clips}
+    assert {fold_of[name] for name in ids(assigned, "train") | ids(assigned, "val")} == {1, 2}
+    assert ids(assigned, "test") == {name for name, fold in fold_of.items() if fold == 4}
+    assert 0.1 < len(ids(assigned, "val")) / sum(fold_of[name] in (1, 2) for name in fold_of) < 0.25
+    assert all(fold_of[clip.clip_id] != 3 for clip in assigned.clips)
+    assert assigned.class_names == manifest.class_names
+
+
+def test_validation_folds():
+    assigned = assign_splits(recordings(), train_folds=[1], validation_folds=[2, 3], test_folds=[4])
+    assert {clip.fold for clip in assigned.clips if clip.split == "val"} == {2, 3}
+    assert len(assigned) == len(recordings())
+
+
+def test_splits_of_the_data_decide_whatever_they_are_called():
+    names = {"Training": "train", "validation": "val", "eval": "test", "extra": None}
+    clips = [Clip(f"{i}.wav", ("a",), split=list(names)[i % 4]) for i in range(8)]
+    assigned = assign_splits(Manifest(clips))
+    assert [clip.split for clip in assigned.clips] == ["train", "val", "test"] * 2
+
+
+def test_clips_without_any_division_are_divided():
+    manifest = Manifest([Clip(f"{i}.wav", ("ab"[i % 2],)) for i in range(100)])
+    assigned = assign_splits(manifest)
+    assert [len(ids(assigned, split)) for split in ("train", "val", "test")] == [68, 12, 20]
+
+
+@pytest.mark.parametrize(
+    "folds, message",
+    [
+        ({}, r"folds \[1, 2, 3, 4\].*train_folds"),
+        ({"train_folds": [1]}, "`test_folds` must name"),
+        ({"train_folds": [1, 2], "test_folds": [2]}, "Fold 2 is given for 'train' and for 'test'"),
+        ({"train_folds": [1], "test_folds": [9]}, "9"),
+    ],
+)
+def test_folds_that_do_not_do(folds, message):
+    with pytest.raises(ValueError, match=message):
+        assign_splits(recordings(), **folds)
+
+
+def test_splits_without_a_test():
+    with pytest.raises(ValueError, match="'test'.*It has: dev, train"):
+        assign_splits(Manifest([Clip("a.wav", ("a",), split="train"), Clip("b.wav", ("a",), split="dev")]))
+
+
+def test_esc50(shared_data):
+    from keras_audio_si.data.datasets import read_dataset
+
+    assigned = assign_splits(read_dataset(shared_data / "esc50"), train_folds=[1, 2, 3], test_folds=[4])
+    counts = {split: len(ids(assigned, split)) for split in ("train", "val", "test")}
+    assert counts["train"] + counts["val"] == 240 and counts["test"] == 80
+    groups = {split: {clip.group for clip in assigned.clips if clip.split == split} for split in counts}
+    assert not groups["train"] & groups["val"]
