@@ -192,10 +192,8 @@ def _evaluate(args):
     if args.output:
         counts = evaluation.clips.targets.sum(axis=0)
         rows = [
-            {"class": label, "clips": int(count), "average precision": float(precision)}
-            for label, count, precision in zip(
-                evaluation.clips.class_names, counts, evaluation.per_class, strict=True
-            )
+            {"class": label, "clips": str(int(count)), "average precision": float(precision)}
+            for label, count, precision in zip(evaluation.clips.class_names, counts, evaluation.per_class, strict=True)
         ]
         print("Per class:", *write_table(rows, args.output, "per_class"))
 

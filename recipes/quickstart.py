@@ -7,8 +7,10 @@ asked again about test clips that are shifted by a few frames or mel bands. Need
 
 Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
     Neural Networks, 2021. The comparison of Table III and Fig. 2 on a small scale.
-Expect: COST on two cores.
-Gives: a table (CSV, Markdown), stability.png, learning_curves.png, and for each model model.keras, log.csv and
+Expect (seed 0, TensorFlow): mAP 0.997 for max pooling and 0.973 for TLPF + APS, which learns more slowly here;
+    consistency 97 to 99 % for both; MAC 0.023 to 0.043 and 0.010 to 0.030.
+Cost: 2 to 3 minutes on two cores.
+Gives: a table (table.csv, table.md), stability.png, learning_curves.png, and for each model model.keras, log.csv and
     tensorboard/.
 """
 
@@ -28,14 +30,19 @@ SETTINGS = Experiment(
     sample_rate=16000,
     width=0.25,
     batch_norm_momentum=0.9,  # Moving statistics that keep up with a training of few steps.
-    training=TrainingSettings(learning_rate=3e-4, batch_size=32, epochs=6),
+    training=TrainingSettings(learning_rate=1e-3, batch_size=32, epochs=8),
 )
 
 
 def main(args):
     output = pathlib.Path(args.output)
     manifest = write_dataset(
-        output / "data", NUM_CLIPS, SETTINGS.sample_rate, min_seconds=2.0, max_seconds=2.6
+        output / "data",
+        NUM_CLIPS,
+        SETTINGS.sample_rate,
+        min_seconds=2.0,
+        max_seconds=2.6,
+        signal_to_noise_decibels=(-15.0, 5.0),  # Loud noise: without it both models are right on every clip.
     )
     splits = load_splits(assign_splits(manifest), SETTINGS.sample_rate, output / "cache")
     runs = compare(VARIANTS, splits, SETTINGS, output)

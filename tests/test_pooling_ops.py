@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import PADDINGS, window_padding
-from keras_audio_si.ops.pooling import dense_max
 from keras_audio_si.ops.polyphase import CRITERIA, adaptive_sample
+from keras_audio_si.ops.pooling import dense_max
 
 NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 
@@ -153,9 +153,7 @@ def test_adaptive_sample_equals_the_direct_formula(rng, padding, time, mel, wind
     expected, indices = direct_sample(x, taps, window, strides, "channel_l1", padding)
 
     def run(x, taps):
-        return adaptive_sample(
-            x, strides, "channel_l1", taps, padding, dense=lambda x: dense_max(x, window, padding)
-        )
+        return adaptive_sample(x, strides, "channel_l1", taps, padding, dense=lambda x: dense_max(x, window, padding))
 
     for y, chosen in run_everywhere(run, x, taps):
         np.testing.assert_array_equal(ops.convert_to_numpy(chosen), indices)
@@ -167,7 +165,7 @@ def test_adaptive_sample_equals_the_direct_formula(rng, padding, time, mel, wind
     def value(x, taps):
         return (direct_sample(x, taps, window, strides, "channel_l1", padding)[0] * weights).sum()
 
-    for position, (array, found) in enumerate(zip((x, taps), found, strict=True)):
+    for position, (array, slope) in enumerate(zip((x, taps), found, strict=True)):
         places = spread(array.shape)
         pair = [x.astype("float64"), taps.astype("float64")]
 
@@ -175,7 +173,7 @@ def test_adaptive_sample_equals_the_direct_formula(rng, padding, time, mel, wind
             return value(*[moved if i == position else a for i, a in enumerate(pair)])
 
         expected_slopes = central_differences(of_one, array, places, 1e-6)
-        np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+        np.testing.assert_allclose([slope[p] for p in places], expected_slopes, atol=1e-4)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -208,10 +206,10 @@ def test_low_pass_and_its_gradients(rng, padding, strides):
         lambda moved: (direct_low_pass(moved, taps, strides, padding) * weights).sum(),
         lambda moved: (direct_low_pass(x, moved, strides, padding) * weights).sum(),
     )
-    for array, found, function in zip((x, taps), found, functions, strict=True):
+    for array, slope, function in zip((x, taps), found, functions, strict=True):
         places = spread(array.shape)
         expected_slopes = central_differences(function, array, places)
-        np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+        np.testing.assert_allclose([slope[p] for p in places], expected_slopes, atol=1e-4)
 
 
 def test_the_first_of_equal_maxima_gets_the_gradient():
@@ -232,7 +230,7 @@ def test_dense_max_and_its_gradient(rng, window, padding):
     (found,) = slopes(lambda x: ops.sum(dense_max(x, window, padding) * weights), x)
     places = spread(x.shape, 60)
     expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
-    np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+    np.testing.assert_allclose([slope[p] for p in places], expected_slopes, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

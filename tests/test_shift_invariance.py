@@ -34,8 +34,8 @@ def all_shifts(x):
     return np.concatenate([np.roll(x, (t, f), (1, 2)) for t in range(x.shape[1]) for f in range(x.shape[2])])
 
 
-# Two components that tie leave the choice to rounding. Random maps do not tie, with one exception: a binomial filter has
-# no gain at the Nyquist frequency, so that all components of a non-negative map have one l1 norm after it, and only a
+# Components that tie leave the choice to rounding. Random maps do not tie, with one exception: a binomial filter has no
+# gain at the Nyquist frequency, so that all components of a non-negative map have one l1 norm after it, and only a
 # criterion that is not linear tells them apart.
 @pytest.mark.parametrize(
     "filter, criterion",

@@ -159,7 +159,7 @@ def synthesize_event(class_name, seconds, sample_rate, rng):
     return event / np.abs(event).max()
 
 
-def synthesize_clip(class_names, seconds, sample_rate, rng):
+def synthesize_clip(class_names, seconds, sample_rate, rng, signal_to_noise_decibels=SIGNAL_TO_NOISE_DECIBELS):
     """Makes a clip in which events of each class come again and again, over coloured background noise.
 
     Places, durations, levels and all parameters of the events are drawn anew each time; events of different
@@ -170,6 +170,7 @@ def synthesize_clip(class_names, seconds, sample_rate, rng):
         seconds: Duration.
         sample_rate: In Hz, at least 8000.
         rng: `numpy.random.Generator`.
+        signal_to_noise_decibels: Lowest and highest level of the events above the noise, in dB.
 
     Returns:
         `(samples,)` float32 with a peak between 0.3 and 0.9.
@@ -201,13 +202,20 @@ def synthesize_clip(class_names, seconds, sample_rate, rng):
     slope = rng.uniform(0, 1)  # From white to brown noise.
     noise = _shaped_noise(len(clip), sample_rate, rng, lambda hertz: np.maximum(hertz, 50) ** -slope)
     level = np.sqrt(np.mean(clip**2)) or 1.0
-    noise *= level / np.sqrt(np.mean(noise**2)) * 10 ** (-rng.uniform(*SIGNAL_TO_NOISE_DECIBELS) / 20)
+    noise *= level / np.sqrt(np.mean(noise**2)) * 10 ** (-rng.uniform(*signal_to_noise_decibels) / 20)
     clip += noise
     return (clip * rng.uniform(0.3, 0.9) / np.abs(clip).max()).astype("float32")
 
 
 def write_dataset(
-    folder, num_clips, sample_rate=16000, seed=0, multi_label=False, min_seconds=0.5, max_seconds=4.0
+    folder,
+    num_clips,
+    sample_rate=16000,
+    seed=0,
+    multi_label=False,
+    min_seconds=0.5,
+    max_seconds=4.0,
+    signal_to_noise_decibels=SIGNAL_TO_NOISE_DECIBELS,
 ):
     """Writes a data set of synthetic clips: 16-bit WAV files and `manifest.csv`.
 
@@ -223,6 +231,7 @@ def write_dataset(
         multi_label: Whether clips have one to three classes, or one each.
         min_seconds: Shortest duration.
         max_seconds: Longest duration.
+        signal_to_noise_decibels: Lowest and highest level of the events above the noise, in dB.
 
     Returns:
         A `Manifest`.
@@ -255,6 +264,7 @@ def write_dataset(
         "multi_label": multi_label,
         "min_seconds": min_seconds,
         "max_seconds": max_seconds,
+        "signal_to_noise_decibels": list(signal_to_noise_decibels),
     }
     settings_file = folder / SETTINGS_FILE
     if settings_file.is_file():
@@ -273,7 +283,8 @@ def write_dataset(
         rng = np.random.default_rng((seed, index))
         labels = _draw_labels(index, multi_label, rng)
         clip = Clip(f"audio/{index:06d}.wav", labels, SPLITS[index // len(CLASS_NAMES) % len(SPLITS)])
-        waveform = synthesize_clip(labels, rng.uniform(min_seconds, max_seconds), sample_rate, rng)
+        seconds = rng.uniform(min_seconds, max_seconds)
+        waveform = synthesize_clip(labels, seconds, sample_rate, rng, signal_to_noise_decibels)
         path = folder / clip.path
         temporary = path.with_suffix(".part")
         soundfile.write(temporary, waveform, sample_rate, subtype="PCM_16", format="WAV")

@@ -85,7 +85,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     Example:
 
     >>> x = keras.ops.ones((1, 6, 4, 2))
-    >>> low_pass(x, keras.ops.ones((3, 1, 2, 1)) / 3, strides=(2, 2), padding="reflect").shape
+    >>> tuple(low_pass(x, keras.ops.ones((3, 1, 2, 1)) / 3, strides=(2, 2), padding="reflect").shape)
     (1, 3, 2, 2)
     """
     window = tuple(taps.shape[:2])
@@ -129,7 +129,8 @@ def _correlate_slopes(x, taps, upstream, strides):
     by_tap = _tap_slopes(x, taps, upstream, strides)
     dilated = dilate(upstream, strides)
     around = [
-        (k - 1, n - size) for k, n, size in zip((height, width), ops.shape(x)[1:3], ops.shape(dilated)[1:3], strict=True)
+        (k - 1, n - size)
+        for k, n, size in zip((height, width), ops.shape(x)[1:3], ops.shape(dilated)[1:3], strict=True)
     ]
     dilated = pad_spatial(dilated, around, "same")
     return _correlate(dilated, ops.flip(taps, (0, 1)), (1, 1)), ops.reshape(by_tap, taps.shape)
