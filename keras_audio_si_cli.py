@@ -242,7 +242,8 @@ def _list(args):
 def _bench(args):
     from keras_audio_si.bench import bench_pooling
 
-    bench_pooling()
+    names = ("batch_size", "pooling", "rounds", "jit", "precision", "width")
+    bench_pooling(**{name: value for name, value in vars(args).items() if name in names})
 
 
 def _load_models(paths):
@@ -338,6 +339,13 @@ def _parser():
 
     bench = add("bench", _bench, "Measure what the pooling mechanisms cost.")
     bench.add_argument("subject", choices=("pooling",))
+    group = bench.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
+    group.add_argument("--pooling", nargs="+", metavar="NAME", help="mechanisms to compare with max pooling")
+    group.add_argument("--batch-size", type=int, metavar="N", help="patches per batch (32)")
+    group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
+    group.add_argument("--width", type=float, metavar="X", help="factor on the number of filters (1)")
+    group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
+    group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
     return parser
 
 

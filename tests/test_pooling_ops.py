@@ -230,7 +230,7 @@ def test_dense_max_and_its_gradient(rng, window, padding):
     (found,) = slopes(lambda x: ops.sum(dense_max(x, window, padding) * weights), x)
     places = spread(x.shape, 60)
     expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
-    np.testing.assert_allclose([slope[p] for p in places], expected_slopes, atol=1e-4)
+    np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

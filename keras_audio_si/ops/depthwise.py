@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
-from keras_audio_si.ops.xla import compiled_by_xla, materialise, sum_rows, with_gradient
+from keras_audio_si.ops.xla import compiled_by_xla, materialise, sum_positions, with_gradient
 
 
 def binomial_taps(*sizes):
@@ -151,7 +151,7 @@ def _tap_slopes(x, taps, upstream, strides, groups=8):
     for _, _, shifted in _shifts(x, taps, strides):
         product = shifted[:, : rows * groups] * upstream
         folded = sum(product[:, k * rows : (k + 1) * rows] for k in range(groups))
-        sums.append(sum_rows(ops.reshape(folded, (-1, x.shape[-1]))))
+        sums.append(sum_positions(folded))
     return ops.cast(ops.stack(sums), taps.dtype)
 
 
