@@ -160,7 +160,7 @@ def test_adaptive_sample_equals_the_direct_formula(rng, padding, time, mel, wind
         np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=2e-6)
 
     weights = rng.normal(size=expected.shape).astype("float32")
-    found = slopes(lambda x, taps: ops.sum(run(x, taps)[0] * weights), x, taps)
+    found = slopes(lambda x, taps: ops.sum(ops.multiply(run(x, taps)[0], weights)), x, taps)
 
     def value(x, taps):
         return (direct_sample(x, taps, window, strides, "channel_l1", padding)[0] * weights).sum()
@@ -201,7 +201,7 @@ def test_low_pass_and_its_gradients(rng, padding, strides):
     for y in run_everywhere(lambda x, taps: low_pass(x, taps, strides, padding), x, taps):
         np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=1e-6)
     weights = rng.normal(size=expected.shape).astype("float32")
-    found = slopes(lambda x, taps: ops.sum(low_pass(x, taps, strides, padding) * weights), x, taps)
+    found = slopes(lambda x, taps: ops.sum(ops.multiply(low_pass(x, taps, strides, padding), weights)), x, taps)
     functions = (
         lambda moved: (direct_low_pass(moved, taps, strides, padding) * weights).sum(),
         lambda moved: (direct_low_pass(x, moved, strides, padding) * weights).sum(),
@@ -227,7 +227,7 @@ def test_dense_max_and_its_gradient(rng, window, padding):
     for y in run_everywhere(lambda x: dense_max(x, window, padding), x):
         np.testing.assert_array_equal(ops.convert_to_numpy(y), expected)
     weights = rng.normal(size=expected.shape).astype("float32")
-    (found,) = slopes(lambda x: ops.sum(dense_max(x, window, padding) * weights), x)
+    (found,) = slopes(lambda x: ops.sum(ops.multiply(dense_max(x, window, padding), weights)), x)
     places = spread(x.shape, 60)
     expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
     np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)

@@ -136,7 +136,7 @@ def _correlate_slopes(x, taps, upstream, strides):
     return _correlate(dilated, ops.flip(taps, (0, 1)), (1, 1)), ops.reshape(by_tap, taps.shape)
 
 
-def _tap_slopes(x, taps, upstream, strides, groups=8):
+def _tap_slopes(x, taps, upstream, strides, groups=4):
     """Return the sum over all positions of `upstream` times what each tap saw, in float32 inside.
 
     XLA reduces a fused product element by element. Here time is first folded into `groups` terms of one vectorised
