@@ -112,12 +112,9 @@ def select(x, indices, strides):
         return ops.sum(ops.where(_chosen(indices, strides), grids(x, strides), 0), axis=(2, 4))
 
     def forward(x, indices):
-        _, time, mel, channels = ops.shape(x)
-        sizes = (1, time // strides[0], 1, mel // strides[1], 1, channels)
-        index, zero = indices[0], ops.zeros((), "int32")
-        start = ops.stack([zero, zero, index % strides[0], zero, index // strides[0], zero])
-        y = ops.slice(grids(x, strides), start, sizes)
-        return ops.reshape(y, (1, sizes[1], sizes[3], channels))
+        # Not `ops.slice`: TensorFlow's XLA would want its start known when compiling, and compile at every call.
+        rows = ops.take(grids(x, strides), indices[0] % strides[0], axis=2)
+        return ops.take(rows, indices[0] // strides[0], axis=3)
 
     def backward(args, upstream):
         x, indices = args
