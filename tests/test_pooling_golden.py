@@ -6,9 +6,10 @@ import pytest
 from keras import ops
 
 from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool, build_pooling
+from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass
 from keras_audio_si.ops.padding import centred_padding, pad_spatial
-from keras_audio_si.ops.polyphase import adaptive_sample, criterion_values, pad_to_multiple, select
+from keras_audio_si.ops.polyphase import criterion_values, pad_to_multiple, select
 from keras_audio_si.ops.pooling import dense_max
 
 CRITERIA = {"l1": "channel_l1", "l2": "l2", "euclidean": "l2", "l_infty": "linf", "var": "variance"}

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
 from keras_audio_si.ops.padding import check_padding, output_size
-from keras_audio_si.ops.polyphase import CRITERIA, adaptive_sample
+from keras_audio_si.ops.polyphase import CRITERIA
 from keras_audio_si.ops.pooling import dense_average, dense_max
 
 FILTERS = ("binomial", "triangular", "trainable")
@@ -80,11 +81,11 @@ class _FilteredPool(keras.layers.Layer):
                 f"{tuple(shape)}; pad or crop the input, or choose another padding"
             )
 
-    def _pooled(self, x):
-        """The map as (batch, time, mel, channels) after dense pooling."""
+    def _as_map(self, x):
         self._check_divisible(x.shape)
-        if len(x.shape) == 3:
-            x = ops.expand_dims(x, 2)
+        return ops.expand_dims(x, 2) if len(x.shape) == 3 else x
+
+    def _dense(self, x):
         if self.pool_mode is None or self.pool_size == (1, 1):
             return x
         dense = dense_max if self.pool_mode == "max" else dense_average
@@ -160,7 +161,7 @@ class AntiAliasPool(_FilteredPool):
         super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, 1, **kwargs)
 
     def call(self, x):
-        pooled = self._pooled(x)
+        pooled = self._dense(self._as_map(x))
         if self.taps is not None:
             pooled = low_pass(pooled, self._low_pass_taps(), self.strides, self.padding)
         else:
@@ -236,7 +237,7 @@ class AdaptivePolyphasePool(_FilteredPool):
 
     def call(self, x, indices=None):
         y, indices = adaptive_sample(
-            self._pooled(x), self.strides, self.criterion, self._low_pass_taps(), self.padding, indices
+            self._as_map(x), self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, self._dense
         )
         y = y[:, :, 0] if len(x.shape) == 3 else y
         return (y, indices) if self.return_indices else y

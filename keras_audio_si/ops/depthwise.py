@@ -100,7 +100,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     def forward(x, taps):
         return _correlate(x, taps, strides)
 
-    def backward(args, upstream):
+    def backward(args, _, upstream):
         return _correlate_slopes(*args, upstream, strides)
 
     return with_gradient(forward, backward)(x, taps)

@@ -6,9 +6,7 @@ A map subsampled with strides `(s, r)` has `s * r` polyphase components. Compone
 
 from keras import ops
 
-from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import check_padding, pad_spatial
-from keras_audio_si.ops.xla import by_example, materialise, sum_rows, with_gradient
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
 
@@ -77,8 +75,7 @@ def _reduce_positions(reduce, x, strides):
     """
     _, time, mel, channels = ops.shape(x)
     x = ops.reshape(x, (-1, time // strides[0], strides[0] * mel * channels))
-    x = sum_rows(x) if reduce is ops.sum else reduce(x, axis=1)
-    return reduce(ops.reshape(x, (-1, strides[0], mel // strides[1], strides[1], channels)), axis=2)
+    return reduce(ops.reshape(reduce(x, axis=1), (-1, strides[0], mel // strides[1], strides[1], channels)), axis=2)
 
 
 def choose(x, strides, criterion="channel_l1"):
@@ -96,68 +93,56 @@ def choose(x, strides, criterion="channel_l1"):
     return ops.cast(ops.argmax(values, axis=-1), "int32")
 
 
-def select(x, indices, strides):
-    """Take component `indices[b]` of example `b`.
-
-    Args:
-        x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
-        indices: Component of each example, integer tensor of shape `(batch,)`.
-        strides: Strides on time and mel.
-
-    Returns:
-        Tensor of shape `(batch, time / strides[0], mel / strides[1], channels)`.
-    """
-    indices = ops.cast(indices, "int32")
-    if x.shape[0] != 1:
-        return ops.sum(ops.where(_chosen(indices, strides), grids(x, strides), 0), axis=(2, 4))
-
-    def forward(x, indices):
-        # Not `ops.slice`: TensorFlow's XLA would want its start known when compiling, and compile at every call.
-        rows = ops.take(grids(x, strides), indices[0] % strides[0], axis=2)
-        return ops.take(rows, indices[0] // strides[0], axis=3)
-
-    def backward(args, upstream):
-        x, indices = args
-        slopes = ops.where(_chosen(indices, strides), upstream[:, :, None, :, None], 0)
-        return ops.reshape(slopes, ops.shape(x)), None
-
-    return with_gradient(forward, backward)(x, indices)
-
-
-def _chosen(indices, strides):
-    """Mask of the chosen component, shape `(batch, 1, time offset, 1, mel offset, 1)`."""
-    chosen = ops.equal(indices[:, None], ops.arange(strides[0] * strides[1], dtype="int32"))
-    chosen = ops.transpose(ops.reshape(chosen, (-1, strides[1], strides[0])), (0, 2, 1))
-    return chosen[:, None, :, None, :, None]
-
-
-def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None):
-    """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
+def select(x, indices, strides, padding="same"):
+    """Take component `indices[b]` of example `b`, as if `pad_to_multiple` had padded the map.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.
+        indices: Component of each example, integer tensor of shape `(batch,)`.
         strides: Strides on time and mel.
-        criterion: See `criterion_values`.
-        taps: Filter taps for `low_pass`, or None for no filter.
-        padding: One of `PADDINGS`, for the filter and for `pad_to_multiple`.
-        indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
-        dense: Function of the map to apply first, such as a `dense_max`; it must treat examples one by one.
+        padding: See `pad_to_multiple`.
 
     Returns:
-        The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
-
-    Reference:
-        fonseca2021, section II-B.
+        Tensor of shape `(batch, time / strides[0], mel / strides[1], channels)`, sizes rounded up ("valid": down).
     """
+    indices = ops.cast(indices, "int32")
+    offsets = (indices % strides[0], indices // strides[0])
+    axes = zip(ops.shape(x)[1:3], strides, offsets, strict=True)
+    return take_positions(x, *(grid_positions(*axis, padding) for axis in axes))
 
-    def sample(x, taps, indices):
-        if dense is not None:
-            x = dense(x)
-        if taps is not None:
-            x = low_pass(x, taps, (1, 1), padding)
-        x = materialise(pad_to_multiple(x, strides, padding))
-        if indices is None:
-            indices = choose(x, strides, criterion)
-        return select(x, indices, strides), indices
 
-    return by_example(sample, x, taps, indices)
+def grid_positions(size, stride, offset, padding):
+    """Where the elements of a grid lie on an axis, padding taken back to the element that it repeats.
+
+    Args:
+        size: Length of the axis, an integer or a tensor.
+        stride: Stride on the axis.
+        offset: Offset of the grid in each example, int32 tensor of shape `(batch,)`.
+        padding: See `pad_to_multiple`.
+
+    Returns:
+        int32 tensor of shape `(batch, size / stride)`.
+    """
+    count = size // stride if padding == "valid" else -(-size // stride)
+    positions = ops.arange(count, dtype="int32") * stride + offset[:, None]
+    if padding == "edge":
+        return ops.minimum(positions, size - 1)
+    if padding == "circular":
+        return positions % size
+    return ops.minimum(positions, 2 * (size - 1) - positions)
+
+
+def take_positions(x, rows, columns):
+    """Gather `x[b, rows[b]][:, columns[b]]` for every example `b`.
+
+    Args:
+        x: Feature map, shape `(batch, time, mel, channels)`.
+        rows: int32 tensor of shape `(batch, out_time)`.
+        columns: int32 tensor of shape `(batch, out_mel)`.
+
+    Returns:
+        Tensor of shape `(batch, out_time, out_mel, channels)`.
+    """
+    batch, time, mel, channels = ops.shape(x)
+    rows = ops.arange(batch, dtype="int32")[:, None] * time + rows
+    return ops.take(ops.reshape(x, (-1, channels)), rows[:, :, None] * mel + columns[:, None], axis=0)

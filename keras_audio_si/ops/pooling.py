@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
-from keras_audio_si.ops.xla import with_gradient
+from keras_audio_si.ops.xla import compiled_by_xla, compiled_for_cpu, map_examples, slopes, with_gradient
 
 
 def dense_max(x, window, padding="same"):
@@ -26,8 +26,15 @@ def dense_max(x, window, padding="same"):
     def forward(x):
         return ops.max_pool(x, window, 1, padding, data_format="channels_last")
 
-    def backward(args, upstream):
-        return (_max_slopes(args[0], upstream, window, amounts),)
+    def backward(args, _, upstream):
+        (x,) = args
+        if compiled_by_xla():
+            return (_max_slopes(x, upstream, window, amounts),)
+        if not compiled_for_cpu(x):
+            return tuple(slopes(forward, (x,), upstream))
+        # TensorFlow's kernel takes 120 ms for (32, 101, 96, 48) at once and 17 ms one by one, on two cores.
+        one = lambda x, upstream: slopes(forward, (x[None],), upstream[None])[0][0]  # noqa: E731
+        return (map_examples(one, (x, upstream), x.dtype),)
 
     return with_gradient(forward, backward)(x)
 

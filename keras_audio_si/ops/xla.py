@@ -18,14 +18,6 @@ def compiled_by_xla():
     return backend == "jax"
 
 
-def _tensorflow_graph():
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.executing_eagerly()
-
-
 def on_cpu():
     """Return whether JAX or TensorFlow has a CPU alone."""
     backend = keras.backend.backend()
@@ -41,22 +33,31 @@ def on_cpu():
 
 
 def with_gradient(forward, backward):
-    """Give `forward(*args)` the gradient `backward(args, upstream)`, one value for every argument.
+    """Give `forward(*args)` the gradient `backward(args, result, upstream)`, a tuple with a value for every argument.
 
-    torch keeps its own gradient of `forward`, which is neither slow there nor different.
+    Of several results the first one has a gradient. torch keeps its own gradient of `forward`, which is neither slow
+    there nor different.
     """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
+        def with_residuals(*args):
+            result = forward(*args)
+            return result, (args, result)
+
+        def pull_back(residuals, upstream):
+            return backward(*residuals, upstream[0] if isinstance(upstream, (tuple, list)) else upstream)
+
         function = jax.custom_vjp(forward)
-        function.defvjp(lambda *args: (forward(*args), args), lambda args, upstream: tuple(backward(args, upstream)))
+        function.defvjp(with_residuals, pull_back)
         return function
     if backend == "tensorflow":
         import tensorflow as tf
 
         def with_backward(*args):
-            return forward(*args), lambda *upstream: backward(args, upstream[0])
+            result = forward(*args)
+            return result, lambda *upstream: backward(args, result, upstream[0])
 
         return tf.custom_gradient(with_backward)
     return forward
@@ -73,21 +74,10 @@ def materialise(x):
         from tensorflow.compiler.tf2xla.python import xla
 
         barrier = with_gradient(
-            lambda x: xla.gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda _, upstream: (upstream,)
+            lambda x: xla.gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda _, __, upstream: (upstream,)
         )
         return barrier(x)
     return x
-
-
-def sum_rows(x):
-    """Sum `(..., rows, columns)` over the rows, keeping the axis.
-
-    On a CPU it is a product with ones: a library call, where XLA would fuse the producer of `x` into a loop that
-    reads it column by column. A GPU may round the factors of a product, so there it is a sum.
-    """
-    if not on_cpu():
-        return keras.ops.sum(x, axis=-2, keepdims=True)
-    return keras.ops.matmul(keras.ops.swapaxes(keras.ops.ones_like(x[..., :1]), -1, -2), x)
 
 
 def sum_positions(x):
@@ -97,68 +87,85 @@ def sum_positions(x):
     XLA of TensorFlow.
     """
     if keras.backend.backend() == "jax" and on_cpu():
-        return sum_rows(keras.ops.reshape(x, (-1, x.shape[-1])))[0]
+        x = keras.ops.reshape(x, (-1, x.shape[-1]))
+        return keras.ops.matmul(keras.ops.ones_like(x[:, 0]), x)
     return keras.ops.sum(materialise(x), axis=(0, 1, 2))
 
 
-def by_example(function, x, shared, indices=None):
-    """Call `function(x, shared, indices) -> (y, indices)` one example at a time where that is faster.
+def compiled_for_cpu(x):
+    """Return whether `x` belongs to a function that JAX compiles, or to a graph of TensorFlow, for a CPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
 
-    On a CPU, XLA allocates every intermediate map of a whole batch anew, and most of the time goes into the page
-    faults; the maps of one example stay in the cache. The gradient computes them again for the same reason.
-    Elsewhere this is `function(x, shared, indices)`: both give each example the same result.
+        return isinstance(x, jax.core.Tracer) and on_cpu()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly() and on_cpu()
+    return False
+
+
+def by_example(function, x, shared, indices=None):
+    """Call `function(x, *shared, index) -> (y, index)` for one example after the other.
+
+    Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time goes into the
+    page faults; the maps of one example stay in the cache.
+    The gradient calls `function` again, with the indices found, for what it needs.
 
     Args:
-        function: Takes maps with a leading batch axis, a tensor or None, and integers `(batch,)` or None.
+        function: Takes maps with a batch axis of 1, the tensors `shared` and a scalar int32 or None.
         x: Tensor with a leading batch axis.
-        shared: Tensor that all examples use, or None.
+        shared: Tuple of tensors that all examples use.
         indices: int32 tensor of shape `(batch,)`, or None.
 
     Returns:
-        What `function` returns for the whole batch.
+        The results for all examples and int32 indices of shape `(batch,)`.
     """
-    if not on_cpu() or not (compiled_by_xla() or _tensorflow_graph()):
-        return function(x, shared, indices)
+    found_here = indices is None
+    if found_here:
+        indices = keras.ops.zeros(keras.ops.shape(x)[:1], "int32")
 
-    def one(x, shared, index):
-        y, index = function(x[None], shared, None if index is None else index[None])
-        return y[0], index[0]
+    def forward(x, indices, *shared):
+        def one(x, index):
+            y, index = function(x[None], *shared, None if found_here else index)
+            return y[0], index
 
+        return map_examples(one, (x, indices), (x.dtype, "int32"))
+
+    def backward(args, result, upstream):
+        x, _, *shared = args
+
+        def one(x, index, upstream):
+            found = slopes(lambda x, *shared: function(x, *shared, index)[0], (x[None], *shared), upstream[None])
+            return found[0][0], *found[1:]
+
+        found = map_examples(one, (x, result[1], upstream), (x.dtype, *(tensor.dtype for tensor in shared)))
+        return found[0], None, *(keras.ops.sum(slope, axis=0) for slope in found[1:])
+
+    return with_gradient(forward, backward)(x, indices, *shared)
+
+
+def map_examples(function, args, dtypes):
+    """Call `function` with the slices of `args` along their first axis, and stack its results, of these dtypes."""
     if keras.backend.backend() == "jax":
         import jax
 
-        remat = jax.checkpoint(one)
-        return jax.lax.map(lambda args: remat(args[0], shared, args[1]), (x, indices))
-    return _tensorflow_by_example(one, x, shared, indices)
-
-
-def _tensorflow_by_example(one, x, shared, indices):
+        return jax.lax.map(lambda args: function(*args), args)
     import tensorflow as tf
 
-    def loop(body, args, like):
-        return tf.map_fn(lambda args: body(*args), args, fn_output_signature=like)
+    return tf.map_fn(lambda args: function(*args), args, fn_output_signature=dtypes)
 
-    def forward(x, shared, indices):
-        args = (x,) if indices is None else (x, indices)
-        return loop(lambda x, index=None: one(x, shared, index), args, (x.dtype, tf.int32))
 
-    def slopes(x, shared, index, upstream):
-        wanted = [x] if shared is None else [x, shared]
-        with tf.GradientTape() as tape:
-            tape.watch(wanted)
-            y, _ = one(x, shared, index)
-        return tuple(tape.gradient(y, wanted, upstream))
+def slopes(function, args, upstream):
+    """The gradients of `function(*args)` for every argument."""
+    if keras.backend.backend() == "jax":
+        import jax
 
-    @tf.custom_gradient
-    def differentiable(*args):
-        x, shared = args if len(args) == 2 else (args[0], None)
-        y, chosen = forward(x, shared, indices)
+        return jax.vjp(function, *args)[1](upstream)
+    import tensorflow as tf
 
-        def backward(upstream, _):
-            like = (x.dtype,) if shared is None else (x.dtype, shared.dtype)
-            found = loop(lambda x, i, g: slopes(x, shared, i, g), (x, chosen, upstream), like)
-            return found[0] if shared is None else (found[0], tf.reduce_sum(found[1], axis=0))
-
-        return (y, chosen), backward
-
-    return differentiable(x) if shared is None else differentiable(x, shared)
+    with tf.GradientTape() as tape:
+        tape.watch(args)
+        y = function(*args)
+    return tape.gradient(y, args, upstream)

@@ -1,0 +1,233 @@
+"""Adaptive polyphase sampling of a filtered map, with a way to compute it for each kind of machine.
+
+The result is that of filtering the whole map, choosing a component and selecting it, as `polyphase` defines them.
+Most of that work is thrown away: three of four values for strides of 2. Two ways avoid it on a CPU, and both can know
+the component before any is computed (`choose_early`):
+
+- XLA: example after example, so that no map of a whole batch is allocated, filtering the chosen component alone.
+- TensorFlow's kernels: the whole filter is cheap forwards, so the gradient alone goes through the chosen component.
+"""
+
+import functools
+
+import numpy as np
+from keras import ops
+
+from keras_audio_si.ops.depthwise import low_pass
+from keras_audio_si.ops.padding import pad_spatial, window_padding
+from keras_audio_si.ops.polyphase import choose, pad_to_multiple, select, take_positions
+from keras_audio_si.ops.xla import by_example, compiled_by_xla, compiled_for_cpu, slopes, with_gradient
+
+NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "circular": "wrap"}
+
+
+def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None):
+    """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
+
+    Args:
+        x: Feature map, shape `(batch, time, mel, channels)`.
+        strides: Strides on time and mel.
+        criterion: See `polyphase.criterion_values`.
+        taps: Filter taps for `low_pass`, or None for no filter.
+        padding: One of `PADDINGS`, for the filter and for `polyphase.pad_to_multiple`.
+        indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
+        dense: Function of the map to apply first, such as a `dense_max`; it must treat examples one by one.
+
+    Returns:
+        The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
+
+    Reference:
+        fonseca2021, section II-B.
+    """
+    dense = dense or (lambda x: x)
+    if indices is not None:
+        indices = ops.cast(indices, "int32")
+    known_size = None not in x.shape[1:3]
+
+    def filtered(x, taps):
+        return x if taps is None else low_pass(x, taps, (1, 1), padding)
+
+    def choose_late(x, taps):
+        return choose(pad_to_multiple(filtered(x, taps), strides, padding), strides, criterion)
+
+    def of_one(x, *args):
+        taps, index = args if len(args) == 2 else (None, *args)
+        x = dense(x)
+        if index is None:
+            index = choose_early(x, taps, strides, criterion, padding, choose_late)[0]
+        return component_of_one(x, taps, strides, padding, index), index
+
+    if known_size and compiled_for_cpu(x) and compiled_by_xla():
+        return by_example(of_one, x, () if taps is None else (taps,), indices)
+    x = dense(x)
+    early = known_size and compiled_for_cpu(x)
+    if indices is None and early:
+        indices = choose_early(x, taps, strides, criterion, padding, choose_late)
+    elif indices is None:
+        indices = choose_late(x, taps)
+    if taps is not None and early and max(strides) <= 2 and padding != "edge":
+        return _select_filtered(x, taps, strides, padding, indices), indices
+    return select(filtered(x, taps), indices, strides, padding), indices
+
+
+def choose_early(x, taps, strides, criterion, padding, choose_late):
+    """Choose the component of each example before any of them is computed, where that is possible.
+
+    Where neither the map nor the taps are negative, the sum of absolute values of a filtered component is a sum of
+    the taps times sums of the map, which two small products of matrices give. That is what a network meets after its
+    ReLU. For other examples, and for the other criteria, `choose_late(x, taps)` decides.
+
+    Args:
+        x: Feature map of known size, shape `(batch, time, mel, channels)`.
+        taps: Filter taps for `low_pass`, or None for no filter.
+        strides: Strides on time and mel.
+        criterion: See `polyphase.criterion_values`.
+        padding: One of `PADDINGS`.
+        choose_late: Function of `x` and `taps` that filters them all and chooses.
+
+    Returns:
+        int32 tensor of shape `(batch,)`.
+    """
+    if criterion not in ("channel_l1", "l1"):
+        return choose_late(x, taps)
+    x, taps = ops.stop_gradient(x), None if taps is None else ops.stop_gradient(taps)
+    _, time, mel, channels = x.shape
+    weights = ops.ones((1, 1, channels)) if taps is None else ops.cast(taps, "float32")[..., 0]
+
+    def early():
+        by_time, by_mel = (
+            _tap_sums(size, window, stride, padding)
+            for size, window, stride in zip((time, mel), weights.shape[:2], strides, strict=True)
+        )
+        sums = ops.matmul(by_time, ops.reshape(ops.cast(x, "float32"), (-1, time, mel * channels)))
+        sums = ops.matmul(by_mel, ops.reshape(sums, (-1, len(by_time), mel, channels)))
+        sums = ops.reshape(sums, (-1, strides[0], weights.shape[0], strides[1] * weights.shape[1] * channels))
+        by_tap = ops.reshape(ops.tile(weights[:, None], (1, strides[1], 1, 1)), (weights.shape[0], -1))
+        sums = ops.reshape(ops.sum(sums * by_tap, axis=2), (-1, *strides, weights.shape[1], channels))
+        values = (ops.max if criterion == "channel_l1" else ops.sum)(ops.sum(sums, axis=3), axis=-1)
+        values = ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, strides[0] * strides[1]))
+        return ops.cast(ops.argmax(values, axis=-1), "int32")
+
+    # The choice of an example must not depend on what else is in its batch.
+    non_negative = ops.logical_and(
+        ops.min(ops.reshape(x, (-1, time * mel * channels)), axis=1) >= 0, ops.min(weights) >= 0
+    )
+    return ops.cond(ops.all(non_negative), early, lambda: ops.where(non_negative, early(), choose_late(x, taps)))
+
+
+def _tap_sums(size, window, stride, padding):
+    """How often each tap of a filter meets each element of an axis on each grid: `(stride * window, size)`."""
+    elements = np.eye(size, dtype="float32")
+    if padding != "valid":
+        (amounts,) = window_padding((size,), (window,), (1,), padding)
+        elements = np.pad(elements, (amounts, (0, 0)), mode=NUMPY_MODES.get(padding, "constant"))
+    grids = _grids(len(elements) - window + 1, stride, padding)
+    return np.stack([elements[grid + tap].sum(axis=0) for grid in grids for tap in range(window)])
+
+
+def _grids(size, stride, padding):
+    """The positions of every grid on an axis of known size; see `grid_positions`."""
+    positions = np.arange(size)
+    if padding == "valid":
+        positions = positions[: size // stride * stride]
+    else:
+        positions = np.pad(positions, (0, -size % stride), mode=NUMPY_MODES.get(padding, "reflect"))
+    return [positions[offset::stride] for offset in range(stride)]
+
+
+def component_of_one(x, taps, strides, padding, index):
+    """Compute component `index` of one filtered example, and nothing else."""
+    window = (1, 1) if taps is None else taps.shape[:2]
+    x = pad_spatial(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding)
+    runs = [
+        [_runs(grid, stride) for grid in _grids(size - k + 1, stride, padding)]
+        for size, k, stride in zip(x.shape[1:3], window, strides, strict=True)
+    ]
+
+    def component(p, x, *taps):
+        rows = []
+        for top, bottom in runs[0][p % strides[0]]:
+            parts = [
+                x[:, top : bottom + window[0], left : right + window[1]] for left, right in runs[1][p // strides[0]]
+            ]
+            parts = [low_pass(part, *taps, strides, "valid") if taps else _every(part, strides) for part in parts]
+            rows.append(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=2))
+        return rows[0] if len(rows) == 1 else ops.concatenate(rows, axis=1)
+
+    components = [functools.partial(component, p) for p in range(strides[0] * strides[1])]
+
+    def forward(index, *args):
+        return ops.switch(index, [lambda f=f: f(*args) for f in components])
+
+    def backward(args, _, upstream):
+        index, *args = args
+        return None, *ops.switch(index, [lambda f=f: tuple(slopes(f, args, upstream)) for f in components])
+
+    return with_gradient(forward, backward)(index, x, *(() if taps is None else (taps,)))
+
+
+def _every(x, strides):
+    return x[:, :: strides[0], :: strides[1]]
+
+
+def _runs(grid, stride):
+    """Split the positions of a grid where a repeated element breaks their step: pairs of first and last position."""
+    breaks = np.flatnonzero(np.diff(grid) != stride) + 1
+    return [(int(run[0]), int(run[-1])) for run in np.split(grid, breaks)]
+
+
+def _select_filtered(x, taps, strides, padding, indices):
+    """`select(low_pass(x, taps))`, whose gradient shifts each example so that one strided filter meets its grid."""
+    offsets = (indices % strides[0], indices // strides[0])
+    window = taps.shape[:2]
+    amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
+    sizes = [n + sum(added) - k + 1 for n, added, k in zip(x.shape[1:3], amounts, window, strict=True)]
+    missing = [0 if padding == "valid" else -n % s for n, s in zip(sizes, strides, strict=True)]
+
+    def forward(x, taps, indices):
+        return select(low_pass(x, taps, (1, 1), padding), indices, strides, padding)
+
+    def shifted(x, taps):
+        if padding == "same":  # One pass instead of two.
+            added = [(before, after + n) for (before, after), n in zip(amounts, missing, strict=True)]
+            x = ops.pad(x, ((0, 0), *added, (0, 0)))
+        else:
+            x = pad_spatial(x, amounts, padding)
+            x = pad_spatial(x, [(0, n) for n in missing], "same")
+        return low_pass(_shift(x, offsets, strides), taps, strides, "valid")
+
+    def backward(args, _, upstream):
+        for axis, (lacks, offset) in enumerate(zip(missing, offsets, strict=True), start=1):
+            if lacks:
+                upstream = _fold_last(upstream, axis, offset)
+        return *slopes(shifted, args[:2], upstream), None
+
+    return with_gradient(forward, backward)(x, taps, indices)
+
+
+def _fold_last(upstream, axis, offset):
+    """Where the last element of an odd axis repeats the one before (offset 1), move its gradient there."""
+    front, count = (slice(None),) * axis, upstream.shape[axis]
+    last = upstream[(*front, slice(count - 1, count))]
+    repeated = ops.where(offset[:, None, None, None] == 1, last, 0)
+    before = upstream[(*front, slice(count - 2, count - 1))] + repeated
+    return ops.concatenate([upstream[(*front, slice(count - 2))], before, last - repeated], axis=axis)
+
+
+def _shift(x, offsets, strides):
+    """Drop the first `offsets` rows and bands of each example, and the last `strides - 1 - offsets`."""
+    sizes = x.shape[1:3]
+
+    def forward(x, *offsets):
+        spans = [n - s + 1 for n, s in zip(sizes, strides, strict=True)]
+        return take_positions(
+            x, *(o[:, None] + np.arange(n, dtype="int32") for o, n in zip(offsets, spans, strict=True))
+        )
+
+    def backward(args, _, upstream):
+        padded = pad_spatial(upstream, [(s - 1, s - 1) for s in strides], "same")
+        starts = [s - 1 - offset for s, offset in zip(strides, args[1:], strict=True)]
+        positions = (o[:, None] + np.arange(n, dtype="int32") for o, n in zip(starts, sizes, strict=True))
+        return take_positions(padded, *positions), None, None
+
+    return with_gradient(forward, backward)(x, *offsets)
