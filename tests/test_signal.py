@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_audio_si.ops import signal
+from keras_audio_si.ops import mel, signal
 
 BACKEND = keras.backend.backend()
 # (samples, frame, hop, fft): odd and even everything, zero padded transforms, hops that do not divide.
@@ -259,17 +259,17 @@ def test_mel_filterbank_equals_librosa(num_mels, fft, rate, low, high, scale, no
     expected = librosa.filters.mel(
         sr=rate, n_fft=fft, n_mels=num_mels, fmin=low, fmax=high, htk=scale == "htk", norm=normalization
     )
-    weights = signal.mel_filterbank(num_mels, fft, rate, low, high, scale, normalization)
+    weights = mel.mel_filterbank(num_mels, fft, rate, low, high, scale, normalization)
     assert weights.shape == (fft // 2 + 1, num_mels) and weights.dtype == "float32"
     np.testing.assert_allclose(weights.T, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_mel_filterbank_warns_of_bands_without_a_bin():
     with pytest.warns(UserWarning, match="mel bands hold no Fourier bin"):
-        signal.mel_filterbank(128, 256, 16000)
+        mel.mel_filterbank(128, 256, 16000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        signal.mel_filterbank(96, 512, 16000)
+        mel.mel_filterbank(96, 512, 16000)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 0.6])
@@ -291,12 +291,12 @@ def test_power_spectrum_and_its_gradient(rng, power):
 def test_log_compress_keeps_silence_finite():
     x = np.float32([0.0, 1e-30, 1e-10, 1.0, 1e10])
     np.testing.assert_allclose(
-        to_numpy(signal.log_compress(x)), np.log(np.maximum(x, np.float32(1e-10))), rtol=1e-6
+        to_numpy(mel.log_compress(x)), np.log(np.maximum(x, np.float32(1e-10))), rtol=1e-6
     )
-    gradient = vjp(signal.log_compress, np.float32([0.0, 2.0]), np.ones(2, "float32"))
+    gradient = vjp(mel.log_compress, np.float32([0.0, 2.0]), np.ones(2, "float32"))
     np.testing.assert_allclose(gradient, [0.0, 0.5])
     # float16 cannot hold the floor.
-    half = to_numpy(signal.log_compress(ops.cast(x[:1], "float16")))
+    half = to_numpy(mel.log_compress(ops.cast(x[:1], "float16")))
     np.testing.assert_allclose(half, np.log(1e-10), rtol=1e-6)
 
 
@@ -305,12 +305,12 @@ def test_decibels_equal_librosa_for_each_example(rng, top_db):
     librosa = pytest.importorskip("librosa", reason="librosa is the reference here")
     x = (noise(rng, 4, 30, 8) ** 2 * np.float32([1e4, 1.0, 1e-6, 0.0])[:, None, None]).astype("float32")
     x[:, :3] *= 1e-9
-    result = to_numpy(signal.power_to_decibels(x, floor=1e-10, top_db=top_db))
+    result = to_numpy(mel.power_to_decibels(x, floor=1e-10, top_db=top_db))
     for example, decibels in zip(x, result, strict=True):
         np.testing.assert_allclose(
             decibels, librosa.power_to_db(example, amin=1e-10, top_db=top_db), atol=1e-4
         )
-    alone = to_numpy(signal.power_to_decibels(x[2:3], floor=1e-10, top_db=top_db))
+    alone = to_numpy(mel.power_to_decibels(x[2:3], floor=1e-10, top_db=top_db))
     np.testing.assert_array_equal(alone[0], result[2])
 
 
@@ -340,15 +340,15 @@ BINS = np.zeros((2, 5, 17), "float32")
         (lambda: signal.stft(SIGNAL, 256, 8, center=True), ValueError, "more than 128 samples"),
         (lambda: signal.istft(BINS, BINS, 64, 8), ValueError, "must have 33 bins"),
         (lambda: signal.istft(BINS, BINS, 32, 8, length=200), ValueError, "`length` must be from 1 to 71"),
-        (lambda: signal.mel_filterbank(40, 512, 16000, max_hz=9000.0), ValueError, "max_hz=9000"),
-        (lambda: signal.mel_filterbank(40, 512, 16000, scale="bark"), ValueError, "`scale` must be one of"),
+        (lambda: mel.mel_filterbank(40, 512, 16000, max_hz=9000.0), ValueError, "max_hz=9000"),
+        (lambda: mel.mel_filterbank(40, 512, 16000, scale="bark"), ValueError, "`scale` must be one of"),
         (
-            lambda: signal.mel_filterbank(40, 512, 16000, normalization="l1"),
+            lambda: mel.mel_filterbank(40, 512, 16000, normalization="l1"),
             ValueError,
             "`normalization` must be",
         ),
-        (lambda: signal.log_compress(SIGNAL, floor=0.0), ValueError, "`floor` must be at least"),
-        (lambda: signal.power_to_decibels(SIGNAL, top_db=-1.0), ValueError, "`top_db` must be positive"),
+        (lambda: mel.log_compress(SIGNAL, floor=0.0), ValueError, "`floor` must be at least"),
+        (lambda: mel.power_to_decibels(SIGNAL, top_db=-1.0), ValueError, "`top_db` must be positive"),
         (lambda: signal.power_spectrum(SIGNAL, SIGNAL, power=0.0), ValueError, "`power` must be positive"),
     ],
 )

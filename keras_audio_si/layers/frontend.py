@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.ops import signal
+from keras_audio_si.ops import mel, signal
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -27,7 +27,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         min_hz: Lower edge of the lowest band in Hz.
         max_hz: Upper edge of the highest band in Hz, None for half of `sample_rate`.
         fft_length: Points of the Fourier transform, None for the next power of two from the frame length on.
-        mel_scale: `"htk"` or `"slaney"`, see `ops.signal.mel_filterbank`.
+        mel_scale: `"htk"` or `"slaney"`, see `ops.mel.mel_filterbank`.
         mel_normalization: None (filters of height 1) or `"slaney"` (filters of equal area).
         power: Exponent of the magnitudes that the bands add up: 2 for energy, 1 for magnitude.
         compression: `"log"` (natural logarithm), `"decibel"`, or None for linear values.
@@ -112,7 +112,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.top_db = top_db
         self.center = center
         self.dft = dft
-        self._filters = signal.mel_filterbank(
+        self._filters = mel.mel_filterbank(
             num_mels, self.fft_length, sample_rate, min_hz, max_hz, mel_scale, mel_normalization
         )
 
@@ -134,9 +134,9 @@ class LogMelSpectrogram(keras.layers.Layer):
         )
         bands = ops.matmul(signal.power_spectrum(real, imag, self.power), self._filters)
         if self.compression == "log":
-            bands = signal.log_compress(bands, self.floor)
+            bands = mel.log_compress(bands, self.floor)
         elif self.compression == "decibel":
-            bands = signal.power_to_decibels(bands, self.floor, self.top_db)
+            bands = mel.power_to_decibels(bands, self.floor, self.top_db)
         return ops.cast(bands, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

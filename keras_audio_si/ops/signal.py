@@ -1,20 +1,18 @@
-"""Short-time Fourier analysis and synthesis, mel filters and level compression on every Keras backend.
+"""Short-time Fourier analysis and synthesis on every Keras backend.
 
 All of it computes in float32, whatever float type comes in: no backend has a half precision FFT, and the
-squares of a quiet signal leave the range of float16. Windows, kernels and filters are made by NumPy in
+squares of a quiet signal leave the range of float16. Windows and kernels are made by NumPy in
 float64, once per set of settings, and enter a compiled function as constants.
 """
 
 import functools
-import math
-import warnings
 
 import numpy as np
 from keras import backend, ops
 
 # Each window is a - (1 - a) * cos(2 * pi * n / N), periodic: frames overlap without a doubled end point.
 _WINDOWS = {"hann": 0.5, "hamming": 0.54, "rectangular": 1.0}
-_TINY = float(np.finfo(np.float32).tiny)
+TINY = float(np.finfo(np.float32).tiny)
 
 
 def frame(x, frame_length, hop_length):
@@ -40,8 +38,8 @@ def frame(x, frame_length, hop_length):
     >>> tuple(frame(np.arange(6.0), frame_length=4, hop_length=2).shape)
     (2, 4)
     """
-    x = _as_float32(x)
-    _check_positive(frame_length=frame_length, hop_length=hop_length)
+    x = as_float32(x)
+    check_positive(frame_length=frame_length, hop_length=hop_length)
     _check_one_frame(x, frame_length)
     num_samples = ops.shape(x)[-1]
     # A frame is a few whole hops side by side, so frames are shifted slices of the signal cut into hops.
@@ -76,8 +74,8 @@ def overlap_add(frames, hop_length):
     >>> tuple(overlap_add(np.ones((2, 4)), hop_length=2).shape)
     (6,)
     """
-    frames = _as_float32(frames, "frames")
-    _check_positive(hop_length=hop_length)
+    frames = as_float32(frames, "frames")
+    check_positive(hop_length=hop_length)
     num_frames, frame_length = ops.shape(frames)[-2:]
     overlap = -(-frame_length // hop_length)
     num_hops = num_frames + overlap - 1
@@ -132,10 +130,10 @@ def stft(
     >>> real.shape == imag.shape == (2, 98, 257)
     True
     """
-    x = _as_float32(x)
+    x = as_float32(x)
     fft_length = _check_fft_length(frame_length, fft_length)
-    _check_positive(hop_length=hop_length)
-    _check_choice("method", method, ("fft", "conv"))
+    check_positive(hop_length=hop_length)
+    check_choice("method", method, ("fft", "conv"))
     left, right = _window_margins(frame_length, fft_length)
     if center:
         x = _extend(x, fft_length // 2 - left, fft_length // 2 - right, pad_mode)
@@ -179,9 +177,9 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
     >>> tuple(istft(real, imag, frame_length=64, hop_length=16, center=True, length=1000).shape)
     (2, 1000)
     """
-    real, imag = _as_float32(real, "real"), _as_float32(imag, "imag")
+    real, imag = as_float32(real, "real"), as_float32(imag, "imag")
     fft_length = _check_fft_length(frame_length, fft_length)
-    _check_positive(hop_length=hop_length)
+    check_positive(hop_length=hop_length)
     if real.shape[-1] != fft_length // 2 + 1:
         raise ValueError(
             f"`real` and `imag` must have {fft_length // 2 + 1} bins on their last axis for `fft_length` "
@@ -194,7 +192,7 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
     # The squares of the windows over each sample: the same for all examples, so summed for one.
     num_frames = ops.shape(real)[-2]
     coverage = overlap_add(ops.multiply(ops.ones((num_frames, 1), dtype="float32"), taps**2), hop_length)
-    covered = coverage > _TINY
+    covered = coverage > TINY
     signal = ops.where(covered, signal / ops.where(covered, coverage, 1.0), 0.0)
 
     start = fft_length // 2 - left if center else 0
@@ -228,7 +226,7 @@ def make_window(frame_length, window="hann"):
     >>> make_window(4).tolist()
     [0.0, 0.5, 1.0, 0.5]
     """
-    return _constant(_window(frame_length, window))
+    return constant(_window(frame_length, window))
 
 
 @functools.lru_cache(maxsize=8)
@@ -261,64 +259,7 @@ def dft_kernels(fft_length, frame_length=None, window="hann"):
     # Whole turns are taken off as integers, which leaves the angle exact for long transforms.
     turns = np.outer(np.arange(left, left + frame_length), bins) % fft_length
     waves = np.exp(-2j * np.pi * turns / fft_length) * _window(frame_length, window)[:, None]
-    return _constant(np.concatenate([waves.real, waves.imag], axis=1)[:, None, :])
-
-
-@functools.lru_cache(maxsize=32)
-def mel_filterbank(
-    num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, scale="htk", normalization=None
-):
-    """Triangular filters spaced evenly on the mel scale, as weights from Fourier bins to bands.
-
-    Args:
-        num_mels: Number of bands.
-        fft_length: Points of the Fourier transform.
-        sample_rate: Sample rate in Hz.
-        min_hz: Lower edge of the lowest band in Hz.
-        max_hz: Upper edge of the highest band in Hz, at most half of `sample_rate` (the default).
-        scale: `"htk"` (logarithmic throughout) or `"slaney"` (linear below 1 kHz).
-        normalization: None for filters of height 1, `"slaney"` for filters of equal area.
-
-    Returns:
-        Read-only float32 NumPy array, `(fft_length // 2 + 1, num_mels)`: the transpose of
-        `librosa.filters.mel`.
-
-    Raises:
-        ValueError: If an argument is out of range or unknown.
-
-    Warns:
-        UserWarning: If bands are so narrow that they hold no Fourier bin, and would be constant.
-
-    Example:
-
-    >>> tuple(mel_filterbank(num_mels=96, fft_length=512, sample_rate=16000).shape)
-    (257, 96)
-    """
-    _check_positive(num_mels=num_mels, fft_length=fft_length, sample_rate=sample_rate)
-    _check_choice("scale", scale, ("htk", "slaney"))
-    _check_choice("normalization", normalization, (None, "slaney"))
-    max_hz = sample_rate / 2 if max_hz is None else max_hz
-    if not 0 <= min_hz < max_hz <= sample_rate / 2:
-        raise ValueError(
-            f"`min_hz` and `max_hz` must satisfy 0 <= min_hz < max_hz <= {sample_rate / 2:g}, half of "
-            f"`sample_rate`. Received min_hz={min_hz}, max_hz={max_hz}."
-        )
-    to_mel, to_hz = _MEL_SCALES[scale]
-    edges = to_hz(np.linspace(to_mel(min_hz), to_mel(max_hz), num_mels + 2))
-    bins = (np.arange(fft_length // 2 + 1) * (sample_rate / fft_length))[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    weights = np.maximum(0.0, np.minimum(rising, falling))
-    empty = np.flatnonzero(weights.max(axis=0) == 0.0)
-    if empty.size:
-        warnings.warn(
-            f"{empty.size} of {num_mels} mel bands hold no Fourier bin (first: band {empty[0]}) and will be "
-            f"constant: use fewer `num_mels` or an `fft_length` above {fft_length}.",
-            stacklevel=2,
-        )
-    if normalization == "slaney":
-        weights *= 2.0 / (edges[2:] - edges[:-2])
-    return _constant(weights)
+    return constant(np.concatenate([waves.real, waves.imag], axis=1)[:, None, :])
 
 
 def power_spectrum(real, imag, power=2.0):
@@ -341,71 +282,15 @@ def power_spectrum(real, imag, power=2.0):
     >>> float(power_spectrum(np.float32([3.0]), np.float32([4.0]), power=1.0)[0])
     5.0
     """
-    _check_positive(power=power)
-    energy = ops.square(_as_float32(real, "real")) + ops.square(_as_float32(imag, "imag"))
+    check_positive(power=power)
+    energy = ops.square(as_float32(real, "real")) + ops.square(as_float32(imag, "imag"))
     if power == 2.0:
         return energy
     # The inner choice keeps the root's infinite slope at zero out of the gradient, the outer one gives the 0.
-    positive = energy > _TINY
+    positive = energy > TINY
     root = ops.where(positive, energy, 1.0)
     root = ops.sqrt(root) if power == 1.0 else ops.power(root, power / 2)
     return ops.where(positive, root, 0.0)
-
-
-def log_compress(x, floor=1e-10):
-    """Natural logarithm of `max(x, floor)`.
-
-    Args:
-        x: Float tensor of energies or magnitudes.
-        floor: Smallest value that is told apart from silence.
-
-    Returns:
-        Float32 tensor of the shape of `x`.
-
-    Raises:
-        ValueError: If `floor` is not positive as a normal float32 number.
-        TypeError: If `x` is not of a real float type.
-
-    Example:
-
-    >>> tuple(log_compress(np.float32([1.0])).shape)
-    (1,)
-    """
-    x = _as_float32(x)
-    if not floor >= _TINY:
-        raise ValueError(
-            f"`floor` must be at least {_TINY:.3g}, the smallest normal float32. Received {floor}."
-        )
-    return ops.log(ops.maximum(x, floor))
-
-
-def power_to_decibels(x, floor=1e-10, top_db=None):
-    """Energies in decibels, `10 * log10(max(x, floor))`, limited below by each example's own maximum.
-
-    Args:
-        x: Float tensor of energies, `(batch, ...)`.
-        floor: Smallest energy that is told apart from silence.
-        top_db: Range in dB that is kept below the maximum of each example, None for all of it. The maximum is
-            taken over all axes but the first, so an example does not depend on what else is in its batch.
-
-    Returns:
-        Float32 tensor of the shape of `x`.
-
-    Raises:
-        ValueError: If `floor` or `top_db` is not positive.
-        TypeError: If `x` is not of a real float type.
-
-    Example:
-
-    >>> tuple(power_to_decibels(np.float32([[1.0, 0.0]]), top_db=80.0).shape)
-    (1, 2)
-    """
-    decibels = log_compress(x, floor) * (10.0 / math.log(10.0))
-    if top_db is None:
-        return decibels
-    _check_positive(top_db=top_db)
-    loudest = ops.max(decibels, axis=tuple(range(1, len(decibels.shape))), keepdims=True)
-    return ops.maximum(decibels, loudest - top_db)
 
 
 def _stft_conv(x, frame_length, hop_length, fft_length, window):
@@ -424,7 +309,7 @@ def _stft_conv(x, frame_length, hop_length, fft_length, window):
 
 
 def _extend(x, before, after, pad_mode):
-    _check_choice("pad_mode", pad_mode, ("reflect", "constant"))
+    check_choice("pad_mode", pad_mode, ("reflect", "constant"))
     num_samples = x.shape[-1]
     if pad_mode == "reflect" and num_samples is not None and num_samples <= max(before, after):
         raise ValueError(
@@ -454,37 +339,20 @@ def _window_margins(frame_length, fft_length):
 
 
 def _window(frame_length, window):
-    _check_positive(frame_length=frame_length)
-    _check_choice("window", window, tuple(_WINDOWS))
+    check_positive(frame_length=frame_length)
+    check_choice("window", window, tuple(_WINDOWS))
     mean = _WINDOWS[window]
     return mean - (1 - mean) * np.cos(2 * np.pi * np.arange(frame_length) / frame_length)
 
 
-def _slaney_to_mel(hz):
-    # 3 mels per 200 Hz up to 1 kHz (15 mels), from there 27 mels for each factor of 6.4.
-    return np.where(
-        hz < 1000.0, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4)
-    )
-
-
-def _slaney_to_hz(mel):
-    return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * 6.4 ** ((np.maximum(mel, 15.0) - 15) / 27))
-
-
-_MEL_SCALES = {
-    "htk": (lambda hz: 2595 * np.log10(1 + hz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
-    "slaney": (_slaney_to_mel, _slaney_to_hz),
-}
-
-
-def _constant(array):
+def constant(array):
     """Float32 copy that callers of a cached function cannot change."""
     array = array.astype(np.float32)
     array.setflags(write=False)
     return array
 
 
-def _as_float32(x, name="x"):
+def as_float32(x, name="x"):
     if not hasattr(x, "dtype"):
         x = ops.convert_to_tensor(x)
     dtype = backend.standardize_dtype(x.dtype)
@@ -505,7 +373,7 @@ def _check_one_frame(x, frame_length):
 
 
 def _check_fft_length(frame_length, fft_length):
-    _check_positive(frame_length=frame_length)
+    check_positive(frame_length=frame_length)
     fft_length = frame_length if fft_length is None else fft_length
     if fft_length < frame_length:
         raise ValueError(
@@ -515,12 +383,12 @@ def _check_fft_length(frame_length, fft_length):
     return fft_length
 
 
-def _check_positive(**values):
+def check_positive(**values):
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"`{name}` must be positive. Received {value}.")
 
 
-def _check_choice(name, value, choices):
+def check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received {value!r}.")

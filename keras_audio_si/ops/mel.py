@@ -1,0 +1,140 @@
+"""Mel filters and level compression: from an energy spectrum to what a network sees."""
+
+import functools
+import math
+import warnings
+
+import numpy as np
+from keras import ops
+
+from keras_audio_si.ops.signal import TINY, as_float32, check_choice, check_positive, constant
+
+
+@functools.lru_cache(maxsize=32)
+def mel_filterbank(
+    num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, scale="htk", normalization=None
+):
+    """Triangular filters spaced evenly on the mel scale, as weights from Fourier bins to bands.
+
+    Args:
+        num_mels: Number of bands.
+        fft_length: Points of the Fourier transform.
+        sample_rate: Sample rate in Hz.
+        min_hz: Lower edge of the lowest band in Hz.
+        max_hz: Upper edge of the highest band in Hz, at most half of `sample_rate` (the default).
+        scale: `"htk"` (logarithmic throughout) or `"slaney"` (linear below 1 kHz).
+        normalization: None for filters of height 1, `"slaney"` for filters of equal area.
+
+    Returns:
+        Read-only float32 NumPy array, `(fft_length // 2 + 1, num_mels)`: the transpose of
+        `librosa.filters.mel`.
+
+    Raises:
+        ValueError: If an argument is out of range or unknown.
+
+    Warns:
+        UserWarning: If bands are so narrow that they hold no Fourier bin, and would be constant.
+
+    Example:
+
+    >>> tuple(mel_filterbank(num_mels=96, fft_length=512, sample_rate=16000).shape)
+    (257, 96)
+    """
+    check_positive(num_mels=num_mels, fft_length=fft_length, sample_rate=sample_rate)
+    check_choice("scale", scale, ("htk", "slaney"))
+    check_choice("normalization", normalization, (None, "slaney"))
+    max_hz = sample_rate / 2 if max_hz is None else max_hz
+    if not 0 <= min_hz < max_hz <= sample_rate / 2:
+        raise ValueError(
+            f"`min_hz` and `max_hz` must satisfy 0 <= min_hz < max_hz <= {sample_rate / 2:g}, half of "
+            f"`sample_rate`. Received min_hz={min_hz}, max_hz={max_hz}."
+        )
+    to_mel, to_hz = _MEL_SCALES[scale]
+    edges = to_hz(np.linspace(to_mel(min_hz), to_mel(max_hz), num_mels + 2))
+    bins = (np.arange(fft_length // 2 + 1) * (sample_rate / fft_length))[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    empty = np.flatnonzero(weights.max(axis=0) == 0.0)
+    if empty.size:
+        warnings.warn(
+            f"{empty.size} of {num_mels} mel bands hold no Fourier bin (first: band {empty[0]}) and will be "
+            f"constant: use fewer `num_mels` or an `fft_length` above {fft_length}.",
+            stacklevel=2,
+        )
+    if normalization == "slaney":
+        weights *= 2.0 / (edges[2:] - edges[:-2])
+    return constant(weights)
+
+
+def log_compress(x, floor=1e-10):
+    """Natural logarithm of `max(x, floor)`.
+
+    Args:
+        x: Float tensor of energies or magnitudes.
+        floor: Smallest value that is told apart from silence.
+
+    Returns:
+        Float32 tensor of the shape of `x`.
+
+    Raises:
+        ValueError: If `floor` is not positive as a normal float32 number.
+        TypeError: If `x` is not of a real float type.
+
+    Example:
+
+    >>> tuple(log_compress(np.float32([1.0])).shape)
+    (1,)
+    """
+    x = as_float32(x)
+    if not floor >= TINY:
+        raise ValueError(
+            f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received {floor}."
+        )
+    return ops.log(ops.maximum(x, floor))
+
+
+def power_to_decibels(x, floor=1e-10, top_db=None):
+    """Energies in decibels, `10 * log10(max(x, floor))`, limited below by each example's own maximum.
+
+    Args:
+        x: Float tensor of energies, `(batch, ...)`.
+        floor: Smallest energy that is told apart from silence.
+        top_db: Range in dB that is kept below the maximum of each example, None for all of it. The maximum is
+            taken over all axes but the first, so an example does not depend on what else is in its batch.
+
+    Returns:
+        Float32 tensor of the shape of `x`.
+
+    Raises:
+        ValueError: If `floor` or `top_db` is not positive.
+        TypeError: If `x` is not of a real float type.
+
+    Example:
+
+    >>> tuple(power_to_decibels(np.float32([[1.0, 0.0]]), top_db=80.0).shape)
+    (1, 2)
+    """
+    decibels = log_compress(x, floor) * (10.0 / math.log(10.0))
+    if top_db is None:
+        return decibels
+    check_positive(top_db=top_db)
+    loudest = ops.max(decibels, axis=tuple(range(1, len(decibels.shape))), keepdims=True)
+    return ops.maximum(decibels, loudest - top_db)
+
+
+def _slaney_to_mel(hz):
+    # 3 mels per 200 Hz up to 1 kHz (15 mels), from there 27 mels for each factor of 6.4.
+    return np.where(
+        hz < 1000.0, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4)
+    )
+
+
+def _slaney_to_hz(mel):
+    return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * 6.4 ** ((np.maximum(mel, 15.0) - 15) / 27))
+
+
+_MEL_SCALES = {
+    "htk": (lambda hz: 2595 * np.log10(1 + hz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
+    "slaney": (_slaney_to_mel, _slaney_to_hz),
+}
