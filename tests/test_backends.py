@@ -1,4 +1,4 @@
-"""The backends agree: every case of the contract gives the same numbers on this backend and on the others."""
+"""The backends agree: every case of the contract gives the same numbers on this backend as on those before it."""
 
 import importlib.util
 import os
@@ -28,10 +28,10 @@ def here():
     return outputs()
 
 
-@pytest.mark.parametrize("other", BACKENDS)
+@pytest.mark.parametrize("other", BACKENDS[:-1])
 def test_agrees_with(other, here, tmp_path):
-    if other == keras.backend.backend():
-        pytest.skip("this is the backend of the run")
+    if BACKENDS.index(other) >= BACKENDS.index(keras.backend.backend()):
+        pytest.skip("each pair of backends is compared once, in the run of the later one")
     if importlib.util.find_spec(other) is None:
         pytest.skip(f"{other} is not installed")
     path = tmp_path / "outputs.npz"

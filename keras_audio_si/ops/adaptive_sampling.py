@@ -5,10 +5,8 @@ Most of that work is thrown away: three of four values for strides of 2. Two way
 the component before any is computed (`choose_early`):
 
 - XLA: example after example, so that no map of a whole batch is allocated, filtering the chosen component alone.
-- TensorFlow's kernels: the whole filter is cheap forwards, so the gradient alone goes through the chosen component.
+- TensorFlow's kernels: filtering all of them is cheap, so only the gradient keeps to the chosen one.
 """
-
-import functools
 
 import numpy as np
 from keras import ops
@@ -42,7 +40,6 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
     dense = dense or (lambda x: x)
     if indices is not None:
         indices = ops.cast(indices, "int32")
-    known_size = None not in x.shape[1:3]
 
     def filtered(x, taps):
         return x if taps is None else low_pass(x, taps, (1, 1), padding)
@@ -53,19 +50,18 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
     def of_one(x, *args):
         taps, index = args if len(args) == 2 else (None, *args)
         x = dense(x)
-        if index is None:
-            index = choose_early(x, taps, strides, criterion, padding, choose_late)[0]
-        return component_of_one(x, taps, strides, padding, index), index
+        index = choose_early(x, taps, strides, criterion, padding, choose_late) if index is None else index[None]
+        if taps is not None and _can_shift(strides, padding):
+            return _filter_shifted(x, taps, strides, padding, index), index[0]
+        return select(filtered(x, taps), index, strides, padding), index[0]
 
-    if known_size and compiled_for_cpu(x) and compiled_by_xla():
+    fast = compiled_for_cpu(x) and None not in x.shape[1:3]
+    if fast and compiled_by_xla(x):
         return by_example(of_one, x, () if taps is None else (taps,), indices)
     x = dense(x)
-    early = known_size and compiled_for_cpu(x)
-    if indices is None and early:
-        indices = choose_early(x, taps, strides, criterion, padding, choose_late)
-    elif indices is None:
-        indices = choose_late(x, taps)
-    if taps is not None and early and max(strides) <= 2 and padding != "edge":
+    if indices is None:
+        indices = choose_early(x, taps, strides, criterion, padding, choose_late) if fast else choose_late(x, taps)
+    if fast and taps is not None and _can_shift(strides, padding):
         return _select_filtered(x, taps, strides, padding, indices), indices
     return select(filtered(x, taps), indices, strides, padding), indices
 
@@ -135,74 +131,59 @@ def _grids(size, stride, padding):
     return [positions[offset::stride] for offset in range(stride)]
 
 
-def component_of_one(x, taps, strides, padding, index):
-    """Compute component `index` of one filtered example, and nothing else."""
-    window = (1, 1) if taps is None else taps.shape[:2]
-    x = pad_spatial(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding)
-    runs = [
-        [_runs(grid, stride) for grid in _grids(size - k + 1, stride, padding)]
-        for size, k, stride in zip(x.shape[1:3], window, strides, strict=True)
-    ]
-
-    def component(p, x, *taps):
-        rows = []
-        for top, bottom in runs[0][p % strides[0]]:
-            parts = [
-                x[:, top : bottom + window[0], left : right + window[1]] for left, right in runs[1][p // strides[0]]
-            ]
-            parts = [low_pass(part, *taps, strides, "valid") if taps else _every(part, strides) for part in parts]
-            rows.append(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=2))
-        return rows[0] if len(rows) == 1 else ops.concatenate(rows, axis=1)
-
-    components = [functools.partial(component, p) for p in range(strides[0] * strides[1])]
-
-    def forward(index, *args):
-        return ops.switch(index, [lambda f=f: f(*args) for f in components])
-
-    def backward(args, _, upstream):
-        index, *args = args
-        return None, *ops.switch(index, [lambda f=f: tuple(slopes(f, args, upstream)) for f in components])
-
-    return with_gradient(forward, backward)(index, x, *(() if taps is None else (taps,)))
+def _can_shift(strides, padding):
+    """Whether an element added by `pad_to_multiple` repeats the one before it on its own grid."""
+    return max(strides) <= 2 and padding != "edge"
 
 
-def _every(x, strides):
-    return x[:, :: strides[0], :: strides[1]]
-
-
-def _runs(grid, stride):
-    """Split the positions of a grid where a repeated element breaks their step: pairs of first and last position."""
-    breaks = np.flatnonzero(np.diff(grid) != stride) + 1
-    return [(int(run[0]), int(run[-1])) for run in np.split(grid, breaks)]
+def _filter_shifted(x, taps, strides, padding, indices):
+    """`select(low_pass(x, taps))` by one strided filter over examples that are shifted to their grids."""
+    offsets, amounts, missing = _geometry(x, taps, strides, padding, indices)
+    y = _strided_filter(x, taps, strides, padding, offsets, amounts, missing)
+    for axis, (lacks, offset) in enumerate(zip(missing, offsets, strict=True), start=1):
+        if lacks:
+            front, count = (slice(None),) * axis, y.shape[axis]
+            last, before = y[(*front, slice(count - 1, count))], y[(*front, slice(count - 2, count - 1))]
+            last = ops.where(offset[:, None, None, None] == 1, before, last)
+            y = ops.concatenate([y[(*front, slice(count - 1))], last], axis=axis)
+    return y
 
 
 def _select_filtered(x, taps, strides, padding, indices):
-    """`select(low_pass(x, taps))`, whose gradient shifts each example so that one strided filter meets its grid."""
-    offsets = (indices % strides[0], indices // strides[0])
-    window = taps.shape[:2]
-    amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
-    sizes = [n + sum(added) - k + 1 for n, added, k in zip(x.shape[1:3], amounts, window, strict=True)]
-    missing = [0 if padding == "valid" else -n % s for n, s in zip(sizes, strides, strict=True)]
+    """`select(low_pass(x, taps))` with the gradient of `_filter_shifted`."""
+    offsets, amounts, missing = _geometry(x, taps, strides, padding, indices)
 
     def forward(x, taps, indices):
         return select(low_pass(x, taps, (1, 1), padding), indices, strides, padding)
-
-    def shifted(x, taps):
-        if padding == "same":  # One pass instead of two.
-            added = [(before, after + n) for (before, after), n in zip(amounts, missing, strict=True)]
-            x = ops.pad(x, ((0, 0), *added, (0, 0)))
-        else:
-            x = pad_spatial(x, amounts, padding)
-            x = pad_spatial(x, [(0, n) for n in missing], "same")
-        return low_pass(_shift(x, offsets, strides), taps, strides, "valid")
 
     def backward(args, _, upstream):
         for axis, (lacks, offset) in enumerate(zip(missing, offsets, strict=True), start=1):
             if lacks:
                 upstream = _fold_last(upstream, axis, offset)
-        return *slopes(shifted, args[:2], upstream), None
+        found = slopes(
+            lambda x, taps: _strided_filter(x, taps, strides, padding, offsets, amounts, missing), args[:2], upstream
+        )
+        return *found, None
 
     return with_gradient(forward, backward)(x, taps, indices)
+
+
+def _geometry(x, taps, strides, padding, indices):
+    """Offsets of the grids, padding of the filter, and the elements that `pad_to_multiple` adds."""
+    amounts = window_padding(x.shape[1:3], taps.shape[:2], (1, 1), padding)
+    sizes = [n + sum(added) - k + 1 for n, added, k in zip(x.shape[1:3], amounts, taps.shape[:2], strict=True)]
+    missing = [0 if padding == "valid" else -n % s for n, s in zip(sizes, strides, strict=True)]
+    return (indices % strides[0], indices // strides[0]), amounts, missing
+
+
+def _strided_filter(x, taps, strides, padding, offsets, amounts, missing):
+    if padding == "same":  # One pass instead of two.
+        amounts = [(before, after + n) for (before, after), n in zip(amounts, missing, strict=True)]
+        x = pad_spatial(x, amounts, "same")
+    else:
+        x = pad_spatial(x, amounts, padding)
+        x = pad_spatial(x, [(0, n) for n in missing], "same")
+    return low_pass(_shift(x, offsets, strides), taps, strides, "valid")
 
 
 def _fold_last(upstream, axis, offset):
@@ -217,17 +198,31 @@ def _fold_last(upstream, axis, offset):
 def _shift(x, offsets, strides):
     """Drop the first `offsets` rows and bands of each example, and the last `strides - 1 - offsets`."""
     sizes = x.shape[1:3]
+    spans = [n - s + 1 for n, s in zip(sizes, strides, strict=True)]
+    corners = [(top, left) for left in range(strides[1]) for top in range(strides[0])]
+
+    def by_case(offsets, branch):  # For one example, and for XLA, which runs gathers slowly on a CPU.
+        index = offsets[0][0] + strides[0] * offsets[1][0]
+        return ops.switch(index, [lambda corner=corner: branch(*corner) for corner in corners])
+
+    def positions(starts, sizes):
+        return (start[:, None] + np.arange(n, dtype="int32") for start, n in zip(starts, sizes, strict=True))
 
     def forward(x, *offsets):
-        spans = [n - s + 1 for n, s in zip(sizes, strides, strict=True)]
-        return take_positions(
-            x, *(o[:, None] + np.arange(n, dtype="int32") for o, n in zip(offsets, spans, strict=True))
-        )
+        if x.shape[0] == 1:
+            return by_case(offsets, lambda top, left: x[:, top : top + spans[0], left : left + spans[1]])
+        return take_positions(x, *positions(offsets, spans))
 
     def backward(args, _, upstream):
-        padded = pad_spatial(upstream, [(s - 1, s - 1) for s in strides], "same")
-        starts = [s - 1 - offset for s, offset in zip(strides, args[1:], strict=True)]
-        positions = (o[:, None] + np.arange(n, dtype="int32") for o, n in zip(starts, sizes, strict=True))
-        return take_positions(padded, *positions), None, None
+        ends = [s - 1 for s in strides]
+        if upstream.shape[0] == 1:
+
+            def put(top, left):
+                return ops.pad(upstream, ((0, 0), (top, ends[0] - top), (left, ends[1] - left), (0, 0)))
+
+            return by_case(args[1:], put), None, None
+        padded = pad_spatial(upstream, [(end, end) for end in ends], "same")
+        starts = [end - offset for end, offset in zip(ends, args[1:], strict=True)]
+        return take_positions(padded, *positions(starts, sizes)), None, None
 
     return with_gradient(forward, backward)(x, *offsets)

@@ -90,7 +90,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     """
     window = tuple(taps.shape[:2])
     taps = ops.cast(taps, x.dtype)
-    if not compiled_by_xla() and strides[0] == strides[1]:
+    if not compiled_by_xla(x) and strides[0] == strides[1]:
         if padding not in ("same", "valid"):
             x = pad_spatial(x, window_padding(x.shape[1:3], window, strides, padding), padding)
             padding = "valid"

@@ -11,9 +11,7 @@ from keras_audio_si.ops.signal import TINY, as_float32, check_choice, check_posi
 
 
 @functools.lru_cache(maxsize=32)
-def mel_filterbank(
-    num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, scale="htk", normalization=None
-):
+def mel_filterbank(num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, scale="htk", normalization=None):
     """Triangular filters spaced evenly on the mel scale, as weights from Fourier bins to bands.
 
     Args:
@@ -88,9 +86,7 @@ def log_compress(x, floor=1e-10):
     """
     x = as_float32(x)
     if not floor >= TINY:
-        raise ValueError(
-            f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received {floor}."
-        )
+        raise ValueError(f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received {floor}.")
     return ops.log(ops.maximum(x, floor))
 
 
@@ -125,9 +121,7 @@ def power_to_decibels(x, floor=1e-10, top_db=None):
 
 def _slaney_to_mel(hz):
     # 3 mels per 200 Hz up to 1 kHz (15 mels), from there 27 mels for each factor of 6.4.
-    return np.where(
-        hz < 1000.0, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4)
-    )
+    return np.where(hz < 1000.0, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4))
 
 
 def _slaney_to_hz(mel):

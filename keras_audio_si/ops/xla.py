@@ -3,8 +3,8 @@
 import keras
 
 
-def compiled_by_xla():
-    """Return whether the operations called now are (JAX) or will be (TensorFlow) compiled by XLA.
+def compiled_by_xla(x):
+    """Return whether `x` belongs to a function that JAX or TensorFlow compiles by XLA.
 
     XLA fuses slices and arithmetic into one loop but runs depthwise convolutions, pooling gradients and gathers
     slowly on a CPU; without it every operation is a kernel and a pass over memory, and the library kernels win.
@@ -15,7 +15,11 @@ def compiled_by_xla():
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
         return not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    return backend == "jax"
+    if backend == "jax":
+        import jax
+
+        return isinstance(x, jax.core.Tracer)
+    return False
 
 
 def on_cpu():
@@ -70,7 +74,7 @@ def materialise(x):
         import jax
 
         return jax.lax.optimization_barrier(x)
-    if backend == "tensorflow" and compiled_by_xla():
+    if backend == "tensorflow" and compiled_by_xla(x):
         from tensorflow.compiler.tf2xla.python import xla
 
         barrier = with_gradient(
@@ -94,16 +98,11 @@ def sum_positions(x):
 
 def compiled_for_cpu(x):
     """Return whether `x` belongs to a function that JAX compiles, or to a graph of TensorFlow, for a CPU."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return isinstance(x, jax.core.Tracer) and on_cpu()
-    if backend == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return not tf.executing_eagerly() and on_cpu()
-    return False
+    return compiled_by_xla(x) and on_cpu()
 
 
 def by_example(function, x, shared, indices=None):
