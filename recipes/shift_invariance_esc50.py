@@ -19,8 +19,9 @@ Cost: in RESULTS.md, per row. The bench (`keras-audio-si bench pooling`) says wh
 
 import sys
 
-import keras_audio_si_cli as cli
 from shift_invariance_fsd50k import main, parser_of
+
+import keras_audio_si_cli as cli
 
 if __name__ == "__main__":
     sys.exit(cli.guarded(main, parser_of(__doc__, output="runs/esc50").parse_args()))

@@ -1,9 +1,9 @@
 """Tables I to III on FSD50K: a pooling mechanism per row, its mAP, and how it takes shifts of the input.
 
-    python recipes/shift_invariance_fsd50k.py --data FSD50K                            # Table III: one run of each network
-    python recipes/shift_invariance_fsd50k.py --data FSD50K --table I --seeds 3        # 22 rows, three runs each
-    python recipes/shift_invariance_fsd50k.py --data FSD50K --table II --seeds 3       # with mixup, and VGG42
-    python recipes/shift_invariance_fsd50k.py --data FSD50K --variant aps blur5+ibp    # rows by name
+    python recipes/shift_invariance_fsd50k.py --data FSD50K                          # Table III, one run each
+    python recipes/shift_invariance_fsd50k.py --data FSD50K --table I --seeds 3      # 22 rows, three runs each
+    python recipes/shift_invariance_fsd50k.py --data FSD50K --table II --seeds 3     # with mixup, and VGG42
+    python recipes/shift_invariance_fsd50k.py --data FSD50K --variant aps blur5+ibp  # rows by name
 
 Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
     Neural Networks, 2021. FSD50K, as published: training on its train set, validation on its val set, test on eval.

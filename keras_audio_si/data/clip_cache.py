@@ -161,9 +161,10 @@ def _key(manifest, sample_rate):
 
 def _reject_empty_splits(manifest, numbered, failures):
     failed = dict(zip((number for number, _ in numbered), failures, strict=True))
-    by_split = {}
+    by_split = {"": range(len(manifest))}  # All of them are the first to be looked at.
     for number, clip in enumerate(manifest.clips):
-        by_split.setdefault(clip.split, []).append(number)
+        if clip.split:
+            by_split.setdefault(clip.split, []).append(number)
     for split, numbers in by_split.items():
         if all(number in failed for number in numbers):
             of_split = f" of the split {split!r}" if split else ""
