@@ -79,12 +79,9 @@ def assign_splits(
         splits = ["train"] * len(manifest)
         splits = _with_held_out(manifest, splits, "test", test_share, seed)
     if "val" not in splits:
+        _used(manifest, splits, shared_validation_groups)  # A leak is what to hear of first.
         splits = _with_held_out(manifest, splits, "val", validation_share, seed)
-    used = [index for index, split in enumerate(splits) if split in SPLITS]
-    clips = tuple(dataclasses.replace(manifest.clips[index], split=splits[index]) for index in used)
-    assigned = dataclasses.replace(manifest, clips=clips)
-    reject_leaks(assigned, shared_validation_groups)
-    return assigned
+    return _used(manifest, splits, shared_validation_groups)
 
 
 def reject_leaks(manifest, shared_validation_groups=False):
@@ -186,6 +183,15 @@ def hold_out(manifest, share, seed=0):
             "least two groups (recordings). Set clips apart by `split` or `fold`."
         )
     return numbers
+
+
+def _used(manifest, splits, shared_validation_groups):
+    """The clips that have one of the splits, without leaks."""
+    used = [index for index, split in enumerate(splits) if split in SPLITS]
+    clips = tuple(dataclasses.replace(manifest.clips[index], split=splits[index]) for index in used)
+    assigned = dataclasses.replace(manifest, clips=clips)
+    reject_leaks(assigned, shared_validation_groups)
+    return assigned
 
 
 def _splits_by_fold(manifest, folds):
