@@ -94,6 +94,12 @@ def add_data_arguments(parser):
         metavar="X",
         help="share of the training recordings held out where nothing is set apart to validate on (default: 0.15)",
     )
+    group.add_argument(
+        "--shared-validation-groups",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="allow groups (recordings, uploaders) that lie in the training and in the validation clips",
+    )
     _add_cache_argument(group)
 
 
@@ -114,6 +120,7 @@ def add_training_arguments(parser):
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
     add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
+    add("--shift-clips", metavar="FILE", help="list of the test clips to shift (drawn by the paper's rules)")
 
 
 def settings_of(args, **defaults):
@@ -153,6 +160,7 @@ def splits_of(args, sample_rate):
         args.validation_folds,
         args.test_folds,
         args.validation_share,
+        shared_validation_groups=args.shared_validation_groups,
     )
     splits = load_splits(manifest, sample_rate, args.cache_dir)
     print(", ".join(f"{name}: {len(cache)} clips" for name, cache in splits.items()))
@@ -202,6 +210,7 @@ def _shift_test(args):
     from keras_audio_si.evaluation.classifiers import front_end_of, shift_patches, write_stability
     from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
     from keras_audio_si.evaluation.shift import shift_table
+    from keras_audio_si.evaluation.shift_clips import write_clip_list
     from keras_audio_si.experiment import summary, trainable_parameters
     from keras_audio_si.layers import class_names_of
 
@@ -211,7 +220,7 @@ def _shift_test(args):
     if len(kinds) > 1:
         raise ValueError("Models that are compared must have the same input length, sample rate and classes.")
     cache = _clips_for(first, args)
-    patches = shift_patches(first, cache, args.protocols, args.max_clips)
+    patches = shift_patches(first, cache, args.protocols, args.max_clips, clip_list=args.shift_clips)
     results = []
     for name, model in models.items():
         shifts = shift_table(model, patches.waveforms, args.protocols, batch_size=args.batch_size)
@@ -219,7 +228,8 @@ def _shift_test(args):
     print(summary(results))
     if args.output:
         print("Table:", *write_table(comparison_table(results), args.output, "shifts"))
-        print("Figure:", write_stability(models, cache, args.max_clips, args.output))
+        print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
+        write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
 
 
 def _list(args):
@@ -279,7 +289,11 @@ def _clips_for(model, args):
         choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
         raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
     names = class_names_of(model)
-    manifest = dataclasses.replace(manifest.select(args.split, args.folds), class_names=names or manifest.class_names)
+    manifest = manifest.select(args.split, args.folds)
+    try:
+        manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
+    except ValueError as error:
+        raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
     return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)
 
 
@@ -332,6 +346,7 @@ def _parser():
         help="time-N (frames), freq-N (mel bands), samples-N (default: time-1/3/5 and freq-1/3/5)",
     )
     shift_test.add_argument("--max-clips", type=int, default=1000, metavar="N", help="largest number (default: 1000)")
+    shift_test.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")
     shift_test.add_argument("--output", metavar="DIR", help="folder for the table and the stability figure")
 
     listing = add("list", _list, "List what can be named.")

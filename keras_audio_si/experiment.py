@@ -23,6 +23,7 @@ from keras_audio_si.evaluation.report import (
     written_whole,
 )
 from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS, parse_protocol, shift_table
+from keras_audio_si.evaluation.shift_clips import write_clip_list
 from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models import VGG41, Classifier
 from keras_audio_si.training.fit import TrainingSettings, fit
@@ -42,6 +43,8 @@ class Experiment:
         seeds: One training per seed and variant.
         protocols: Shifts to measure, such as `"time-1"`, `"freq-3"` or `"samples-40"`.
         max_shift_clips: Largest number of test clips that are shifted.
+        shift_clips: CSV file with the test clips that are shifted, such as `shift_clips.csv` of another report; None
+            draws them by the rules of the paper.
         training: `TrainingSettings`. Each variant decides whether it mixes, each run has its own seed.
 
     Raises:
@@ -65,6 +68,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     protocols: tuple[str, ...] = PAPER_PROTOCOLS
     max_shift_clips: int = 1000
+    shift_clips: str | None = None
     training: TrainingSettings = TrainingSettings()
 
     def __post_init__(self):
@@ -178,7 +182,7 @@ def run(variant, splits, settings, seed, folder, verbose="auto"):
     # First, so that clips that cannot be used are known before hours of training.
     shifted = None
     if settings.protocols:
-        shifted = shift_patches(model, test, settings.protocols, settings.max_shift_clips)
+        shifted = _shift_patches(model, test, settings)
     training = dataclasses.replace(
         settings.training, seed=seed, mixup_alpha=settings.training.mixup_alpha if variant.mixup else None
     )
@@ -201,8 +205,9 @@ def compare(variants, splits, settings, folder, verbose="auto"):
         splits: Dict of `ClipCache`, as `load_splits` makes it.
         settings: `Experiment`.
         folder: Folder of the report: the table as `table.csv` and `table.md` (of what is done, after each run),
-            `stability.png`, `learning_curves.png`, `experiment.json` and `manifest.csv` with the splits. Each
-            variant has a folder in it, if there are several, and each seed, if there are several.
+            `stability.png`, `learning_curves.png`, `experiment.json`, `manifest.csv` with the splits, and
+            `shift_clips.csv` with the clips that are shifted, the same ones in all runs. Each variant has a folder
+            in it, if there are several, and each seed, if there are several.
         verbose: As in `keras.Model.fit`.
 
     Returns:
@@ -217,6 +222,8 @@ def compare(variants, splits, settings, folder, verbose="auto"):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_settings(variants, splits, settings, folder)
+    if settings.protocols:
+        _write_shift_clips(variants[0], splits["test"], settings, folder)
     runs = []
     for variant in variants:
         for seed in settings.seeds:
@@ -239,7 +246,7 @@ def summary(results):
         lines.append(f"Without a test clip, in no mean: {', '.join(sorted(excluded))}")
     counts = {shift.num_patches for result in results for shift in result.shifts.values()}
     if counts:
-        lines.append(f"Shifts: {', '.join(map(str, counts))} clips (one label, at least 2 s long)")
+        lines.append(f"Shifts: {', '.join(map(str, counts))} clips")
     return "\n".join(lines)
 
 
@@ -256,7 +263,7 @@ def write_figures(runs, test, settings, folder):
         plot_learning_curves(logs, folder / "learning_curves.png")
         if settings.protocols:
             models = {name: keras.models.load_model(path) for name, path in models.items()}
-            write_stability(models, test, settings.max_shift_clips, folder)
+            write_stability(models, test, settings.max_shift_clips, folder, settings.shift_clips)
     except ImportError as error:
         print(f"No figures. {error}", file=sys.stderr)
 
@@ -264,6 +271,20 @@ def write_figures(runs, test, settings, folder):
 def trainable_parameters(model):
     """Number of trainable parameters of a model."""
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def _shift_patches(model, test, settings):
+    return shift_patches(model, test, settings.protocols, settings.max_shift_clips, clip_list=settings.shift_clips)
+
+
+def _write_shift_clips(variant, test, settings, folder):
+    """Writes the list of the shifted clips. It depends on the length of the model's input, not on the variant."""
+    patches = _shift_patches(build_model(variant, test.manifest.class_names, settings), test, settings)
+    write_clip_list(patches, test, folder / "shift_clips.csv")
+    print(
+        f"Shift test: {len(patches.starts)} clips, of {patches.num_eligible} that can be used among "
+        f"{patches.num_clips} ({folder / 'shift_clips.csv'})"
+    )
 
 
 def _write_settings(variants, splits, settings, folder):

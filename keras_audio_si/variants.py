@@ -41,6 +41,13 @@ PAPER_MAP = {
     "tlpf5+aps+mixup+vgg42": (0.541, 0.002),
 }
 
+TABLES = {  # Rows by table. The column of Table II without mixup is in Table I.
+    "I": tuple(name for name in PAPER_MAP if "mixup" not in name),
+    "II": tuple(name for name in PAPER_MAP if "mixup" in name),
+    "III": ("baseline", "tlpf5+aps"),
+}
+SOURCES = ("default", "paper", "released")
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -106,6 +113,36 @@ class Variant:
         except ValueError:
             hint = did_you_mean(name, [*PAPER_MAP, *EXAMPLES])
             raise ValueError(f"unknown variant {name!r}; {hint}") from None
+
+    def as_in(self, source):
+        """The same row, with APS as one of the sources has it where the paper and its released code differ.
+
+        Args:
+            source: `"paper"`: the entrywise norm of eq. (2). `"released"`: the code's norm, the largest one of a single
+                channel, and where the row has no filter the 5x5 blur that its APS mode always applies. `"default"`: the
+                code's norm without that blur, as the name of the row says.
+
+        Returns:
+            A `Variant`.
+
+        Raises:
+            ValueError: If the source is none of these.
+
+        Example:
+
+        >>> [Variant.parse(name).as_in("paper").name for name in ("aps", "tlpf5+aps", "aps-l2")]
+        ['aps-l1', 'tlpf5+aps-l1', 'aps-l2']
+        >>> [Variant.parse(name).as_in("released").name for name in ("aps", "tlpf5+aps", "aps-l2")]
+        ['blur5+aps', 'tlpf5+aps', 'blur5+aps-l2']
+        """
+        if source not in SOURCES:
+            raise ValueError(f"unknown source {source!r}; {did_you_mean(source, SOURCES)}")
+        *filters, last = self.pooling.split("+")
+        if source == "paper" and last == "aps":
+            last = "aps-l1"
+        if source == "released" and last.startswith("aps") and not filters:
+            filters = ["blur5"]
+        return dataclasses.replace(self, pooling="+".join([*filters, last]))
 
     @property
     def name(self):

@@ -1,5 +1,6 @@
 import ast
 import csv
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -126,7 +127,7 @@ class TestSettings:
 def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe):
     docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8")))
     assert all(part in docstring for part in (f"python recipes/{recipe.name}", "Paper:", "Expect", "Cost:"))
-    required = ("--data", "x") if "esc50" in recipe.stem else ()
+    required = () if recipe.stem == "quickstart" else ("--data", "x")
     result = python(recipe, *required, "--outptu", "y")
     assert result.returncode == 2 and "did you mean --output?" in result.stderr.splitlines()[-1]
 
@@ -135,6 +136,40 @@ def test_recipe_names_the_nearest_variant():
     result = python(ROOT / "recipes" / "shift_invariance_esc50.py", "--data", "x", "--variant", "basline")
     assert result.returncode == 2
     assert "error: unknown variant 'basline'; did you mean 'baseline'?" in result.stderr.splitlines()[-1]
+
+
+class TestRecipeOnFSD50K:
+    """The arguments and the data; what `compare` makes of them is tested in test_experiment.py."""
+
+    @pytest.fixture(scope="class")
+    def recipe(self):
+        path = ROOT / "recipes" / "shift_invariance_fsd50k.py"
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def names(self, recipe, *args):
+        parsed = recipe.parser_of("", "out").parse_args(["--data", "x", *args])
+        return [variant.name for variant in recipe.variants_of(parsed)]
+
+    def test_rows_by_table_and_by_name(self, recipe):
+        assert self.names(recipe) == ["baseline", "tlpf5+aps"]
+        assert len(self.names(recipe, "--table", "I", "II")) == 30
+        both = ("--variant", "blur3", "baseline", "--table", "III")
+        assert self.names(recipe, *both) == ["blur3", "baseline", "tlpf5+aps"]
+        assert self.names(recipe, "--mixup", "--model", "vgg42")[0] == "baseline+mixup+vgg42"
+
+    def test_settings_of_the_paper_and_of_the_released_code(self, recipe):
+        rows = ("--variant", "aps", "tlpf5+aps")
+        assert self.names(recipe, *rows, "--as-in", "paper") == ["aps-l1", "tlpf5+aps-l1"]
+        assert self.names(recipe, *rows, "--as-in", "released") == ["blur5+aps", "tlpf5+aps"]
+
+    def test_a_folder_of_another_layout(self, tmp_path):
+        (tmp_path / "dog").mkdir()
+        result = python(ROOT / "recipes" / "shift_invariance_fsd50k.py", "--data", tmp_path)
+        error = result.stderr.splitlines()[-1]
+        assert "does not have the layout 'fsd50k'. It could be read as: 'class_folders'" in error
 
 
 class TestTraining:
@@ -190,6 +225,8 @@ class TestTraining:
             capsys, "shift-test", model, other, *self.choice(trained), *protocols, "--output", tmp_path / "out"
         )
         assert "10 clips" in out and (tmp_path / "out" / "stability.png").exists()
+        drawn, written = (self.table(folder / "shift_clips.csv") for folder in (trained / "run", tmp_path / "out"))
+        assert drawn == written
         (expected,) = self.table(trained / "run" / "table.csv")
         rows = self.table(tmp_path / "out" / "shifts.csv")
         assert [row["model"] for row in rows] == ["run", "other"]
@@ -205,4 +242,15 @@ class TestTraining:
         (tmp_path / "meow").mkdir()
         (tmp_path / "meow" / "a.wav").write_bytes((trained / "data" / "audio" / "000000.wav").read_bytes())
         args = ("evaluate", trained / "run" / "model.keras", "--data", tmp_path)
-        assert "'meow'" in error_of(capsys, *args)
+        assert "do not suit the model: Labels that are not in `class_names`: 'meow'" in error_of(capsys, *args)
+
+    def test_shift_test_of_listed_clips(self, trained, capsys, tmp_path):
+        drawn = (trained / "run" / "shift_clips.csv").read_text().splitlines()
+        (tmp_path / "clips.csv").write_text("\n".join(drawn[:4]))
+        args = ("shift-test", trained / "run" / "model.keras", *self.choice(trained), "--protocols", "time-1")
+        assert "Shifts: 3 clips" in cli_output(capsys, *args, "--shift-clips", tmp_path / "clips.csv")
+
+    def test_a_group_in_training_and_test_is_named(self, capsys, tmp_path):
+        (tmp_path / "m.csv").write_text("path,labels,split,group\na.wav,x,train,forest\nb.wav,x,test,forest\n")
+        error = error_of(capsys, "train", "--data", tmp_path / "m.csv", "--output", tmp_path / "out")
+        assert "group 'forest' in train ('a.wav') and test ('b.wav')" in error

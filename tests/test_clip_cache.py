@@ -1,5 +1,7 @@
 """The cache of decoded clips: equal to decoding, reused while nothing changes, not stopped by bad files."""
 
+import dataclasses
+import errno
 import os
 
 import numpy as np
@@ -61,6 +63,34 @@ def test_a_manifest_of_bad_files_is_an_error(manifest, tmp_path):
         ValueError, match=r"None of the 2 clips could be read. The first:.*1\.wav: is not audio"
     ):
         ClipCache.build(manifest.subset([1, 3]), 16000, tmp_path / "cache", progress=False)
+
+
+def test_a_split_of_bad_files_is_an_error(manifest, tmp_path):
+    splits = ("train", "test", "train", "test", "train")
+    clips = [dataclasses.replace(clip, split=name) for clip, name in zip(manifest.clips, splits, strict=True)]
+    divided = dataclasses.replace(manifest, clips=tuple(clips))
+    with pytest.raises(ValueError, match=r"None of the 2 clips of the split 'test' could be read. The first:.*1\.wav"):
+        ClipCache.build(divided, 16000, tmp_path / "cache", progress=False)
+
+
+def test_a_full_disk_says_which_one(manifest, tmp_path, monkeypatch):
+    def full(*args):
+        yield np.zeros(1 << 20, "float32")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(clip_cache, "_decoded", full)
+    with pytest.raises(OSError, match="No space left on device after 1 of 5 decoded clips .4 MiB.*cache") as caught:
+        ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_was_cut_short_is_not_used(manifest, tmp_path):
+    ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    (samples,) = (tmp_path / "cache").glob("*/samples.float32")
+    samples.write_bytes(samples.read_bytes()[:-400])
+    with pytest.raises(ValueError, match="samples.float32 is damaged: delete .*cache"):
+        ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
 
 
 def test_files_are_decoded_again_only_after_a_change(manifest, tmp_path, monkeypatch):
@@ -126,6 +156,8 @@ def test_waveforms_in_memory():
     assert cache.waveform(1).dtype == np.float32
     with pytest.raises(ValueError, match="'clip-1' has none"):
         ClipCache.from_waveforms([np.arange(3), np.arange(0)], [("dog",), ()], 100)
+    with pytest.raises(ValueError, match="must be finite.*are in: clip-1, clip-2"):
+        ClipCache.from_waveforms([np.zeros(2), np.array([0, np.nan]), np.array([np.inf])], [()] * 3, 100, ("dog",))
     with pytest.raises(ValueError, match="one length. Received: 1, 2 and 2"):
         ClipCache.from_waveforms([np.arange(3), np.arange(2)], [("dog",)], 100)
 

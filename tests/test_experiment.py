@@ -20,7 +20,7 @@ from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.experiment import Experiment, TrainingSettings, build_model, compare, load_splits, run
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.layers.pooling_names import build_pooling
-from keras_audio_si.variants import PAPER_MAP, Variant
+from keras_audio_si.variants import PAPER_MAP, TABLES, Variant
 
 TINY = Experiment(
     sample_rate=16000,
@@ -56,7 +56,7 @@ def seeds(splits, tmp_path_factory):
 def test_report_has_everything(report):
     folder, runs = report
     names = ("table.csv", "table.md", "stability.png", "learning_curves.png", "experiment.json", "manifest.csv")
-    assert all((folder / name).stat().st_size > 100 for name in names)
+    assert all((folder / name).stat().st_size > 100 for name in (*names, "shift_clips.csv"))
     assert [one.result.model for one in runs] == ["baseline", "aps+ibp+mixup"]
     assert [one.folder for one in runs] == [folder / "baseline", folder / "aps+ibp+mixup"]
     for one in runs:
@@ -127,6 +127,22 @@ def test_saved_model_gives_the_numbers_of_the_training(report, splits, tmp_path)
     for protocol, shift in shift_table(model, patches.waveforms, TINY.protocols).items():
         assert shift.consistency == result.shifts[protocol].consistency
         assert shift.mac == pytest.approx(result.shifts[protocol].mac, abs=1e-6)
+
+
+def test_the_list_of_shifted_clips_gives_the_same_patches(report, splits):
+    folder, runs = report
+    model = build_model(Variant(), splits["test"].manifest.class_names, TINY)
+    drawn = shift_patches(model, splits["test"], TINY.protocols)
+    listed = shift_patches(model, splits["test"], TINY.protocols, clip_list=folder / "shift_clips.csv")
+    np.testing.assert_array_equal(listed.waveforms, drawn.waveforms)
+    assert len(drawn.starts) == runs[0].result.shifts["time-1"].num_patches
+
+
+def test_a_list_of_other_clips_is_known_before_the_training(splits, tmp_path):
+    (tmp_path / "clips.csv").write_text("clip_id\nno-such-clip\n")
+    settings = dataclasses.replace(TINY, shift_clips=str(tmp_path / "clips.csv"))
+    with pytest.raises(ValueError, match="clips.csv, line 2: clip 'no-such-clip' is not among the clips"):
+        compare([Variant()], splits, settings, tmp_path / "report")
 
 
 def test_mixed_precision_is_that_of_the_model_alone():
@@ -230,6 +246,26 @@ class TestVariants:
         with pytest.raises(ValueError, match=f"unknown variant '{name}'".replace("+", r"\+")) as raised:
             Variant.parse(name)
         assert not nearest or f"did you mean '{nearest}" in str(raised.value)
+
+    def test_rows_of_the_tables(self):
+        assert [len(TABLES[table]) for table in ("I", "II", "III")] == [22, 8, 2]
+        assert {*TABLES["I"], *TABLES["II"]} == set(PAPER_MAP)
+
+    @pytest.mark.parametrize("name", PAPER_MAP)
+    def test_aps_as_in_the_paper_and_as_released(self, name):
+        variant = Variant.parse(name)
+        default, paper, released = (variant.as_in(source) for source in ("default", "paper", "released"))
+        assert default == variant
+        aps = "aps" in name
+        assert (paper != variant) == (aps and "l2" not in name)
+        assert (released != variant) == (aps and "tlpf" not in name)
+        for other in (paper, released):
+            assert dataclasses.replace(other, pooling=variant.pooling) == variant
+            build_pooling(other.pooling)
+
+    def test_unknown_source(self):
+        with pytest.raises(ValueError, match="'relaesed'; did you mean 'released'"):
+            Variant().as_in("relaesed")
 
     def test_unknown_model_and_pooling(self):
         with pytest.raises(ValueError, match="'vgg43'; did you mean 'vgg4"):

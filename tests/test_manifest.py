@@ -58,6 +58,9 @@ def test_selection_keeps_all_classes():
         ("path,labels\n", "no rows"),
         ("path,labels,fold\na.wav,dog,one\n", "line 2: `fold` must be a whole number. Received: 'one'"),
         ("path,labels\na.wav\n", "line 2: expected 2 columns"),
+        ("path,labels\na.wav,dog,rain\n", "line 2: expected 2 columns.*double quotes"),
+        ("path;labels\na.wav;dog\n", "lacks the columns 'path', 'labels'. It has: 'path;labels'"),
+        ("path,labels\n,dog\n", "line 2: `path` is empty"),
         ("path,labels\na.wav,dog\na.wav,dog\n", "`clip_id`.*'a.wav'"),
         ("path,labels\na.wav,dog;dog\n", "labels of clip 'a.wav'.*'dog'"),
     ],
@@ -66,6 +69,21 @@ def test_a_wrong_table_is_explained(tmp_path, text, message):
     (tmp_path / "m.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         Manifest.read(tmp_path / "m.csv")
+
+
+def test_a_file_that_is_no_csv_is_explained(tmp_path):
+    (tmp_path / "m.csv").write_bytes("path,labels\nä.wav,dog\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"m\.csv is not text in UTF-8 \(byte 12\)"):
+        Manifest.read(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("path,labels\n" + "a" * 200000 + ",dog\n")
+    with pytest.raises(ValueError, match=r"m\.csv is not a CSV file: field larger"):
+        Manifest.read(tmp_path / "m.csv")
+
+
+def test_labels_that_are_not_among_the_classes_name_the_file(tmp_path):
+    (tmp_path / "m.csv").write_text("path,labels\na.wav,dog;wolf\n")
+    with pytest.raises(ValueError, match=r"m\.csv: Labels that are not in `class_names`: 'wolf'. Known: 'dog', 'rain'"):
+        Manifest.read(tmp_path / "m.csv", class_names=("dog", "rain"))
 
 
 def test_wrong_manifests_are_explained(tmp_path):

@@ -7,12 +7,12 @@ from keras_audio_si.evaluation.shift import (
     PAPER_PROTOCOLS,
     compare_scores,
     parse_protocol,
-    select_patches,
     shift_bands,
     shift_consistency,
     shift_table,
     stability,
 )
+from keras_audio_si.evaluation.shift_clips import select_patches
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 SAMPLE_RATE, FRAMES, BANDS, CONTEXT = 1000, 12, 16, 5

@@ -117,3 +117,54 @@ def test_esc50(shared_data):
     assert counts["train"] + counts["val"] == 240 and counts["test"] == 80
     groups = {split: {clip.group for clip in assigned.clips if clip.split == split} for split in counts}
     assert not groups["train"] & groups["val"]
+
+
+class TestLeaks:
+    """What lies in two splits is an error that names it, wherever the splits come from."""
+
+    @staticmethod
+    def manifest(**splits):
+        """Clips by split: "group/clip"."""
+        clips = [
+            Clip(f"{name}.wav", ("a",), split, clip_id=name.split("/")[1], group=name.split("/")[0])
+            for split, names in splits.items()
+            for name in names.split()
+        ]
+        return Manifest(clips)
+
+    def test_groups_in_one_split_each(self):
+        assigned = assign_splits(self.manifest(train="x/1 x/2 y/3", val="z/4", test="w/5 /6", dropped="x/7"))
+        assert len(assigned) == 6
+
+    @pytest.mark.parametrize(
+        "splits, message",
+        [
+            ({"train": "x/1 x/2", "val": "y/3", "test": "x/4"}, r"group 'x' in train \('1', '2'\) and test \('4'\)"),
+            ({"train": "x/1", "val": "y/2", "test": "y/3"}, r"group 'y' in val \('2'\) and test \('3'\)"),
+            ({"training": "x/1", "valid": "x/2", "eval": "x/3"}, r"in train \('1'\) and val \('2'\) and test \('3'\)"),
+            ({"train": "x/1 x/2 x/3 x/4 x/5", "val": "y/6", "test": "x/7"}, "'1', '2', '3' and 2 more"),
+            ({"train": "a/1 b/2 c/3 d/4 e/5", "val": "y/6", "test": "a/7 b/8 c/9 d/10 e/11"}, "5 groups lie.* 2 more"),
+        ],
+    )
+    def test_groups_in_two_splits(self, splits, message):
+        for shared in (False, True):
+            with pytest.raises(ValueError, match=message) as caught:
+                assign_splits(self.manifest(**splits), shared_validation_groups=shared)
+            assert "shared_validation_groups" not in str(caught.value)  # It would not help.
+
+    def test_a_group_in_train_and_val_may_be_allowed(self):
+        manifest = self.manifest(train="x/1", val="x/2", test="y/3")
+        with pytest.raises(ValueError, match="group 'x' in train .* and val .*allow it by `shared_validation_groups`"):
+            assign_splits(manifest)
+        assert assign_splits(manifest, shared_validation_groups=True) == manifest
+
+    def test_folds_that_divide_a_group(self):
+        clips = [Clip(f"{i}.wav", ("a",), fold=i % 2, group=f"g{i // 2}") for i in range(8)]
+        with pytest.raises(ValueError, match="4 groups lie in more than one split: group 'g0'"):
+            assign_splits(Manifest(clips), train_folds=[0], test_folds=[1])
+
+    def test_one_file_in_two_splits(self):
+        clips = [Clip(f"{i}.wav", ("a",), split="train") for i in range(8)]
+        again = Clip("./3.wav", ("a",), split="test", clip_id="again")
+        with pytest.raises(ValueError, match=r"1 file lies .*: file '3.wav' in train \('3.wav'\) and test \('again'\)"):
+            assign_splits(Manifest([*clips, again]))

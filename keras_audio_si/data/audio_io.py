@@ -1,5 +1,6 @@
 """Audio files decoded by libsndfile and resampled by soxr, with errors that name the file."""
 
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ import soundfile
 import soxr
 
 BLOCK_FRAMES = 1 << 20
+LARGEST_SAMPLE = 2.0**31  # Integers of 32 bits that were saved as floats. The power of much more overflows in float32.
+LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
 
 class AudioError(ValueError):
@@ -70,7 +73,7 @@ def read_audio(path, sample_rate=None, mono=True):
     """Decodes an audio file.
 
     Samples are what the file holds: integers are scaled to [-1, 1), floats are left as they are, also beyond
-    1.
+    1. What is no audio is an error, so that it never reaches a model: NaN, infinities, and samples beyond 2^31.
 
     Args:
         path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
@@ -82,7 +85,8 @@ def read_audio(path, sample_rate=None, mono=True):
         Hz.
 
     Raises:
-        AudioError: If the file is missing, empty, not audio, without samples, or has NaN or infinite samples.
+        AudioError: If the file is missing, may not be read, is empty, not audio, damaged, without samples (also
+            at the new rate), or has samples that are NaN, infinite or beyond 2^31.
         ValueError: If `sample_rate` is not positive.
 
     Example:
@@ -107,14 +111,22 @@ def read_audio(path, sample_rate=None, mono=True):
     if not np.isfinite(waveform).all():
         bad = np.count_nonzero(~np.isfinite(waveform))
         raise AudioError(path, f"{bad} of {waveform.size} samples are NaN or infinite")
+    peak = np.abs(waveform).max()
+    if peak > LARGEST_SAMPLE:
+        raise AudioError(path, f"has samples up to {peak:.3g}, where full scale is 1: that is no audio")
     if sample_rate is None or sample_rate == file_rate:
         return waveform, file_rate
+    if len(waveform) * sample_rate / file_rate > LARGEST_RESAMPLED:
+        hours = len(waveform) / file_rate / 3600
+        raise AudioError(
+            path,
+            f"its {len(waveform)} samples at {file_rate} Hz are {hours:.0f} hours, too much to resample to "
+            f"{sample_rate} Hz in one piece: is the rate in its header right?",
+        )
     try:
         resampled = soxr.resample(waveform, file_rate, sample_rate)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise AudioError(
-            path, f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}"
-        ) from error
+        raise AudioError(path, f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}") from error
     if not len(resampled):
         raise AudioError(path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz")
     return resampled, sample_rate
@@ -122,12 +134,19 @@ def read_audio(path, sample_rate=None, mono=True):
 
 def _open(path):
     path = pathlib.Path(path)
-    if not path.exists():
-        raise AudioError(path, "there is no such file")
-    if path.is_dir():
-        raise AudioError(path, "is a folder, not a file")
-    if path.stat().st_size == 0:
-        raise AudioError(path, "is empty (0 bytes)")
+    try:
+        if not path.exists():
+            raise AudioError(path, "there is no such file")
+        if path.is_dir():
+            raise AudioError(path, "is a folder, not a file")
+        if not path.is_file():
+            raise AudioError(path, "is a device or a pipe, not a file")
+        if path.stat().st_size == 0:
+            raise AudioError(path, "is empty (0 bytes)")
+        if not os.access(path, os.R_OK):
+            raise AudioError(path, "may not be read: no permission")
+    except OSError as error:
+        raise AudioError(path, f"cannot be read: {error.strerror}") from error
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: ".raw" has no header to read.

@@ -95,10 +95,18 @@ class ClipCache:
 
         Returns:
             A `ClipCache` whose clips are called "clip-0", "clip-1", ...
+
+        Raises:
+            ValueError: If a clip has no samples, or some that are NaN or infinite.
         """
         clips = [Clip(f"clip-{index}", names) for index, names in enumerate(labels)]
         lengths = np.array([len(waveform) for waveform in waveforms], "int64")
         samples = np.concatenate(waveforms).astype("float32", copy=False)
+        if not np.isfinite(samples).all():
+            bad = [
+                clip.clip_id for clip, waveform in zip(clips, waveforms, strict=True) if not np.isfinite(waveform).all()
+            ]
+            raise ValueError(f"`waveforms` must be finite; NaN or infinite samples are in: {', '.join(bad[:10])}")
         return cls(Manifest(clips, class_names), sample_rate, samples, np.cumsum(lengths) - lengths, lengths)
 
     @classmethod
@@ -120,7 +128,8 @@ class ClipCache:
             A `ClipCache`; its `manifest` has the clips that could be read, its `failures` names the others.
 
         Raises:
-            ValueError: If no clip could be read.
+            ValueError: If no clip of a split could be read, or the files of the cache are damaged.
+            OSError: If they cannot be written.
         """
         folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
         if not (folder / INDEX_FILE).is_file():
@@ -129,13 +138,12 @@ class ClipCache:
         lengths = np.array(index["lengths"], "int64")
         paths = manifest.paths()
         failures = [(paths[number], reason) for number, reason in index["failures"]]
-        if len(failures) == len(manifest):
-            raise ValueError(
-                f"None of the {len(manifest)} clips could be read. The first: {_described(failures[:1])}"
-            )
+        _reject_empty_splits(manifest, index["failures"], failures)
         if failures:
             left_out = f"Left out {len(failures)} of {len(manifest)} clips:"
             print(left_out, _described(failures), sep="\n", file=sys.stderr)
+        if os.path.getsize(folder / SAMPLES_FILE) != 4 * lengths.sum():
+            raise ValueError(f"{folder / SAMPLES_FILE} is damaged: delete {folder} to decode the audio again.")
         samples = np.memmap(folder / SAMPLES_FILE, "float32", mode="r")
         starts = np.cumsum(lengths) - lengths
         kept = np.flatnonzero(lengths)
@@ -151,22 +159,41 @@ def _key(manifest, sample_rate):
     return digest.hexdigest()[:16]
 
 
+def _reject_empty_splits(manifest, numbered, failures):
+    failed = dict(zip((number for number, _ in numbered), failures, strict=True))
+    by_split = {"": range(len(manifest))}  # All of them are the first to be looked at.
+    for number, clip in enumerate(manifest.clips):
+        if clip.split:
+            by_split.setdefault(clip.split, []).append(number)
+    for split, numbers in by_split.items():
+        if all(number in failed for number in numbers):
+            of_split = f" of the split {split!r}" if split else ""
+            first = _described([failed[numbers[0]]])
+            raise ValueError(f"None of the {len(numbers)} clips{of_split} could be read. The first: {first}")
+
+
 def _decode_all(paths, sample_rate, folder, num_workers, progress):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="part-") as temporary:
         part = pathlib.Path(temporary) / folder.name
         part.mkdir()
         lengths, failures = [], []
-        with open(part / SAMPLES_FILE, "wb") as file:
-            for number, decoded in enumerate(_decoded(paths, sample_rate, num_workers, progress)):
-                if isinstance(decoded, AudioError):
-                    failures.append((number, decoded.reason))
-                    lengths.append(0)
-                else:
-                    file.write(decoded.data)
-                    lengths.append(len(decoded))
-        index = {"sample_rate": sample_rate, "lengths": lengths, "failures": failures}
-        (part / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
+        try:
+            with open(part / SAMPLES_FILE, "wb") as file:
+                for number, decoded in enumerate(_decoded(paths, sample_rate, num_workers, progress)):
+                    if isinstance(decoded, AudioError):
+                        failures.append((number, decoded.reason))
+                        lengths.append(0)
+                    else:
+                        file.write(decoded.data)
+                        lengths.append(len(decoded))
+            index = {"sample_rate": sample_rate, "lengths": lengths, "failures": failures}
+            (part / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
+        except OSError as error:  # A full disk does not say which one it is, nor how much was wanted.
+            reason = (
+                f"{error.strerror} after {len(lengths)} of {len(paths)} decoded clips ({4 * sum(lengths) >> 20} MiB)"
+            )
+            raise OSError(error.errno, reason, str(folder.parent)) from error
         try:
             os.rename(part, folder)
         except OSError:

@@ -1,5 +1,7 @@
 """Readers of the on-disk layouts of data sets: a folder in, a `Manifest` out."""
 
+import difflib
+import json
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,8 +10,9 @@ from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 
 MANIFEST_FILE = "manifest.csv"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
+FSD50K_TABLES = pathlib.Path("FSD50K.ground_truth")
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
 )
 
 
@@ -42,6 +45,66 @@ def read_esc50(root):
     ]
     target = {row["category"]: int(row["target"]) for _, row in table}
     return Manifest(clips, sorted(target, key=target.get), root)
+
+
+def read_fsd50k(root):
+    """Reads FSD50K: `FSD50K.ground_truth/`, `FSD50K.dev_audio/`, `FSD50K.eval_audio/`, perhaps `FSD50K.metadata/`.
+
+    Args:
+        root: Folder that holds these folders.
+
+    Returns:
+        A `Manifest`: the published splits as "train", "val" and "test" (the eval set), the classes in the order of
+        `vocabulary.csv`, and as `group` the uploader of a clip, where `FSD50K.metadata` names it. Every clip is an
+        upload of its own, so without the metadata there are no groups.
+
+    Raises:
+        ValueError: If a table lacks a column, a label is not in the vocabulary, or the audio is not there.
+
+    Reference: E. Fonseca et al., "FSD50K: an open dataset of human-labeled sound events", 2022.
+    """
+    root = pathlib.Path(root)
+    vocabulary = root / FSD50K_TABLES / "vocabulary.csv"
+    class_names = _read_vocabulary(vocabulary)
+    clips = []
+    for part, columns in (("dev", ("fname", "labels", "split")), ("eval", ("fname", "labels"))):
+        table = root / FSD50K_TABLES / f"{part}.csv"
+        audio = f"FSD50K.{part}_audio"
+        if not (root / audio).is_dir():
+            raise ValueError(f"{root} lacks the folder {audio} with the clips of {table.name}.")
+        uploaders = _read_uploaders(root / "FSD50K.metadata" / f"{part}_clips_info_FSD50K.json")
+        for line, row in read_rows(table, columns):
+            labels = tuple(row["labels"].split(",")) if row["labels"] else ()
+            for label in set(labels) - set(class_names):
+                raise ValueError(
+                    f"{table}, line {line}: {label!r} is not in {vocabulary.name}{_nearest(label, class_names)}"
+                )
+            split = row["split"] if part == "dev" else "test"
+            if split not in ("train", "val", "test"):
+                raise ValueError(f"{table}, line {line}: `split` must be 'train' or 'val'. Received: {split!r}")
+            name = row["fname"]
+            group = uploaders.get(name, "")
+            clips.append(Clip(f"{audio}/{name}.wav", labels, split, clip_id=name, group=group))
+    return Manifest(clips, class_names, root)
+
+
+def _read_vocabulary(path):
+    """Names of the classes, from rows `number,name,mid` without a header."""
+    rows = [line.split(",") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    numbers = [row[0].strip() for row in rows]
+    if not rows or numbers != [str(number) for number in range(len(rows))] or min(map(len, rows)) < 2:
+        raise ValueError(f"{path} must have rows `number,name,mid`, numbered from 0 and without a header.")
+    return tuple(row[1].strip() for row in rows)
+
+
+def _read_uploaders(path):
+    """The uploader of each clip; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        return {clip: info["uploader"] for clip, info in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} must hold the `uploader` of each clip. Reading it failed: {error!r}") from error
 
 
 def read_class_folders(root):
@@ -99,6 +162,7 @@ LAYOUTS = {  # In this order "auto" tries them: class folders match every folder
         read=lambda path: Manifest.read(_manifest_file(path)),
     ),
     "esc50": Layout(matches=lambda path: (path / ESC50_TABLE).is_file(), read=read_esc50),
+    "fsd50k": Layout(matches=lambda path: (path / FSD50K_TABLES).is_dir(), read=read_fsd50k),
     "class_folders": Layout(matches=pathlib.Path.is_dir, read=read_class_folders),
 }
 
@@ -108,14 +172,14 @@ def read_dataset(root, layout="auto"):
 
     Args:
         root: Folder of the data set, or the path of a manifest's CSV file.
-        layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "class_folders", or "auto"
-            for the first of these that fits.
+        layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "class_folders", or
+            "auto" for the first of these that fits.
 
     Returns:
         A `Manifest`.
 
     Raises:
-        ValueError: If the layout is unknown, or nothing is at `root`.
+        ValueError: If the layout is unknown, nothing is at `root`, or it does not have that layout.
 
     Example:
 
@@ -132,7 +196,8 @@ def read_dataset(root, layout="auto"):
     root = pathlib.Path(root)
     if layout != "auto" and layout not in LAYOUTS:
         raise ValueError(
-            f"`layout` must be 'auto' or one of {', '.join(map(repr, LAYOUTS))}. Received: layout={layout!r}"
+            f"`layout` must be 'auto' or one of {', '.join(map(repr, LAYOUTS))}. "
+            f"Received: layout={layout!r}{_nearest(layout, ['auto', *LAYOUTS])}"
         )
     if not root.exists():
         raise ValueError(f"`root` must be the folder of a data set or a manifest file. Nothing is at: {root}")
@@ -140,4 +205,12 @@ def read_dataset(root, layout="auto"):
         layout = next((name for name, known in LAYOUTS.items() if known.matches(root)), None)
         if layout is None:
             raise ValueError(f"`root` must be a folder or a .csv file. Received: {root}")
+    if not LAYOUTS[layout].matches(root):
+        fitting = ", ".join(repr(name) for name, known in LAYOUTS.items() if known.matches(root))
+        raise ValueError(f"{root} does not have the layout {layout!r}. It could be read as: {fitting or 'none'}")
     return LAYOUTS[layout].read(root)
+
+
+def _nearest(name, known):
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

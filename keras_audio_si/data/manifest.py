@@ -79,9 +79,7 @@ class Manifest:
             _reject_repeated(f"labels of clip {clip.clip_id!r}", clip.labels)
         unknown = [label for label in occurring if label not in class_names]
         if unknown:
-            raise ValueError(
-                f"Labels that are not in `class_names`: {_listed(unknown)}. Known: {_listed(class_names)}"
-            )
+            raise ValueError(f"Labels that are not in `class_names`: {_listed(unknown)}. Known: {_listed(class_names)}")
         object.__setattr__(self, "clips", clips)
         object.__setattr__(self, "class_names", class_names)
         object.__setattr__(self, "root", pathlib.Path(self.root))
@@ -185,15 +183,16 @@ class Manifest:
             try:
                 fold = fold and int(fold)
             except ValueError:
-                raise ValueError(
-                    f"{path}, line {line}: `fold` must be a whole number. Received: {fold!r}"
-                ) from None
+                raise ValueError(f"{path}, line {line}: `fold` must be a whole number. Received: {fold!r}") from None
+            if not row["path"]:
+                raise ValueError(f"{path}, line {line}: `path` is empty.")
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
             rest = {name: row.get(name) or "" for name in ("split", "clip_id", "group")}
             clips.append(Clip(row["path"], labels, fold=fold, **rest))
-        if not clips:
-            raise ValueError(f"{path} has no rows below its header.")
-        return cls(clips, class_names, path.parent)
+        try:
+            return cls(clips, class_names, path.parent)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
 def read_rows(path, required_columns):
@@ -207,18 +206,29 @@ def read_rows(path, required_columns):
         List of `(line number, {column: text})`.
 
     Raises:
-        ValueError: If a required column is missing, or a row ends before one.
+        ValueError: If the file is no CSV file in UTF-8, a required column is missing, a row ends before one or
+            has values beyond the last, or there are no rows.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        missing = [name for name in required_columns if name not in columns]
-        if missing:
-            raise ValueError(f"{path} lacks the columns {_listed(missing)}. It has: {_listed(columns)}")
-        rows = [(reader.line_num, row) for row in reader]
+        try:
+            columns = reader.fieldnames or []
+            missing = [name for name in required_columns if name not in columns]
+            if missing:
+                raise ValueError(f"{path} lacks the columns {_listed(missing)}. It has: {_listed(columns)}")
+            rows = [(reader.line_num, row) for row in reader]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as CSV UTF-8.") from None
+        except csv.Error as error:
+            raise ValueError(f"{path} is not a CSV file: {error}") from None
     for line, row in rows:
-        if any(row[name] is None for name in required_columns):
-            raise ValueError(f"{path}, line {line}: expected {len(columns)} columns separated by commas.")
+        if any(row[name] is None for name in required_columns) or None in row:
+            raise ValueError(
+                f"{path}, line {line}: expected {len(columns)} columns separated by commas; "
+                "a value that has commas itself stands in double quotes."
+            )
+    if not rows:
+        raise ValueError(f"{path} has no rows below its header.")
     return rows
 
 
@@ -226,9 +236,7 @@ def _reject_repeated(what, names):
     seen = set()
     repeated = sorted({name for name in names if name in seen or seen.add(name)})
     if repeated:
-        raise ValueError(
-            f"Each must occur once among the {what}. Occurring more than once: {_listed(repeated)}"
-        )
+        raise ValueError(f"Each must occur once among the {what}. Occurring more than once: {_listed(repeated)}")
 
 
 def _listed(names, limit=10):

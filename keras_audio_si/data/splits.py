@@ -1,6 +1,8 @@
 """Which clips train, which validate and which test: whole clips and whole recordings, never patches."""
 
 import dataclasses
+import itertools
+import os
 
 import numpy as np
 
@@ -23,12 +25,13 @@ def assign_splits(
     validation_share=0.15,
     test_share=0.2,
     seed=0,
+    shared_validation_groups=False,
 ):
     """Sets the split of every clip to "train", "val" or "test".
 
     Folds decide if they are given, else the splits that the manifest has. A manifest without either has
     `test_share` of its clips held out. Where no clips are set apart for validation, `validation_share` of the
-    training clips is held out; see `hold_out`.
+    training clips is held out; see `hold_out`. However the splits came about, `reject_leaks` looks at them.
 
     Args:
         manifest: `Manifest`.
@@ -38,12 +41,14 @@ def assign_splits(
         validation_share: Above 0 and below 1.
         test_share: Above 0 and below 1.
         seed: Seed of what is held out, a non-negative integer.
+        shared_validation_groups: Whether a group may lie in "train" and in "val", as uploaders do in the published
+            splits of FSD50K. None may ever lie in "test" and elsewhere.
 
     Returns:
         A `Manifest` of the clips that are used.
 
     Raises:
-        ValueError: If folds are missing, given twice or not there, or a split is empty.
+        ValueError: If folds are missing, given twice or not there, a split is empty, or a group lies in two.
 
     Example:
 
@@ -74,10 +79,58 @@ def assign_splits(
         splits = ["train"] * len(manifest)
         splits = _with_held_out(manifest, splits, "test", test_share, seed)
     if "val" not in splits:
+        _used(manifest, splits, shared_validation_groups)  # A leak is what to hear of first.
         splits = _with_held_out(manifest, splits, "val", validation_share, seed)
-    used = [index for index, split in enumerate(splits) if split in SPLITS]
-    clips = tuple(dataclasses.replace(manifest.clips[index], split=splits[index]) for index in used)
-    return dataclasses.replace(manifest, clips=clips)
+    return _used(manifest, splits, shared_validation_groups)
+
+
+def reject_leaks(manifest, shared_validation_groups=False):
+    """Raises where a group, or one and the same file, lies in two splits: the test would hear what was trained on.
+
+    Args:
+        manifest: `Manifest`, every clip with its split.
+        shared_validation_groups: Whether a group may lie in "train" and in "val".
+
+    Raises:
+        ValueError: If there is such a group or file; the message names it and its clips.
+
+    Example:
+
+    >>> from keras_audio_si.data.manifest import Clip, Manifest
+    >>> clips = [Clip("1.wav", group="forest", split="train"), Clip("2.wav", group="forest", split="test")]
+    >>> reject_leaks(Manifest(clips))
+    Traceback (most recent call last):
+      ...
+    ValueError: 1 group lies in more than one split: group 'forest' in train ('1.wav') and test ('2.wav'). ...
+    """
+    members = {}
+    for clip in manifest.clips:
+        # Not the root: two spellings of one path matter, and a manifest has one root.
+        keys = [("file", os.path.normpath(clip.path))] + ([("group", clip.group)] if clip.group else [])
+        for key in keys:
+            members.setdefault(key, {}).setdefault(clip.split, []).append(clip.clip_id)
+    leaks = {"file": [], "group": []}
+    for (kind, name), by_split in members.items():
+        pairs = {frozenset(pair) for pair in itertools.combinations(by_split, 2)}
+        if kind == "group" and shared_validation_groups:
+            pairs.discard(frozenset(("train", "val")))
+        if pairs:
+            places = " and ".join(f"{split} ({_some(by_split[split])})" for split in SPLITS if split in by_split)
+            leaks[kind].append(f"{kind} {name!r} in {places}")
+    found = leaks["file"] or leaks["group"]
+    if found:
+        kind = "file" if leaks["file"] else "group"
+        advice = "Give all its clips one split."
+        if not leaks["file"] and not any("test (" in leak for leak in found):
+            advice += " Where that is how the data were published, allow it by `shared_validation_groups`."
+        number = f"1 {kind} lies" if len(found) == 1 else f"{len(found)} {kind}s lie"
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ValueError(f"{number} in more than one split: {'; '.join(found[:3])}{more}. {advice}")
+
+
+def _some(clip_ids, limit=3):
+    more = f" and {len(clip_ids) - limit} more" if len(clip_ids) > limit else ""
+    return ", ".join(map(repr, clip_ids[:limit])) + more
 
 
 def hold_out(manifest, share, seed=0):
@@ -130,6 +183,15 @@ def hold_out(manifest, share, seed=0):
             "least two groups (recordings). Set clips apart by `split` or `fold`."
         )
     return numbers
+
+
+def _used(manifest, splits, shared_validation_groups):
+    """The clips that have one of the splits, without leaks."""
+    used = [index for index, split in enumerate(splits) if split in SPLITS]
+    clips = tuple(dataclasses.replace(manifest.clips[index], split=splits[index]) for index in used)
+    assigned = dataclasses.replace(manifest, clips=clips)
+    reject_leaks(assigned, shared_validation_groups)
+    return assigned
 
 
 def _splits_by_fold(manifest, folds):

@@ -6,8 +6,10 @@ import numpy as np
 
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.evaluation.clips import predict_batches
+from keras_audio_si.evaluation.compatibility import check_sample_rate
 from keras_audio_si.evaluation.plots import StabilityPanel, plot_stability
-from keras_audio_si.evaluation.shift import parse_protocol, select_patches, stability
+from keras_audio_si.evaluation.shift import parse_protocol, stability
+from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
@@ -37,33 +39,48 @@ def patch_dataset(model, cache):
 
     Returns:
         A `PatchDataset`.
+
+    Raises:
+        ValueError: If the clips are at another rate.
     """
     front_end = front_end_of(model)
+    check_sample_rate(model, cache.sample_rate)
     patch_samples = model.input_shape[1]
     hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
     return PatchDataset(cache, patch_samples, hop_frames * front_end.hop_length)
 
 
-def shift_patches(model, cache, protocols, max_clips=1000, seed=0):
+def shift_patches(model, cache, protocols, max_clips=1000, seed=0, clip_list=None):
     """Cuts the patches for a shift test, with as much context as the protocols and the figure need.
+
+    Args:
+        model: Model with a `LogMelSpectrogram`.
+        cache: `ClipCache` of the test clips, at the model's sample rate.
+        protocols: Names of the shifts.
+        max_clips: Largest number of clips to draw.
+        seed: Seed of the draw.
+        clip_list: CSV file with the clips to take instead of drawing them; see `shift_clips.listed_patches`.
 
     Returns:
         `SelectedPatches`.
 
     Raises:
-        ValueError: If no clip is eligible.
+        ValueError: If no clip is eligible, a listed one cannot be used, or the clips are at another rate.
     """
     front_end = front_end_of(model)
+    check_sample_rate(model, cache.sample_rate)
     samples = {"time": front_end.hop_length, "samples": 1, "freq": 0}
     shifts = [*map(parse_protocol, protocols), *STABILITY_SHIFTS.items()]
     context = max(shift * samples[kind] for kind, shift in shifts)
+    if clip_list:
+        return listed_patches(cache, clip_list, model.input_shape[1], context)
     try:
         return select_patches(cache, model.input_shape[1], context, max_clips, seed)
     except ValueError as error:
         raise ValueError(f"{error} Give no protocols to leave the shift test out.") from None
 
 
-def write_stability(models, cache, max_clips, folder):
+def write_stability(models, cache, max_clips, folder, clip_list=None):
     """Draws the scores of two test clips against the shift, as Fig. 2 of the paper.
 
     The clips are typical ones that all models know: of those whose right class is every model's top class, in
@@ -75,13 +92,15 @@ def write_stability(models, cache, max_clips, folder):
         cache: `ClipCache` of the test clips.
         max_clips: Largest number of clips to choose from.
         folder: Folder for `stability.png`.
+        clip_list: As for `shift_patches`.
 
     Returns:
         Path of the figure.
     """
     first = next(iter(models.values()))
-    patches = shift_patches(first, cache, (), max_clips)
-    targets = cache.manifest.label_matrix()[patches.clip_indices].argmax(axis=1)
+    patches = shift_patches(first, cache, (), max_clips, clip_list=clip_list)
+    first_labels = cache.manifest.label_matrix()[patches.clip_indices].argmax(axis=1)
+    targets = np.where(patches.classes < 0, first_labels, patches.classes)
     patch_scores = np.stack([_scores(model, patches.waveforms) for model in models.values()])
     chosen = typical_examples(patch_scores, targets)
     hop_seconds = front_end_of(first).hop_length / cache.sample_rate

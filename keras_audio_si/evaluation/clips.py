@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.evaluation.compatibility import check_class_names, check_sample_rate
 from keras_audio_si.ops import ranking
 
 
@@ -183,12 +184,15 @@ def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
         `ClipEvaluation`.
 
     Raises:
-        ValueError: if the model's scores do not fit the labels.
+        ValueError: if the model's scores do not fit the labels, or it was made for another sampling rate or other
+            classes.
 
     Reference:
         Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
         Neural Networks", 2021, section III-A.
     """
+    check_sample_rate(model, patch_dataset.sample_rate)
+    check_class_names(model, patch_dataset.class_names)
     waveforms = (batch[0] for batch in patch_dataset.batches(batch_size, training=False))
     patch_scores = predict_batches(model, waveforms, patch_dataset.num_patches, batch_size, verbose)
     targets = np.asarray(patch_dataset.labels)

@@ -78,7 +78,7 @@ def plot_stability(panels, path):
                 axes.plot(
                     range(len(scores)), scores, label=name, **_line(models.index(name)), **_markers(scores)
                 )
-            unit = f", {1000 * panel.hop_seconds:g} ms apart" if panel.hop_seconds else ""
+            unit = f", {1000 * panel.hop_seconds:.3g} ms apart" if panel.hop_seconds else ""
             axes.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
             axes.set_ylabel(f"Score of “{panel.class_name}”")
             axes.set_ylim(-0.03, 1.03)

@@ -8,6 +8,8 @@ Three kinds of shift, each with a size N:
   white noise whose mean is that of the original lowest band. The paper gives no deviation: it is that band's
   own, per patch.
 - `"samples-N"`: a waveform starts N samples later, which may be less than a frame.
+
+The patches to shift come from `evaluation.shift_clips`.
 """
 
 import re
@@ -20,9 +22,6 @@ from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
-
-_MIN_CLIP_SECONDS = 2.0
-_PATCH_START_SECONDS = 0.5
 
 
 class ShiftResult(NamedTuple):
@@ -37,61 +36,6 @@ class ShiftResult(NamedTuple):
     consistency: float
     mac: float
     num_patches: int
-
-
-class SelectedPatches(NamedTuple):
-    """Patches for a shift experiment, with the audio that follows them.
-
-    Attributes:
-        waveforms: float32 array `(patches, patch_samples + context_samples)`.
-        clip_indices: integer array `(patches,)`, rows of the manifest.
-        num_eligible: number of clips that met the constraints, before `max_clips` were drawn.
-        num_clips: number of clips looked at.
-    """
-
-    waveforms: np.ndarray
-    clip_indices: np.ndarray
-    num_eligible: int
-    num_clips: int
-
-
-def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0):
-    """Cuts one patch from each of `max_clips` random clips that meet the constraints of the paper.
-
-    A clip is eligible if it has exactly one label and lasts at least 2 s. Its patch starts at 0.5 s, so that
-    silence at the beginning is left out. A patch that ends later than 2 s, with its context, needs clips that
-    are as long.
-
-    Args:
-        cache: `keras_audio_si.data.clip_cache.ClipCache`.
-        patch_samples: samples that the model sees.
-        context_samples: samples behind the patch, at least as many as the largest shift in time.
-        max_clips: number of clips to draw, all eligible ones if there are fewer.
-        seed: seed of the draw.
-
-    Returns:
-        `SelectedPatches`, in the order of the manifest.
-
-    Raises:
-        ValueError: if no clip is eligible.
-
-    Reference:
-        Fonseca et al., 2021, section IV-C.
-    """
-    clips = cache.manifest.clips
-    start = round(_PATCH_START_SECONDS * cache.sample_rate)
-    stop = start + patch_samples + context_samples
-    min_samples = max(round(_MIN_CLIP_SECONDS * cache.sample_rate), stop)
-    single = [i for i, clip in enumerate(clips) if len(clip.labels) == 1]
-    eligible = [i for i in single if len(cache.waveform(i)) >= min_samples]
-    if not eligible:
-        raise ValueError(
-            f"No clip can be used for a shift test: of {len(clips)} clips {len(single)} have a single label, "
-            f"and none of these lasts {min_samples / cache.sample_rate:.2f} s or more."
-        )
-    drawn = np.sort(np.random.default_rng(seed).permutation(eligible)[:max_clips])
-    waveforms = np.stack([cache.waveform(i)[start:stop] for i in drawn]).astype("float32")
-    return SelectedPatches(waveforms, drawn, len(eligible), len(clips))
 
 
 def shift_bands(spectrograms, bands, seed=0):
@@ -125,9 +69,7 @@ def shift_bands(spectrograms, bands, seed=0):
         raise ValueError(f"`spectrograms` must be (examples, time, mel); got shape {spectrograms.shape}.")
     frames, num_bands = spectrograms.shape[1:]
     if not 0 <= bands < num_bands:
-        raise ValueError(
-            f"`bands` must be at least 0 and less than the {num_bands} bands there are; got {bands}."
-        )
+        raise ValueError(f"`bands` must be at least 0 and less than the {num_bands} bands there are; got {bands}.")
     lowest = spectrograms[:, :, 0].astype("float64")
     shifted = np.empty_like(spectrograms)
     shifted[:, :, bands:] = spectrograms[:, :, : num_bands - bands]
@@ -164,9 +106,7 @@ def shift_consistency(model, patches, protocol, seed=0, batch_size=64, patch_len
     return shift_table(model, patches, (protocol,), seed, batch_size, patch_length, hop_length)[protocol]
 
 
-def shift_table(
-    model, patches, protocols=PAPER_PROTOCOLS, seed=0, batch_size=64, patch_length=None, hop_length=None
-):
+def shift_table(model, patches, protocols=PAPER_PROTOCOLS, seed=0, batch_size=64, patch_length=None, hop_length=None):
     """Measures several shifts, predicting the original patches once. Arguments as for `shift_consistency`.
 
     Returns:
@@ -213,9 +153,7 @@ def compare_scores(original, shifted):
     )
 
 
-def stability(
-    model, patch, kind, max_shift, class_index, seed=0, batch_size=64, patch_length=None, hop_length=None
-):
+def stability(model, patch, kind, max_shift, class_index, seed=0, batch_size=64, patch_length=None, hop_length=None):
     """Follows the score of one class while one patch is shifted further and further.
 
     Args:
@@ -253,9 +191,7 @@ def parse_protocol(protocol):
     """
     match = re.fullmatch(r"(time|freq|samples)-(\d+)", protocol)
     if match is None:
-        raise ValueError(
-            f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer; got {protocol!r}."
-        )
+        raise ValueError(f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer; got {protocol!r}.")
     return match[1], int(match[2])
 
 
@@ -274,9 +210,7 @@ class _Subject:
         self.is_waveform = rank == 2
         self.length = model.input_shape[1] if patch_length is None else patch_length
         if self.length is None:
-            raise ValueError(
-                "The model takes inputs of any length: `patch_length` must say how long a patch is."
-            )
+            raise ValueError("The model takes inputs of any length: `patch_length` must say how long a patch is.")
         self.model, self.patches, self.seed, self.batch_size = model, patches, seed, batch_size
         self.front_end_index = next(
             (i for i, layer in enumerate(model.layers) if isinstance(layer, LogMelSpectrogram)), None
@@ -296,13 +230,9 @@ class _Subject:
                 )
             shift = 0
         elif kind not in self.units:
-            raise ValueError(
-                f"The shift {kind!r} does not apply to a model that takes {self.model.input_shape}."
-            )
+            raise ValueError(f"The shift {kind!r} does not apply to a model that takes {self.model.input_shape}.")
         elif self.units[kind] is None:
-            raise ValueError(
-                "'time-N' on a waveform model without `LogMelSpectrogram` needs `hop_length`, in samples."
-            )
+            raise ValueError("'time-N' on a waveform model without `LogMelSpectrogram` needs `hop_length`, in samples.")
         else:
             shift *= self.units[kind]
         if self.patches.shape[1] < self.length + shift:

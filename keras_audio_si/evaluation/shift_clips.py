@@ -1,0 +1,181 @@
+"""Which clips a shift test takes: the constraints of the paper, and a list of them for the next test.
+
+The paper takes clips "with one single label (i.e., presumably containing one single sound event)". FSD50K's labels
+come with all their ancestors ("Bark", "Dog", "Domestic_animals_and_pets", "Animal"), so that label is looked for below
+what it implies: see `single_events`.
+"""
+
+import csv
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_audio_si.data.manifest import read_rows
+from keras_audio_si.evaluation.report import written_whole
+
+MIN_CLIP_SECONDS = 2.0
+PATCH_START_SECONDS = 0.5
+MIN_CLIPS_TO_IMPLY = 3  # Fewer clips of a class may have another label in common by chance.
+COLUMNS = ("clip_id", "start_sample", "sample_rate", "label")
+
+
+class SelectedPatches(NamedTuple):
+    """Patches for a shift experiment, with the audio that follows them.
+
+    Attributes:
+        waveforms: float32 array `(patches, patch_samples + context_samples)`.
+        clip_indices: integer array `(patches,)`, rows of the manifest.
+        num_eligible: number of clips that met the constraints, before `max_clips` were drawn.
+        num_clips: number of clips looked at.
+        starts: integer array `(patches,)`, the sample of its clip at which each patch starts.
+        classes: integer array `(patches,)`, the class of the event; -1 where a listed clip has no single event.
+    """
+
+    waveforms: np.ndarray
+    clip_indices: np.ndarray
+    num_eligible: int
+    num_clips: int
+    starts: np.ndarray
+    classes: np.ndarray
+
+
+def single_events(labels):
+    """The class of each clip's only event, where it has a single one.
+
+    A class implies another one if all clips of it have the other label as well, and these are three clips or more.
+    The event of a clip is that one of its labels which implies all its others: the only one, or in a hierarchy the
+    most specific one. Of several such labels, which then imply each other, it is the rarer one, then the first.
+
+    Args:
+        labels: multi-hot array `(clips, classes)`.
+
+    Returns:
+        Integer array `(clips,)`: a class, or -1 for clips without a label or with several events.
+
+    Example:
+
+    >>> labels = np.array([[1, 1, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 1]])  # bark, animal, rain
+    >>> single_events(labels).tolist()
+    [0, 0, 0, 1, -1]
+    """
+    labels = np.asarray(labels, "float64")  # The counts below are products of matrices.
+    together = labels.T @ labels  # (classes, classes): clips with both
+    count = together.diagonal()
+    implies = (together == count[:, None]) & (count >= MIN_CLIPS_TO_IMPLY)[:, None]
+    implies |= np.eye(len(count), dtype=bool)
+    left_over = labels @ (~implies).T.astype("float64")  # (clips, classes): labels that the class does not imply
+    explains = (labels > 0) & (left_over == 0)
+    rarest_first = np.argsort(count, kind="stable")
+    events = rarest_first[explains[:, rarest_first].argmax(axis=1)]
+    return np.where(explains.any(axis=1), events, -1)
+
+
+def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0):
+    """Cuts one patch from each of `max_clips` random clips that meet the constraints of the paper.
+
+    A clip is eligible if it has a single event (see `single_events`) and lasts at least 2 s. Its patch starts at
+    0.5 s, so that silence at the beginning is left out. A patch that ends later than 2 s, with its context, needs
+    clips that are as long.
+
+    Args:
+        cache: `keras_audio_si.data.clip_cache.ClipCache`.
+        patch_samples: samples that the model sees.
+        context_samples: samples behind the patch, at least as many as the largest shift in time.
+        max_clips: number of clips to draw, all eligible ones if there are fewer.
+        seed: seed of the draw.
+
+    Returns:
+        `SelectedPatches`, in the order of the manifest.
+
+    Raises:
+        ValueError: if no clip is eligible.
+
+    Reference:
+        Fonseca et al., 2021, section IV-C.
+    """
+    events = single_events(cache.manifest.label_matrix())
+    start = round(PATCH_START_SECONDS * cache.sample_rate)
+    min_samples = max(round(MIN_CLIP_SECONDS * cache.sample_rate), start + patch_samples + context_samples)
+    single = np.flatnonzero(events >= 0)
+    eligible = single[cache.lengths[single] >= min_samples]
+    if not len(eligible):
+        raise ValueError(
+            f"No clip can be used for a shift test: of {len(cache)} clips {len(single)} have a single label, "
+            f"and none of these lasts {min_samples / cache.sample_rate:.2f} s or more."
+        )
+    drawn = np.sort(np.random.default_rng(seed).permutation(eligible)[:max_clips])
+    starts = np.full(len(drawn), start)
+    waveforms = _cut(cache, drawn, starts, patch_samples + context_samples)
+    return SelectedPatches(waveforms, drawn, len(eligible), len(cache), starts, events[drawn])
+
+
+def write_clip_list(patches, cache, path):
+    """Writes which patches were selected, a CSV file that `listed_patches` reads.
+
+    Args:
+        patches: `SelectedPatches`.
+        cache: the `ClipCache` that they were cut from.
+        path: path of the file; its columns are `clip_id,start_sample,sample_rate,label`.
+    """
+    names = (*cache.manifest.class_names, "")  # the last one is that of class -1
+    clip_ids = [cache.manifest.clips[index].clip_id for index in patches.clip_indices]
+    labels = [names[number] for number in patches.classes]
+    rates = [cache.sample_rate] * len(clip_ids)
+    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *zip(clip_ids, patches.starts, rates, labels, strict=True)])
+
+
+def listed_patches(cache, path, patch_samples, context_samples):
+    """Cuts the patches of a list that an earlier test has written, or that someone has published.
+
+    Args:
+        cache: `ClipCache` with the clips of the list, and perhaps others.
+        path: CSV file with the column `clip_id` and perhaps `start_sample` and `sample_rate` (of the start, in Hz);
+            a patch without these starts at 0.5 s.
+        patch_samples: samples that the model sees.
+        context_samples: samples behind the patch, at least as many as the largest shift in time.
+
+    Returns:
+        `SelectedPatches`, in the order of the list.
+
+    Raises:
+        ValueError: if the list names a clip twice, one that is not in the cache, or one that is too short.
+    """
+    number_of = {clip.clip_id: number for number, clip in enumerate(cache.manifest.clips)}
+    numbers, starts = [], []
+    for line, row in read_rows(pathlib.Path(path), ("clip_id",)):
+        number = number_of.get(row["clip_id"])
+        if number is None or number in numbers:
+            problem = "is not among the clips that could be read" if number is None else "is listed twice"
+            raise ValueError(f"{path}, line {line}: clip {row['clip_id']!r} {problem}.")
+        start = _start_of(row, cache.sample_rate, f"{path}, line {line}")
+        needed = start + patch_samples + context_samples
+        if cache.lengths[number] < needed:
+            seconds = [samples / cache.sample_rate for samples in (cache.lengths[number], needed)]
+            raise ValueError(
+                f"{path}, line {line}: clip {row['clip_id']!r} lasts {seconds[0]:.2f} s; its patch and what the "
+                f"shifts add behind it need {seconds[1]:.2f} s."
+            )
+        numbers.append(number)
+        starts.append(start)
+    events = single_events(cache.manifest.label_matrix())[numbers]
+    waveforms = _cut(cache, numbers, starts, patch_samples + context_samples)
+    return SelectedPatches(waveforms, np.array(numbers), len(numbers), len(cache), np.array(starts), events)
+
+
+def _start_of(row, sample_rate, where):
+    if not row.get("start_sample"):
+        return round(PATCH_START_SECONDS * sample_rate)
+    try:
+        start, listed_rate = int(row["start_sample"]), int(row["sample_rate"])
+    except (KeyError, ValueError):
+        start, listed_rate = -1, 0
+    if start < 0 or listed_rate < 1:
+        raise ValueError(f"{where}: `start_sample` and `sample_rate` must be whole numbers, the rate in Hz.")
+    return round(start * sample_rate / listed_rate)
+
+
+def _cut(cache, numbers, starts, length):
+    pieces = [cache.waveform(number)[start : start + length] for number, start in zip(numbers, starts, strict=True)]
+    return np.stack(pieces).astype("float32")
