@@ -68,8 +68,8 @@ def patch_layout(model, patch_seconds=None):
     if (patch_samples is None) == (patch_seconds is None):
         length = "any length" if patch_samples is None else f"{patch_samples / front_end.sample_rate:.3g} s"
         raise ValueError(
-            f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a model "
-            f"that takes any, and for no other. Received {patch_seconds} seconds."
+            f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
+            f"model that takes any, and for no other. Received {patch_seconds} seconds."
         )
     if patch_seconds is not None:
         frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))

@@ -16,7 +16,7 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
 from keras_audio_si.evaluation.clips import average_over_clips
-from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names
+from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names, score_windows
 
 TOLERANCE = 1e-5
 
@@ -26,7 +26,7 @@ class ExportError(ValueError):
 
 
 def export_saved_model(model, output_dir):
-    """Writes a classifier as a SavedModel, and checks it, before the folder appears, in a process with TensorFlow alone.
+    """Writes a classifier as a SavedModel, which is compared by TensorFlow alone before the folder appears.
 
     The signature `serving_default` takes `waveforms`, float32 `(batch, samples)` in [-1, 1] at the model's sample rate,
     both sizes of any value from 1 on, and gives `scores`, float32 `(batch, classes)`. Waveforms are cut as evaluation
@@ -93,11 +93,11 @@ def clip_scores(model, waveforms):
     if model.input_shape[1] is None:
         missing = front_end_of(model, any_length=True).num_samples(1) - waveforms.shape[1]
         whole = waveforms if missing <= 0 else np.pad(waveforms, [(0, 0), (0, missing)], mode="wrap")
-        return np.asarray(model.predict_on_batch(whole), "float32")
+        return score_windows(model, whole).astype("float32")
     layout = patch_layout(model)
     cache = ClipCache.from_waveforms(list(waveforms), [("any",)] * len(waveforms), layout.sample_rate)
     patches = PatchDataset(cache, layout.patch_samples, layout.hop_samples)
-    scores = model.predict_on_batch(patches.waveforms(np.arange(patches.num_patches)))
+    scores = score_windows(model, patches.waveforms(np.arange(patches.num_patches)))
     return average_over_clips(scores, patches.patch_clip, len(waveforms)).astype("float32")
 
 
