@@ -2,8 +2,8 @@
 
     python -P check_saved_model.py FOLDER CASES.npz
 
-CASES holds `waveforms_0`, `scores_0`, `waveforms_1`, ..., `class_names`, `sample_rate` and `tolerance`. What is printed is
-the largest difference. It is run as a file, so that it imports nothing of the package it lies in.
+CASES holds `waveforms_0`, `scores_0`, `waveforms_1`, ..., `class_names`, `sample_rate` and `tolerance`. The largest
+difference is printed. It is run as a file, so that it imports nothing of the package it lies in.
 """
 
 import sys
