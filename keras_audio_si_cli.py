@@ -60,7 +60,7 @@ def guarded(function, args):
     try:
         return function(args) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted. What was finished is saved.", file=sys.stderr)
+        print("\nInterrupted. No file is left half written.", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         if args.debug:
