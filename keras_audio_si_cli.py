@@ -39,7 +39,7 @@ def main(argv=None):
         argv: List of arguments; those of the process if None.
 
     Returns:
-        Exit code: 0, 2 after an error, 130 after an interruption.
+        Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption.
     """
     args = _parser().parse_args(argv)
     return guarded(args.verb, args)
@@ -53,14 +53,14 @@ def guarded(function, args):
         args: Namespace with `debug`, True to let errors through with their traceback, and perhaps `backend`.
 
     Returns:
-        Exit code: 0, 2 after an error, 130 after an interruption.
+        Exit code: what the function returns or 0, 2 after an error, 130 after an interruption.
     """
     if getattr(args, "backend", None):
         os.environ["KERAS_BACKEND"] = args.backend
     try:
-        function(args)
+        return function(args) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted. What was finished is saved.", file=sys.stderr)
+        print("\nInterrupted. No file is left half written.", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         if args.debug:
@@ -68,7 +68,6 @@ def guarded(function, args):
         # An audio file's error is one line; messages of frameworks are folded into one.
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
 
 
 # Arguments that verbs and recipes share. A setting that is not given is left out of the namespace: its default is
@@ -232,6 +231,37 @@ def _shift_test(args):
         write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
 
 
+def _tag(args):
+    import contextlib
+
+    from keras_audio_si.evaluation.report import written_whole
+    from keras_audio_si.evaluation.tag_tables import Progress, printable, write_tags
+    from keras_audio_si.evaluation.tagging import find_audio, required_class_names, tag_files
+
+    ((_, model),) = _load_models([args.model]).items()
+    files, names = find_audio(args.paths), required_class_names(model)
+    progress = Progress(len(files))
+    results = tag_files(model, files, args.windows, args.window_seconds, args.batch_size, progress)
+    format = args.format or {".csv": "csv", ".json": "json"}.get(os.path.splitext(args.output or "")[1], "table")
+    with contextlib.ExitStack() as stack:
+        out = sys.stdout
+        if args.output:
+            temporary = stack.enter_context(written_whole(args.output))
+            out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
+        widest = max(len(printable(file.path)) for file in files)
+        failed = write_tags(format, progress.finishing(results), names, out, args.top_k, args.threshold, widest)
+    return 1 if failed else 0
+
+
+def _export(args):
+    # Exported and compared on the CPU: a GPU rounds its products, and a model needs none to be written.
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    from keras_audio_si.export.saved_model import export_saved_model
+
+    ((_, model),) = _load_models([args.model]).items()
+    print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
+
+
 def _list(args):
     from keras_audio_si.data.datasets import LAYOUTS
     from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS
@@ -348,6 +378,23 @@ def _parser():
     shift_test.add_argument("--max-clips", type=int, default=1000, metavar="N", help="largest number (default: 1000)")
     shift_test.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")
     shift_test.add_argument("--output", metavar="DIR", help="folder for the table and the stability figure")
+
+    tag = add("tag", _tag, "Score the classes of a saved model on audio files of any length.")
+    tag.add_argument("model", help="a .keras file")
+    tag.add_argument("paths", nargs="+", metavar="PATH", help="an audio file, or a folder to search for them")
+    tag.add_argument("--format", choices=("table", "csv", "json"), help="default: by --output's suffix, else table")
+    tag.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
+    tag.add_argument("--windows", action="store_true", help="a row for every window, not one for the clip")
+    tag.add_argument("--window-seconds", type=float, metavar="X", help="for a model that takes waveforms of any length")
+    tags = tag.add_mutually_exclusive_group()
+    tags.add_argument("--top-k", type=int, metavar="N", help="number of tags (3)")
+    tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag")
+    tag.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
+
+    export = add("export", _export, "Write a saved model for use without this package, once the copy gives its scores.")
+    export.add_argument("model", help="a .keras file")
+    export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
+    export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
 
     listing = add("list", _list, "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))

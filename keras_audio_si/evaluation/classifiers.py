@@ -1,6 +1,7 @@
 """Classifiers of waveforms on clips: the model's own front-end says how clips are cut for it."""
 
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,19 +16,68 @@ from keras_audio_si.layers.frontend import LogMelSpectrogram
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
 
 
-def front_end_of(model):
+def front_end_of(model, any_length=False):
     """The `LogMelSpectrogram` of a classifier of waveforms.
 
+    Args:
+        model: Keras model.
+        any_length: Whether its input may be of open length.
+
     Raises:
-        ValueError: If the model has none, or takes waveforms of any length.
+        ValueError: If the model has none, or takes other inputs.
     """
-    for layer in model.layers:
-        if isinstance(layer, LogMelSpectrogram) and model.input_shape[1] is not None:
-            return layer
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 2 and (any_length or shape[1] is not None):
+        for layer in model.layers:
+            if isinstance(layer, LogMelSpectrogram):
+                return layer
     raise ValueError(
-        f"The model {model.name!r} must take waveforms of a fixed length and have a `LogMelSpectrogram` among "
-        f"its layers. Its input shape is {model.input_shape}."
+        f"The model {model.name!r} must take waveforms{'' if any_length else ' of a fixed length'} and have a "
+        f"`LogMelSpectrogram` among its layers. Its input shape is {shape}."
     )
+
+
+class PatchLayout(NamedTuple):
+    """How clips are cut for a model.
+
+    Attributes:
+        sample_rate: In Hz.
+        patch_samples: Length of a patch.
+        hop_samples: From the start of a patch to the start of the next.
+    """
+
+    sample_rate: int
+    patch_samples: int
+    hop_samples: int
+
+
+def patch_layout(model, patch_seconds=None):
+    """How evaluation cuts clips for a model: into its input length, overlapping by half (to the frame).
+
+    Args:
+        model: Model with a `LogMelSpectrogram`.
+        patch_seconds: Length of the patches where the model leaves it open, rounded to whole frames.
+
+    Returns:
+        A `PatchLayout`.
+
+    Raises:
+        ValueError: If the model is not a classifier of waveforms, or not exactly one of `patch_seconds` and the model
+            says how long the patches are.
+    """
+    front_end = front_end_of(model, any_length=True)
+    patch_samples = model.input_shape[1]
+    if (patch_samples is None) == (patch_seconds is None):
+        length = "any length" if patch_samples is None else f"{patch_samples / front_end.sample_rate:.3g} s"
+        raise ValueError(
+            f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
+            f"model that takes any, and for no other. Received {patch_seconds} seconds."
+        )
+    if patch_seconds is not None:
+        frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))
+        patch_samples = front_end.num_samples(frames)
+    hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
+    return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length)
 
 
 def patch_dataset(model, cache):
@@ -43,11 +93,9 @@ def patch_dataset(model, cache):
     Raises:
         ValueError: If the clips are at another rate.
     """
-    front_end = front_end_of(model)
     check_sample_rate(model, cache.sample_rate)
-    patch_samples = model.input_shape[1]
-    hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
-    return PatchDataset(cache, patch_samples, hop_frames * front_end.hop_length)
+    layout = patch_layout(model)
+    return PatchDataset(cache, layout.patch_samples, layout.hop_samples)
 
 
 def shift_patches(model, cache, protocols, max_clips=1000, seed=0, clip_list=None):

@@ -1,0 +1,98 @@
+"""Audio files of any length decoded and resampled block by block, with the samples that `read_audio` gives."""
+
+import numpy as np
+import soundfile
+import soxr
+
+from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _open, _reason
+
+BLOCK_FRAMES = 1 << 16
+
+
+def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
+    """Decodes an audio file in blocks, so that memory does not grow with its length.
+
+    Put together, the blocks are the waveform that `read_audio(path, sample_rate)` returns: soxr's stream gives the
+    samples of its one call to the last bit.
+
+    Args:
+        path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
+        sample_rate: Rate to resample to, in Hz.
+        block_frames: Largest number of samples per channel that are read, or are made by resampling, at a time. soxr
+            gives what it holds in bursts, so that from 1 Hz upwards a block can be larger.
+
+    Yields:
+        Mono float32 arrays, `(samples,)`, none of them empty.
+
+    Raises:
+        AudioError: If the file is missing, empty, not audio, damaged, without samples, or has samples that are NaN,
+            infinite or beyond 2^31. What was yielded before is then a part of the file.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> import numpy as np, soundfile
+    >>> from keras_audio_si.data.audio_stream import stream_audio
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "stereo.wav")
+    ...     soundfile.write(path, np.zeros((100000, 2)), 44100)
+    ...     blocks = list(stream_audio(path, sample_rate=22050))
+    >>> len(blocks) > 1, sum(map(len, blocks))
+    (True, 50000)
+    """
+    if not sample_rate > 0 or not block_frames > 0:
+        raise ValueError(f"`sample_rate` and `block_frames` must be positive, got {sample_rate} and {block_frames}")
+    samples = read = 0
+    with _open(path) as file:
+        file_rate = file.samplerate
+        # Of a file of 1 Hz, one sample makes a whole second.
+        frames = max(1, min(block_frames, int(block_frames * file_rate / sample_rate)))
+        resample = _resampler(path, file_rate, sample_rate)
+        while True:
+            block = _read(file, path, frames)
+            read += len(block)
+            resampled = resample(block, last=not len(block))
+            samples += len(resampled)
+            if len(resampled):
+                yield resampled
+            if not len(block):
+                break
+    if not read:
+        raise AudioError(path, "holds no samples")
+    if not samples:
+        raise AudioError(path, f"its {read} samples at {file_rate} Hz are none at {sample_rate} Hz")
+
+
+def _read(file, path, frames):
+    try:
+        block = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
+    except soundfile.SoundFileError as error:
+        raise AudioError(path, f"is damaged ({_reason(error)})") from error
+    finite = np.isfinite(block)
+    if not finite.all():
+        seconds = (file.tell() - len(block) + int(finite.argmin())) / file.samplerate
+        raise AudioError(path, f"has samples that are NaN or infinite, the first of them at {seconds:.3f} s")
+    if len(block) and (peak := np.abs(block).max()) > LARGEST_SAMPLE:
+        raise AudioError(path, f"has samples up to {peak:.3g}, where full scale is 1: that is no audio")
+    return block
+
+
+def _resampler(path, file_rate, sample_rate):
+    if file_rate == sample_rate:
+        return lambda block, last: block
+
+    def failure(error):
+        return AudioError(path, f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}")
+
+    try:
+        stream = soxr.ResampleStream(file_rate, sample_rate, 1, dtype="float32")
+    except (ValueError, RuntimeError) as error:
+        raise failure(error) from error
+
+    def resample(block, last):
+        try:
+            return stream.resample_chunk(block, last=last)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise failure(error) from error
+
+    return resample

@@ -1,0 +1,194 @@
+"""Classifiers as TensorFlow SavedModels: waveforms of any length in, class scores out, no Keras needed to run them."""
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+import keras_audio_si
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
+from keras_audio_si.evaluation.clips import average_over_clips
+from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names, score_windows
+
+TOLERANCE = 1e-5
+
+
+class ExportError(ValueError):
+    """A model that TensorFlow cannot run alone, or whose copy gives other scores."""
+
+
+def export_saved_model(model, output_dir):
+    """Writes a classifier as a SavedModel, which is compared by TensorFlow alone before the folder appears.
+
+    The signature `serving_default` takes `waveforms`, float32 `(batch, samples)` in [-1, 1] at the model's sample rate,
+    both sizes of any value from 1 on, and gives `scores`, float32 `(batch, classes)`. Waveforms are cut as evaluation
+    cuts clips, into patches of the model's input length that overlap by half (shorter ones are repeated), and the
+    scores are averaged. A model whose input length is open gets them whole. The signature `metadata` takes nothing and
+    gives `class_names` (strings) and `sample_rate` (int32, in Hz).
+
+    Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process. What the copy is compared
+    with are the scores of `model` itself, on clips of several lengths and numbers.
+
+    Args:
+        model: Classifier of waveforms with a `LogMelSpectrogram` and class names. Its layers must be Keras' or this
+            package's.
+        output_dir: Folder to make; its parents are made as well.
+
+    Returns:
+        Path of the folder.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+        FileExistsError: If the folder exists.
+        ValueError: If the model is not such a classifier.
+        ExportError: If the copy cannot be written or loaded, or a score differs by more than 1e-5. There is no folder
+            then.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError(
+            "A SavedModel is written by TensorFlow under every backend: install the extra `tensorflow-cpu` "
+            "(pip install 'keras-audio-si[tensorflow-cpu]')."
+        )
+    output = pathlib.Path(output_dir)
+    if output.exists():
+        raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
+    names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
+    cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
+    for number, waveforms in enumerate(_test_waveforms(model)):
+        cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
+        temporary = pathlib.Path(temporary)
+        part = temporary / "saved_model"
+        if keras.backend.backend() == "tensorflow":
+            write_saved_model(model, part)
+        else:
+            model.save(temporary / "model.keras")
+            _run("writing the SavedModel failed", "-m", __spec__.name, temporary / "model.keras", part)
+        np.savez(temporary / "cases.npz", **cases)
+        script = pathlib.Path(__file__).with_name("check_saved_model.py")
+        _run("the SavedModel does not give the model's scores", "-P", script, part, temporary / "cases.npz")
+        os.rename(part, output)
+    return output
+
+
+def clip_scores(model, waveforms):
+    """Scores clips of one length as evaluation does, in NumPy: what the exported function must give.
+
+    Args:
+        model: Classifier of waveforms with a `LogMelSpectrogram`.
+        waveforms: `(batch, samples)` float32.
+
+    Returns:
+        `(batch, classes)` float32.
+    """
+    if model.input_shape[1] is None:
+        missing = front_end_of(model, any_length=True).num_samples(1) - waveforms.shape[1]
+        whole = waveforms if missing <= 0 else np.pad(waveforms, [(0, 0), (0, missing)], mode="wrap")
+        return score_windows(model, whole).astype("float32")
+    layout = patch_layout(model)
+    cache = ClipCache.from_waveforms(list(waveforms), [("any",)] * len(waveforms), layout.sample_rate)
+    patches = PatchDataset(cache, layout.patch_samples, layout.hop_samples)
+    scores = score_windows(model, patches.waveforms(np.arange(patches.num_patches)))
+    return average_over_clips(scores, patches.patch_clip, len(waveforms)).astype("float32")
+
+
+def write_saved_model(model, folder):
+    """Writes the SavedModel of a model of the TensorFlow backend, unchecked.
+
+    Args:
+        model: As for `export_saved_model`.
+        folder: Folder to write.
+    """
+    import tensorflow as tf
+
+    names, front_end = required_class_names(model), front_end_of(model, any_length=True)
+    fixed = model.input_shape[1] is not None
+    smallest = model.input_shape[1] if fixed else front_end.num_samples(1)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, name="waveforms")])
+    def serving_default(waveforms):
+        samples = tf.shape(waveforms)[1]
+        tf.debugging.assert_positive(samples, "waveforms must have samples")
+        repeats = -(-smallest // samples)
+        waveforms = tf.tile(waveforms, [1, tf.maximum(repeats, 1)])[:, : tf.maximum(samples, smallest)]
+        if not fixed:
+            return {"scores": model(waveforms, training=False)}
+        patches = tf.signal.frame(waveforms, smallest, patch_layout(model).hop_samples)
+        scores = in_steps(tf.reshape(patches, [-1, smallest]))
+        shape = [tf.shape(patches)[0], tf.shape(patches)[1], len(names)]
+        return {"scores": tf.reduce_mean(tf.reshape(scores, shape), axis=1)}
+
+    def in_steps(patches):
+        """Scores a few patches at a time: the feature maps of a long waveform's would not fit into memory."""
+        number = tf.shape(patches)[0]
+        step = tf.clip_by_value(number, 1, STEP_WINDOWS)
+        steps = tf.maximum(1, -(-number // step))
+        patches = tf.pad(patches, [[0, steps * step - number], [0, 0]])
+        scores = tf.map_fn(
+            lambda some: model(tf.ensure_shape(some, (None, smallest)), training=False),
+            tf.reshape(patches, [steps, step, smallest]),
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec((None, len(names)), tf.float32),
+        )
+        return tf.reshape(scores, [-1, len(names)])[:number]
+
+    @tf.function(input_signature=[])
+    def metadata():
+        return {"class_names": tf.constant(names), "sample_rate": tf.constant(front_end.sample_rate, tf.int32)}
+
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
+    signatures = {function.__name__: function for function in (serving_default, metadata)}
+    module.serving_default, module.metadata = serving_default, metadata
+    with _plain_gradients(tf):
+        tf.saved_model.save(module, str(folder), signatures)
+
+
+@contextlib.contextmanager
+def _plain_gradients(tf):
+    """Leaves custom gradients out of what is traced, and TensorFlow's own in their place.
+
+    They are there for the speed of training. A SavedModel cannot hold those that are made in a loop, and would warn of
+    it whenever it is loaded.
+    """
+    custom_gradient = tf.custom_gradient
+    tf.custom_gradient = lambda function: lambda *args: function(*args)[0]
+    try:
+        yield
+    finally:
+        tf.custom_gradient = custom_gradient
+
+
+def _test_waveforms(model):
+    """Clips shorter than a patch, as long, and longer, one and several: noise at levels of its own for every clip."""
+    front_end = front_end_of(model, any_length=True)
+    patch = model.input_shape[1] or front_end.num_samples(frames=50)
+    rng = np.random.default_rng(0)
+    for batch, samples in ((1, patch // 3), (3, patch - 1), (2, patch), (1, 2 * patch - 1), (5, 3 * patch + 17)):
+        levels = rng.uniform(0.02, 0.3, (batch, 1))
+        yield (levels * rng.standard_normal((batch, samples))).astype("float32")
+
+
+def _run(failure, *args):
+    """Runs Python on the CPU with TensorFlow as Keras' backend; the package is found where it is found now."""
+    package = str(pathlib.Path(keras_audio_si.__file__).parent.parent)
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env["PYTHONPATH"] = os.pathsep.join(paths)
+    result = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+        raise ExportError(f"{failure}, so nothing was left: {reason}")
+
+
+if __name__ == "__main__":
+    write_saved_model(keras.models.load_model(sys.argv[1]), sys.argv[2])
