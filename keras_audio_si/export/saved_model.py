@@ -21,10 +21,6 @@ from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names
 TOLERANCE = 1e-5
 
 
-class ExportError(ValueError):
-    """A model that TensorFlow cannot run alone, or whose copy gives other scores."""
-
-
 def export_saved_model(model, output_dir):
     """Writes a classifier as a SavedModel, which is compared by TensorFlow alone before the folder appears.
 
@@ -48,9 +44,8 @@ def export_saved_model(model, output_dir):
     Raises:
         ImportError: If TensorFlow is not installed.
         FileExistsError: If the folder exists.
-        ValueError: If the model is not such a classifier.
-        ExportError: If the copy cannot be written or loaded, or a score differs by more than 1e-5. There is no folder
-            then.
+        ValueError: If the model is not such a classifier, or the copy cannot be written or loaded, or a score of it
+            differs by more than 1e-5. There is no folder then.
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise ImportError(
@@ -187,7 +182,7 @@ def _run(failure, *args):
     result = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-        raise ExportError(f"{failure}, so nothing was left: {reason}")
+        raise ValueError(f"{failure}, so nothing was left: {reason}")
 
 
 if __name__ == "__main__":
