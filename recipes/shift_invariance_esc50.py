@@ -33,7 +33,7 @@ Expect, from the paper (FSD50K, mean of three runs):
     freq-5                       49.0       60.0     0.263      0.199
 
 What came of it here, with command and seeds, is in RESULTS.md.
-Cost: in RESULTS.md, per row. The bench (`keras-audio-si bench pooling`) says what a training step takes here.
+Cost: in RESULTS.md, per row. The bench (`keras-audio-si bench models`) says what a training step takes here.
 """
 
 import argparse
