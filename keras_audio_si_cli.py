@@ -280,10 +280,13 @@ def _list(args):
 
 
 def _bench(args):
-    from keras_audio_si.bench import bench_pooling
+    import importlib
+    import inspect
 
-    names = ("batch_size", "pooling", "rounds", "jit", "precision", "width")
-    bench_pooling(**{name: value for name, value in vars(args).items() if name in names})
+    module = importlib.import_module(f"keras_audio_si.bench.{args.subject}")
+    bench = getattr(module, f"bench_{args.subject}")
+    names = inspect.signature(bench).parameters
+    bench(**{name: value for name, value in vars(args).items() if name in names})
 
 
 def _load_models(paths):
@@ -340,11 +343,51 @@ def _add_choice_arguments(parser):
     _add_cache_argument(parser)
 
 
+def _add_bench_arguments(add):
+    summary = "Measure what things cost beside plain Keras."
+    subjects = add("bench", None, summary).add_subparsers(title="what to measure", metavar="SUBJECT", required=True)
+    pooling = {"nargs": "+", "metavar": "NAME", "help": "mechanisms to compare with the plain network"}
+    width = {"type": float, "metavar": "X", "help": "factor on the number of filters (1)"}
+    options = {
+        "layers": {"--names": {"nargs": "+", "metavar": "NAME", "help": "some of the subjects in the table (all)"}},
+        "models": {
+            "--model": {"metavar": "NAME", "help": "vgg41, vgg42 or a network of keras.applications (vgg41)"},
+            "--pooling": pooling,
+            "--width": width,
+        },
+        "pipeline": {
+            "--data": {"metavar": "PATH", "help": "folder of a data set, or a manifest CSV file (synthetic sounds)"},
+            "--layout": {"help": "layout of the data (auto)"},
+            "--sample-rate": {"type": int, "metavar": "HZ", "help": "rate that the audio is resampled to (16000)"},
+            "--model": {"metavar": "NAME", "help": "vgg41 or vgg42 (vgg41)"},
+            "--pooling": {"metavar": "NAME", "help": "its pooling (tlpf5+aps)"},
+            "--width": width,
+            "--steps": {"type": int, "metavar": "N", "help": "batches in a round (5)"},
+        },
+    }
+    summaries = {
+        "layers": "Each layer beside the nearest plain Keras layer.",
+        "models": "Networks with each pooling mechanism beside the plain network.",
+        "pipeline": "Where a training step waits: decoding, batches, steps.",
+    }
+    for subject, summary in summaries.items():
+        sub = add(subject, _bench, summary, subjects)
+        sub.set_defaults(subject=subject)
+        group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
+        for option, settings in options[subject].items():
+            group.add_argument(option, **settings)
+        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32)")
+        group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
+        group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
+        group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
+        group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
+
+
 def _parser():
     parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3: shift-invariant networks.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    def add(name, verb, summary):
+    def add(name, verb, summary, verbs=verbs):
         sub = verbs.add_parser(name, help=summary, description=summary)
         sub.set_defaults(verb=verb)
         add_common_arguments(sub)
@@ -399,15 +442,7 @@ def _parser():
     listing = add("list", _list, "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))
 
-    bench = add("bench", _bench, "Measure what the pooling mechanisms cost.")
-    bench.add_argument("subject", choices=("pooling",))
-    group = bench.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
-    group.add_argument("--pooling", nargs="+", metavar="NAME", help="mechanisms to compare with max pooling")
-    group.add_argument("--batch-size", type=int, metavar="N", help="patches per batch (32)")
-    group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
-    group.add_argument("--width", type=float, metavar="X", help="factor on the number of filters (1)")
-    group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
-    group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
+    _add_bench_arguments(add)
     return parser
 
 

@@ -15,7 +15,7 @@ Validation: `--validation-folds`, or 15 % of the training clips of every class, 
 Expect the order of the paper's rows, which shift_invariance_fsd50k.py lists. What came of it here, with command and
     seeds, is in RESULTS.md.
 Cost: the command above, on the ten ESC-10 classes (320 clips), 18 minutes on two cores. What a training step takes:
-    `keras-audio-si bench pooling`.
+    `keras-audio-si bench models`.
 """
 
 import sys

@@ -36,7 +36,7 @@ Expect, from the paper (mean of three runs; all rows by `keras-audio-si list var
     freq-5                       49.0       60.0     0.263      0.199
 
 Cost: not measured on the whole of FSD50K (108 hours of audio, 34 GB decoded to 22050 Hz). What a training step takes
-    here: `keras-audio-si bench pooling`.
+    here: `keras-audio-si bench models`.
 """
 
 import argparse

@@ -1,9 +1,18 @@
-"""The comparison runs everything in turn and reports ratios to the first; no times are asserted."""
+"""The benches run everything in turn and report ratios to plain Keras; no times are asserted."""
+
+import json
+import math
 
 import keras
+import numpy as np
 import pytest
 
-from keras_audio_si.bench import bench_pooling, compare
+from keras_audio_si.bench import pipeline
+from keras_audio_si.bench.layers import SUBJECTS, bench_layers
+from keras_audio_si.bench.models import bench_models
+from keras_audio_si.bench.timing import compare, forward_pass, gradient_pass, report
+
+JIT = keras.backend.backend() == "jax"
 
 
 def test_functions_are_called_in_turn_after_the_warmup():
@@ -19,15 +28,107 @@ def test_nothing_to_compare_is_an_error():
         compare({})
 
 
-def test_bench_pooling_reports_every_mechanism_and_restores_the_policy(capsys):
+def test_passes_do_the_work_of_the_layer():
+    calls = []
+
+    class Counting(keras.layers.Dense):
+        def call(self, inputs, training=None):
+            calls.append(training)
+            return super().call(inputs)
+
+    x = np.ones((2, 3), "float32")
+    for build_pass in (forward_pass, gradient_pass):
+        run = build_pass(Counting(4), x, jit=False, training=True)
+        run()
+        assert len(calls) >= 2 and all(calls)
+        calls.clear()
+
+
+def test_json_is_written_whole_and_without_nan(tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    report("name", [{"name": "a", "wall_ms": math.nan, "cpu_ms": np.float32(2)}], {"rounds": 1}, "title", path)
+    written = json.loads(path.read_text())
+    assert written["rows"] == [{"name": "a", "wall_ms": None, "cpu_ms": 2.0}]
+    assert written["bench"] == "name" and written["settings"] == {"rounds": 1}
+    assert written["machine"]["backend"] == keras.backend.backend()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bench.json"]
+    assert "title" in capsys.readouterr().out
+
+
+def test_models_reports_every_mechanism_and_restores_the_policy(capsys):
     before = keras.config.dtype_policy()
-    jit = keras.backend.backend() == "jax"
-    rows = bench_pooling(2, ("max",), rounds=1, jit=jit, input_shape=(17, 8), num_classes=3, width=0.1)
+    rows = bench_models("vgg41", 2, ("aps",), rounds=1, jit=JIT, input_shape=(17, 8), num_classes=3, width=0.1)
     assert [(row["pass"], row["name"]) for row in rows] == [
         ("forward", "MaxPooling2D"),
-        ("forward", "max"),
+        ("forward", "aps"),
         ("step", "MaxPooling2D"),
-        ("step", "max"),
+        ("step", "aps"),
     ]
     assert keras.config.dtype_policy() == before
     assert "MaxPooling2D" in capsys.readouterr().out
+
+
+def test_layers_are_compared_to_plain_keras(tmp_path, capsys):
+    rows = bench_layers(("global-pool", "mixing"), 2, rounds=1, jit=JIT, json_path=tmp_path / "made" / "bench.json")
+    assert [(row["subject"], row["pass"], row["name"]) for row in rows] == [
+        ("global-pool", "forward", "keras GlobalAveragePooling2D"),
+        ("global-pool", "forward", "GlobalTimeMelPool"),
+        ("global-pool", "gradient", "keras GlobalAveragePooling2D"),
+        ("global-pool", "gradient", "GlobalTimeMelPool"),
+        ("mixing", "forward", "keras MixUp"),
+        ("mixing", "forward", "MixUp"),
+    ]
+    assert json.loads((tmp_path / "made" / "bench.json").read_text())["rows"] == rows
+
+
+def test_every_layer_is_compared():
+    from keras_audio_si import layers
+
+    named = {label.split()[0] for subject in SUBJECTS.values() for label in subject.layers}
+    public = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
+    assert public <= named
+    assert all(next(iter(subject.layers)).startswith("keras ") for subject in SUBJECTS.values())
+
+
+def test_unknown_names_name_the_nearest():
+    with pytest.raises(ValueError, match="'max-pol'; did you mean 'max-pool'"):
+        bench_layers(("max-pol",))
+    with pytest.raises(ValueError, match="'vgg43'; did you mean 'vgg4"):
+        bench_models("vgg43")
+    with pytest.raises(ValueError, match="'Xeption'; did you mean 'Xception'"):
+        bench_models("Xeption")
+    with pytest.raises(ValueError, match="'vgg4'; did you mean 'vgg4"):
+        pipeline.bench_pipeline(model="vgg4")
+
+
+class TestPipeline:
+    @pytest.fixture(autouse=True)
+    def few_clips(self, monkeypatch):
+        pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
+        monkeypatch.setattr(pipeline, "SYNTHETIC_CLIPS", 10)
+
+    def test_waiting_is_a_part_of_the_step(self, capsys):
+        rows = pipeline.bench_pipeline(width=0.05, pooling="max", batch_size=2, steps=1, rounds=1, jit=JIT)
+        assert [row["data"] for row in rows] == ["keras audio_dataset_from_directory", "PatchDataset"]
+        for row in rows:
+            assert 0 < row["waiting_ms"] < row["together_ms"]
+            assert row["waiting_share"] == pytest.approx(row["waiting_ms"] / row["together_ms"])
+        assert "Decoding: 10 clips" in capsys.readouterr().out
+
+    def test_both_sources_give_the_same_kind_of_batches(self, tmp_path):
+        from keras_audio_si.data.clip_cache import ClipCache
+        from keras_audio_si.data.synthetic import write_dataset
+
+        manifest = write_dataset(tmp_path / "data", 10, 16000, min_seconds=0.5, max_seconds=0.5)
+        cache = ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+        waveforms = [cache.waveform(clip) for clip in range(10)]
+        assert pipeline.obstacle_to_keras(manifest, 16000) is None
+        assert "16000 Hz" in pipeline.obstacle_to_keras(manifest, 8000)
+        batches = pipeline.keras_batches(manifest, tmp_path / "links", 4, 8000).as_numpy_iterator()
+        for _ in range(3):
+            (x, labels), targets = next(batches)
+            assert x.shape == (4, 8000)
+            np.testing.assert_array_equal(labels, targets)
+            for example, label in zip(x, labels, strict=True):
+                (clip,) = [clip for clip in range(10) if np.allclose(waveforms[clip], example, atol=1e-4)]
+                np.testing.assert_array_equal(label, manifest.label_matrix()[clip])

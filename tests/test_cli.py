@@ -63,6 +63,31 @@ class TestList:
         assert cli_output(capsys, "list", "models").split() == ["models:", "vgg41", "vgg42"]
 
 
+class TestBench:
+    def test_what_is_given_reaches_the_bench(self, monkeypatch):
+        from keras_audio_si.bench import layers, models, pipeline
+
+        calls = []
+        for module, name in ((layers, "bench_layers"), (models, "bench_models"), (pipeline, "bench_pipeline")):
+
+            def bench(names=None, model=None, rounds=None, jit=None, json_path=None, name=name):
+                calls.append((name, names, model, rounds, jit, json_path))
+
+            monkeypatch.setattr(module, name, bench)
+        assert cli.main("bench layers --names scores log-mel --rounds 3 --json out.json".split()) == 0
+        assert cli.main("bench models --model vgg42 --no-jit".split()) == 0
+        assert cli.main(["bench", "pipeline"]) == 0
+        assert calls == [
+            ("bench_layers", ["scores", "log-mel"], None, 3, None, "out.json"),
+            ("bench_models", None, "vgg42", None, False, None),
+            ("bench_pipeline", None, None, None, None, None),
+        ]
+
+    def test_unknown_names_name_the_nearest(self, capsys):
+        assert "'vgg43'; did you mean 'vgg4" in error_of(capsys, "bench", "models", "--model", "vgg43")
+        assert usage_error(capsys, "bench", "models", "--round", 3).endswith("did you mean --rounds?")
+
+
 class TestErrors:
     def test_no_data(self, capsys):
         assert "nowhere" in error_of(capsys, "train", "--data", "nowhere", "--output", "out")

@@ -1,0 +1,172 @@
+"""`keras-audio-si bench layers`: every layer of the package beside the nearest plain Keras layer."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_audio_si import layers
+from keras_audio_si.bench.timing import (
+    check_json_path,
+    compare,
+    compilation,
+    forward_pass,
+    gradient_pass,
+    precision_policy,
+    report,
+)
+from keras_audio_si.variants import did_you_mean
+
+SAMPLE_RATE = 16000
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A plain Keras layer, and the layers that are compared with it.
+
+    Attributes:
+        shape: Shape of one example.
+        layers: Dict of name to a function that builds a layer; the plain one first.
+        inputs: Function of the name and of an array `(batch, *shape)` that gives what the layer takes, or None for
+            the array itself.
+        training: Whether the layers run as in training; such layers have no gradient worth a measurement.
+        xla: Whether TensorFlow can compile all of them by XLA.
+    """
+
+    shape: tuple
+    layers: dict[str, Callable]
+    inputs: Callable | None = None
+    training: bool = False
+    xla: bool = True
+
+
+def _mixing_inputs(name, x):
+    labels = np.eye(10, dtype="float32")[np.arange(len(x)) % 10]
+    if name == "keras MixUp":
+        return {"images": x[:, :, None, None], "labels": labels}
+    return x, labels
+
+
+def _pools():
+    return {
+        "AntiAliasPool binomial 5": lambda: layers.AntiAliasPool(),
+        "AntiAliasPool trainable 5": lambda: layers.AntiAliasPool(filter="trainable"),
+        "AdaptivePolyphasePool": lambda: layers.AdaptivePolyphasePool(),
+        "AdaptivePolyphasePool trainable 5": lambda: layers.AdaptivePolyphasePool(filter="trainable"),
+    }
+
+
+SUBJECTS = {
+    "max-pool": Subject(
+        (101, 96, 48),
+        {
+            "keras MaxPooling2D": lambda: keras.layers.MaxPooling2D(2, padding="same"),
+            **_pools(),
+            "TimeMelPool": lambda: layers.TimeMelPool("mean_mel_max_time"),
+        },
+    ),
+    "average-pool": Subject(
+        (101, 96, 48),
+        {
+            "keras AveragePooling2D": lambda: keras.layers.AveragePooling2D(2, padding="same"),
+            "AntiAliasPool binomial 5": lambda: layers.AntiAliasPool(pool_mode="average"),
+            "AdaptivePolyphasePool": lambda: layers.AdaptivePolyphasePool(pool_mode="average"),
+        },
+    ),
+    "max-pool-1d": Subject(
+        (4096, 48), {"keras MaxPooling1D": lambda: keras.layers.MaxPooling1D(2, padding="same"), **_pools()}
+    ),
+    "global-pool": Subject(
+        (12, 12, 256),
+        {
+            "keras GlobalAveragePooling2D": lambda: keras.layers.GlobalAveragePooling2D(),
+            "GlobalTimeMelPool": lambda: layers.GlobalTimeMelPool("mean_mel_max_time"),
+        },
+    ),
+    "padding": Subject(
+        (101, 96, 48),
+        {
+            "keras ZeroPadding2D": lambda: keras.layers.ZeroPadding2D(1),
+            "SpatialPadding reflect": lambda: layers.SpatialPadding(3, "reflect"),
+            "SpatialPadding circular": lambda: layers.SpatialPadding(3, "circular"),
+        },
+    ),
+    # The same transform, bands and range on both sides; only the floor of the range is of the example, not the batch.
+    "log-mel": Subject(
+        (16480,),
+        {
+            "keras MelSpectrogram": lambda: keras.layers.MelSpectrogram(
+                fft_length=512,
+                sequence_stride=160,
+                sequence_length=480,
+                sampling_rate=SAMPLE_RATE,
+                num_mel_bins=96,
+                min_freq=0.0,
+            ),
+            "LogMelSpectrogram": lambda: layers.LogMelSpectrogram(SAMPLE_RATE),
+            "LogMelSpectrogram decibel": lambda: layers.LogMelSpectrogram(
+                SAMPLE_RATE, compression="decibel", top_db=80.0, center=True
+            ),
+        },
+    ),
+    "mixing": Subject(
+        (16480,),
+        {"keras MixUp": lambda: keras.layers.MixUp(alpha=0.9), "MixUp": lambda: layers.MixUp(alpha=0.9)},
+        inputs=_mixing_inputs,
+        training=True,
+        xla=False,  # `keras.random.beta` does not compile.
+    ),
+    "scores": Subject(
+        (200,),
+        {
+            "keras Activation": lambda: keras.layers.Activation("sigmoid"),
+            "ClassScores": lambda: layers.ClassScores("sigmoid"),
+        },
+    ),
+}
+
+
+def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit=None, precision="float32", json_path=None):
+    """Compare layers to the plain Keras layer that does the nearest thing: forward, and with the gradient.
+
+    Args:
+        names: What to compare, some of `SUBJECTS`.
+        batch_size: Examples in a batch.
+        rounds: Number of timed rounds.
+        jit: Whether TensorFlow compiles by XLA, where both sides can be; None: yes. JAX always does, PyTorch never.
+        precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
+        json_path: JSON file to write as well, or None.
+
+    Returns:
+        List of dicts as of `compare`, with `subject` and `pass` ("forward" or "gradient") as well; also printed as a
+        table.
+
+    Raises:
+        ValueError: If a name is unknown; the message has the nearest known one.
+    """
+    for name in names:
+        if name not in SUBJECTS:
+            raise ValueError(f"unknown layers {name!r}; {did_you_mean(name, SUBJECTS)}")
+    jit, how = compilation(False if keras.backend.backend() == "torch" else jit)
+    check_json_path(json_path)
+    settings = {"names": names, "batch_size": batch_size, "rounds": rounds, "jit": jit, "precision": precision}
+    rows = []
+    for name in names:
+        subject = SUBJECTS[name]
+        x = np.random.default_rng(0).uniform(-1, 1, (batch_size, *subject.shape)).astype("float32")
+        passes = {"forward": forward_pass} if subject.training else {"forward": forward_pass, "gradient": gradient_pass}
+        for kind, build_pass in passes.items():
+            with precision_policy(precision):
+                functions = {
+                    label: build_pass(
+                        build(),
+                        subject.inputs(label, x) if subject.inputs else x,
+                        jit and subject.xla,
+                        subject.training,
+                    )
+                    for label, build in subject.layers.items()
+                }
+            rows += [{"subject": name, "pass": kind, **row} for row in compare(functions, rounds)]
+    report("layers", rows, settings, f"{how}, {precision}, batch {batch_size}", json_path)
+    return rows

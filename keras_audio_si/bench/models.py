@@ -1,0 +1,89 @@
+"""`keras-audio-si bench models`: networks with each pooling mechanism beside the plain network."""
+
+import keras
+import numpy as np
+
+from keras_audio_si.bench.timing import check_json_path, compare, compilation, forward_pass, precision_policy, report
+from keras_audio_si.models import VGG41, swap_pooling
+from keras_audio_si.variants import MODELS, did_you_mean
+
+POOLINGS = ("max", "blur5", "tlpf5", "aps", "tlpf5+aps")
+APPLICATIONS = ("ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception")
+
+
+def bench_models(
+    model="vgg41",
+    batch_size=32,
+    pooling=POOLINGS,
+    rounds=9,
+    jit=None,
+    precision="float32",
+    input_shape=(101, 96),
+    num_classes=200,
+    width=1.0,
+    json_path=None,
+):
+    """Compare a network with each pooling mechanism to the plain network: one forward pass, one training step.
+
+    Args:
+        model: "vgg41" or "vgg42", beside the same with `keras.layers.MaxPooling2D`; or a network of
+            `keras.applications` (see `APPLICATIONS`) with random weights, beside the same after `swap_pooling`,
+            strided convolutions included.
+        batch_size: Examples in a batch.
+        pooling: Names of the mechanisms; see `layers.build_pooling`. "max" is left out for `keras.applications`.
+        rounds: Number of timed rounds.
+        jit: Whether the models are compiled, by XLA or `torch.compile`; None: yes, but on PyTorch. The forward pass
+            is always compiled on JAX and never on PyTorch.
+        precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
+        input_shape: Frames and mel bands; an application takes them as an image of three channels.
+        num_classes: Number of classes.
+        width: Factor on the number of filters of VGG41 and VGG42.
+        json_path: JSON file to write as well, or None.
+
+    Returns:
+        List of dicts as of `compare`, with `pass` ("forward" or "step") as well; also printed as a table.
+
+    Raises:
+        ValueError: If the model or a mechanism is unknown; the message has the nearest known one.
+
+    Reference:
+        fonseca2021, section III.
+    """
+    jit, how = compilation(jit)
+    check_json_path(json_path)
+    settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
+    random = np.random.default_rng(0)
+    channels = () if model in MODELS else (3,)
+    x = random.normal(size=(batch_size, *input_shape, *channels)).astype("float32")
+    y = (random.random((batch_size, num_classes)) < 0.02).astype("float32")
+    with precision_policy(precision):
+        networks = _networks(model, pooling, (*input_shape, *channels), num_classes, width)
+        for network in networks.values():
+            network.compile("adam", "binary_crossentropy", jit_compile=jit)
+    passes = {
+        "forward": {name: forward_pass(network, x, jit) for name, network in networks.items()},
+        "step": {name: _step(network, x, y) for name, network in networks.items()},
+    }
+    rows = [{"pass": kind, **row} for kind, functions in passes.items() for row in compare(functions, rounds)]
+    report("models", rows, settings, f"{how}, {precision}, {model}, batch {batch_size}", json_path)
+    return rows
+
+
+def _networks(model, pooling, input_shape, num_classes, width):
+    if model in MODELS:
+
+        def vgg(pooling):
+            return VGG41(num_classes, input_shape, pooling=pooling, width=width * MODELS[model])
+
+        plain = vgg(lambda: keras.layers.MaxPooling2D(2, padding="same"))
+        return {"MaxPooling2D": plain, **{name: vgg(name) for name in pooling}}
+    if model not in APPLICATIONS:
+        raise ValueError(f"unknown model {model!r}; {did_you_mean(model, [*MODELS, *APPLICATIONS])}")
+    build = getattr(keras.applications, model)
+    published = build(weights=None, input_shape=input_shape, classes=num_classes, classifier_activation="sigmoid")
+    swapped = {name: swap_pooling(published, name, strided_convolutions=True) for name in pooling if name != "max"}
+    return {"as published": published, **swapped}
+
+
+def _step(model, x, y):
+    return lambda: model.train_on_batch(x, y)

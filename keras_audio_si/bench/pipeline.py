@@ -1,0 +1,216 @@
+"""`keras-audio-si bench pipeline`: how fast the data come, and how long a training step waits for them."""
+
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+
+import keras
+import numpy as np
+import soundfile
+
+from keras_audio_si.bench.timing import check_json_path, compare, compilation, precision_policy, report
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.datasets import read_dataset
+from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.data.synthetic import write_dataset
+from keras_audio_si.layers import LogMelSpectrogram, MixUp
+from keras_audio_si.models import VGG41, Classifier
+from keras_audio_si.training.mixed_model import MixedTrainingModel
+from keras_audio_si.variants import MODELS, did_you_mean
+
+FRAMES = 101
+SYNTHETIC_CLIPS = 200
+ROWS_OF_BATCHES = 4  # Measured in one go, so that the batches which were made ahead count for little.
+
+
+def bench_pipeline(
+    data=None,
+    layout="auto",
+    sample_rate=16000,
+    model="vgg41",
+    pooling="tlpf5+aps",
+    width=1.0,
+    batch_size=32,
+    steps=5,
+    rounds=9,
+    jit=None,
+    precision="float32",
+    json_path=None,
+):
+    """Measure the decoding, the batches alone, the training step alone, and the two together.
+
+    The batches are those of `PatchDataset`, from the cache of decoded audio, and beside them, where the files are
+    WAV of 16 bit, mono and of the wanted rate, those of `keras.utils.audio_dataset_from_directory`, which decodes
+    every file in every epoch.
+
+    Args:
+        data: Folder of a data set, or a manifest CSV file; None makes synthetic sounds in a temporary folder.
+        layout: Layout of the data; see `data.datasets.read_dataset`.
+        sample_rate: Rate that the audio is resampled to, in Hz.
+        model: "vgg41" or "vgg42".
+        pooling: Its mechanism; see `layers.build_pooling`.
+        width: Factor on its number of filters.
+        batch_size: Patches in a batch.
+        steps: Batches in a round.
+        rounds: Number of timed rounds, of which the median counts.
+        jit: Whether the step is compiled, by XLA or `torch.compile`; None: yes, but on PyTorch.
+        precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
+        json_path: JSON file to write as well, or None.
+
+    Returns:
+        List of dicts, one per source of the batches: `data`; milliseconds per batch or step (medians): `batch_ms` (to
+        make one, alone), `step_ms` (with a batch at hand), `together_ms`, of which `waiting_ms` were spent on
+        waiting for the batch; `waiting_share` of the time; `together_ratio` to the first row. Also printed as a
+        table, with the decoding above it.
+
+    Raises:
+        ValueError: If a name is unknown, or there is no audio.
+    """
+    jit, how = compilation(jit)
+    check_json_path(json_path)
+    settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
+    if model not in MODELS:
+        raise ValueError(f"unknown model {model!r}; {did_you_mean(model, MODELS)}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        if data is None:
+            manifest = write_dataset(folder / "data", SYNTHETIC_CLIPS, sample_rate, min_seconds=1.1, max_seconds=2.6)
+        else:
+            manifest = read_dataset(data, layout)
+        cache, decoding = _decode(manifest, sample_rate, folder)
+        training_model, patch_samples = _training_model(
+            model, pooling, width, cache.manifest.class_names, sample_rate, jit, precision
+        )
+        patches = PatchDataset(cache, patch_samples)
+        sources = {"PatchDataset": _iterator(patches.batches(batch_size, training=True, mixed=True))}
+        obstacle = obstacle_to_keras(cache.manifest, sample_rate)
+        if obstacle is None:
+            plain = keras_batches(cache.manifest, folder / "links", batch_size, patch_samples)
+            # First, as what the other is compared with.
+            sources = {"keras audio_dataset_from_directory": _iterator(plain), **sources}
+        rows = _rows(sources, training_model, steps, rounds)
+    print(f"Decoding: {decoding['clips']} clips, {decoding['clips_per_second']:.0f} a second, ", end="")
+    print(f"{decoding['times_real_time']:.0f} times real time")
+    if obstacle:
+        print(
+            "Without keras.utils.audio_dataset_from_directory, which reads WAV of 16 bit, mono, at one rate:", obstacle
+        )
+    title = f"{how}, {precision}, {model} {pooling}, batch {batch_size}"
+    report("pipeline", rows, {**settings, "decoding": decoding}, title, json_path)
+    return rows
+
+
+def _decode(manifest, sample_rate, folder):
+    started = time.perf_counter()
+    cache = ClipCache.build(manifest, sample_rate, folder / "cache")
+    seconds = time.perf_counter() - started
+    audio = float(cache.lengths.sum()) / sample_rate
+    return cache, {
+        "clips": len(cache),
+        "seconds": seconds,
+        "clips_per_second": len(cache) / seconds,
+        "times_real_time": audio / seconds,
+    }
+
+
+def _training_model(model, pooling, width, class_names, sample_rate, jit, precision):
+    with precision_policy(precision):
+        front_end = LogMelSpectrogram(sample_rate)
+        vgg = VGG41(
+            len(class_names),
+            (FRAMES, front_end.num_mels),
+            pooling,
+            width=width * MODELS[model],
+            class_names=class_names,
+        )
+        samples = front_end.num_samples(FRAMES)
+        training_model = MixedTrainingModel(Classifier(front_end, vgg, samples), MixUp(seed=0))
+    training_model.compile("adam", "binary_crossentropy", jit_compile=jit)
+    return training_model, samples
+
+
+def _iterator(dataset):
+    if keras.backend.backend() == "tensorflow":
+        return iter(dataset)
+    # Copies, because `torch.compile` refuses arrays in TensorFlow's memory.
+    return (keras.tree.map_structure(np.array, batch) for batch in dataset.as_numpy_iterator())
+
+
+def obstacle_to_keras(manifest, sample_rate):
+    """Why Keras cannot read the clips, or None."""
+    for path in manifest.paths():
+        info = soundfile.info(path)
+        found = f"{info.format} {info.subtype}, {info.channels} channels, {info.samplerate} Hz"
+        if (info.format, info.subtype, info.channels, info.samplerate) != ("WAV", "PCM_16", 1, sample_rate):
+            return f"{path} is {found}"
+    return None
+
+
+def keras_batches(manifest, folder, batch_size, patch_samples):
+    """The same clips as Keras reads them, from a folder of links in the order of the manifest."""
+    folder.mkdir()
+    for number, path in enumerate(manifest.paths()):
+        (folder / f"{number:08d}.wav").symlink_to(pathlib.Path(path).resolve())
+    table = manifest.label_matrix()
+    dataset = keras.utils.audio_dataset_from_directory(
+        folder,
+        labels=list(range(len(table))),
+        batch_size=batch_size,
+        output_sequence_length=patch_samples,
+        seed=0,
+        verbose=False,
+    )
+
+    def mixed(waveforms, clips):
+        import tensorflow as tf
+
+        labels = tf.gather(table, clips)
+        return (waveforms[..., 0], labels), labels
+
+    return dataset.repeat().filter(lambda waveforms, _: len(waveforms) == batch_size).map(mixed).prefetch(2)
+
+
+def _rows(sources, model, steps, rounds):
+    def batches(iterator):
+        return lambda: [next(iterator) for _ in range(ROWS_OF_BATCHES * steps)]
+
+    def step(iterator):
+        x, y = next(iterator)
+        return lambda: [model.train_on_batch(x, y) for _ in range(steps)]
+
+    waits = {name: [] for name in sources}
+
+    def together(name, iterator):
+        def run():
+            waited = 0.0
+            for _ in range(steps):
+                started = time.perf_counter()
+                x, y = next(iterator)
+                waited += time.perf_counter() - started
+                model.train_on_batch(x, y)
+            waits[name].append(waited / steps * 1e3)
+
+        return run
+
+    alone = compare({name: batches(iterator) for name, iterator in sources.items()}, rounds)
+    steps_alone = compare({name: step(iterator) for name, iterator in sources.items()}, rounds)
+    both = compare({name: together(name, iterator) for name, iterator in sources.items()}, rounds)
+    rows = []
+    for name, batch, one_step, all_of_it in zip(sources, alone, steps_alone, both, strict=True):
+        waiting = statistics.median(itertools.islice(reversed(waits[name]), rounds))  # Without the warm-up.
+        rows.append(
+            {
+                "data": name,
+                "batch_ms": batch["wall_ms"] / steps / ROWS_OF_BATCHES,
+                "step_ms": one_step["wall_ms"] / steps,
+                "together_ms": all_of_it["wall_ms"] / steps,
+                "waiting_ms": waiting,
+                "waiting_share": waiting * steps / all_of_it["wall_ms"],
+                "together_ratio": all_of_it["wall_ratio"],
+            }
+        )
+    return rows
