@@ -114,6 +114,21 @@ def add_training_arguments(parser):
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
     add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
+    add_saving_arguments(parser)
+
+
+def add_saving_arguments(parser):
+    """Adds what happens to a run that was cut off; `saving_of` reads it."""
+    group = parser.add_argument_group("runs that are cut off", argument_default=argparse.SUPPRESS)
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument("--resume", action="store_true", help="continue what the output folder has, if anything")
+    choice.add_argument("--overwrite", action="store_true", help="replace the run that the output folder has")
+    group.add_argument("--checkpoint-steps", type=int, metavar="N", help="checkpoints within an epoch as well")
+
+
+def saving_of(args):
+    """Dict of the arguments of `experiment.compare` that `add_saving_arguments` adds."""
+    return {name: vars(args)[name] for name in ("resume", "overwrite", "checkpoint_steps") if name in args}
 
 
 def settings_of(args, **defaults):
@@ -174,7 +189,7 @@ def _train(args):
 
     variant = Variant(args.pooling, args.intra_block_pooling, args.mixup, args.model)
     settings = settings_of(args)
-    runs = compare([variant], splits_of(args, settings.sample_rate), settings, args.output)
+    runs = compare([variant], splits_of(args, settings.sample_rate), settings, args.output, **saving_of(args))
     print_report(runs, args.output)
 
 

@@ -55,7 +55,7 @@ def main(args):
         variants = [dataclasses.replace(variant, model=args.model) for variant in variants]
     settings = cli.settings_of(args)
     splits = cli.splits_of(args, settings.sample_rate)
-    runs = compare(variants, splits, settings, args.output)
+    runs = compare(variants, splits, settings, args.output, **cli.saving_of(args))
     cli.print_report(runs, args.output)
 
 
