@@ -12,6 +12,7 @@ checkpoint, the weights in `model.keras`, `log.csv`, the values in the TensorBoa
 import argparse
 import hashlib
 import io
+import json
 import os
 import pathlib
 import random
@@ -24,7 +25,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 TRAIN = (
-    "--pooling tlpf5+aps --mixup --sample-rate 16000 --width 0.125 --batch-size 16 --epochs 4 --learning-rate 0.01 "
+    "--pooling tlpf5+aps --mixup --sample-rate 16000 --width 0.125 --batch-size 16 --epochs 12 --learning-rate 0.01 "
     "--plateau-epochs 1 --batch-norm-momentum 0.9 --protocols time-1 --checkpoint-steps 2"
 ).split()
 
@@ -36,7 +37,7 @@ def outcome(folder):
         folder: Folder of a run, or of a comparison of one.
 
     Returns:
-        Dict of digests, and of the values in the TensorBoard files.
+        Dict of values, and of digests where there are many.
     """
     import h5py
     import numpy as np
@@ -46,7 +47,7 @@ def outcome(folder):
     with np.load(max(folder.glob("checkpoints/*.npz"))) as arrays:
         found |= {f"checkpoint {name}": _digest(arrays[name].tobytes()) for name in arrays.files}
     with zipfile.ZipFile(folder / "model.keras") as archive:
-        found["model config"] = _digest(archive.read("config.json"))
+        found["model config"] = json.loads(archive.read("config.json"), object_hook=_unnumbered)
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
             weights.visititems(
                 lambda name, item: found.update({f"model {name}": _digest(item[()].tobytes())})
@@ -58,9 +59,8 @@ def outcome(folder):
     for path in sorted(folder.glob("tensorboard/*/events*")):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
-                found.setdefault(f"{path.parent.name} {value.tag}", []).append(
-                    (event.step, float(tf.make_ndarray(value.tensor)))
-                )
+                number = float(tf.make_ndarray(value.tensor))
+                found.setdefault(f"{path.parent.name} {value.tag}", []).append((event.step, repr(number)))
     return found
 
 
@@ -100,6 +100,11 @@ def kill(process):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     return running and process.returncode == -signal.SIGKILL
+
+
+def _unnumbered(config):
+    """What Keras writes of an object, without the numbers that it gives to the objects of a process."""
+    return {key: value for key, value in config.items() if key not in ("name", "shared_object_id")}
 
 
 def _digest(content):

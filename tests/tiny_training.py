@@ -19,11 +19,11 @@ FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=
 
 # A learning rate that changes between checkpoints, and state of every kind: seeds of mixing and dropout, moments of
 # Adam, moving statistics, averages of the loss.
-RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=5, learning_rate=0.05)
+RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4, learning_rate=0.05)
 CHECKPOINT_STEPS = 2
 
 
-def patches(seed, num_clips=24, class_names=("low", "high")):
+def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3):
     """Clips of one or two patches: a low or a high tone in noise."""
     from keras_audio_si.data.clip_cache import ClipCache
     from keras_audio_si.data.pipeline import PatchDataset
@@ -34,7 +34,7 @@ def patches(seed, num_clips=24, class_names=("low", "high")):
     for i in range(num_clips):
         time = np.arange(64 + 32 * (i % 3))
         tone = np.sin((0.2 if i % 2 == 0 else 2.0) * time + rng.uniform(0, 6))
-        waveforms.append((tone + 0.3 * rng.normal(size=len(time))).astype("float32"))
+        waveforms.append((tone + noise * rng.normal(size=len(time))).astype("float32"))
     return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), patch_samples=64)
 
 
@@ -57,7 +57,8 @@ def network(classes=2, dropout=0.0, seed=1):
 def train(folder, seed=1, settings=RESUMED, **arguments):
     """Trains or continues; the initial weights of a continued training do not count."""
     arguments = {"resume": True, "checkpoint_steps": CHECKPOINT_STEPS, "verbose": 0, **arguments}
-    return fit(network(dropout=0.2, seed=seed), patches(0), patches(1, 12), settings, folder, **arguments)
+    data, validation = patches(0, noise=3.0), patches(1, noise=3.0)
+    return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
 
 
 def slow(function, seconds):
