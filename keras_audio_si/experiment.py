@@ -266,9 +266,9 @@ def write_figures(runs, test, settings, folder):
     Without matplotlib a message says that the figures are left out.
     """
     logs, models = {}, {}
-    for result, run_folder in runs:
-        logs.setdefault(result.model, []).append(run_folder / "log.csv")
-        models.setdefault(result.model, run_folder / "model.keras")
+    for result, path in runs:
+        logs.setdefault(result.model, []).append(path / "log.csv")
+        models.setdefault(result.model, path / run_folder.BEST_MODEL)
     try:
         plot_learning_curves(logs, folder / "learning_curves.png")
         if settings.protocols:

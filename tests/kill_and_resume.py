@@ -50,9 +50,11 @@ def outcome(folder):
         found["model config"] = json.loads(archive.read("config.json"), object_hook=_unnumbered)
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
             weights.visititems(
-                lambda name, item: found.update({f"model {name}": _digest(item[()].tobytes())})
-                if isinstance(item, h5py.Dataset)
-                else None
+                lambda name, item: (
+                    found.update({f"model {name}": _digest(item[()].tobytes())})
+                    if isinstance(item, h5py.Dataset)
+                    else None
+                )
             )
     for path in (*folder.glob("*.csv"), *folder.glob("*.json"), *folder.glob("*.md")):
         found[path.name] = _digest(path.read_bytes())

@@ -4,12 +4,12 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_training import FAST, network, patches
 
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.training.callbacks import BestCheckpoint
 from keras_audio_si.training.fit import TrainingSettings, _binary_cross_entropy, fit
 from keras_audio_si.training.mixed_model import MixedTrainingModel
-from tiny_training import FAST, network, patches
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 

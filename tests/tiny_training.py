@@ -19,7 +19,7 @@ FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=
 
 # A learning rate that changes between checkpoints, and state of every kind: seeds of mixing and dropout, moments of
 # Adam, moving statistics, averages of the loss.
-RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4, learning_rate=0.05)
+RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4, learning_rate=0.03)
 CHECKPOINT_STEPS = 2
 
 

@@ -57,7 +57,7 @@ def locked(folder, name="run.lock"):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder / name)
     try:
-        for left_over in folder.glob(".*-*"):
+        for left_over in (*folder.glob(".*-*"), *folder.glob(f"{CHECKPOINTS}/.*-*")):
             if left_over.name.split("-")[0][1:].isdigit():  # as `written_whole` names them
                 left_over.unlink(missing_ok=True)
         yield
