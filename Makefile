@@ -18,7 +18,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## plain against shift-invariant pooling on synthetic sounds; the report goes to runs/demo
-	KERAS_BACKEND=tensorflow $(BIN)/python recipes/quickstart.py --output runs/demo
+	KERAS_BACKEND=tensorflow $(BIN)/python recipes/quickstart.py --output runs/demo --overwrite
 
 test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """The command `keras-audio-si`: one thin verb per job.
 
-It is a module beside the package, and imports what a verb needs when the verb runs: `--help` starts no framework.
+It is a module beside the package, and imports what a verb needs when the verb runs: `--help` starts no framework. The
+verbs themselves are in `keras_audio_si_verbs`.
 """
 
 import argparse
 import difflib
+import importlib
 import logging
 import os
 import sys
@@ -42,7 +44,11 @@ def main(argv=None):
         Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption.
     """
     args = _parser().parse_args(argv)
-    return guarded(args.verb, args)
+    return guarded(_run_verb, args)
+
+
+def _run_verb(args):
+    return getattr(importlib.import_module("keras_audio_si_verbs"), args.verb)(args)
 
 
 def guarded(function, args):
@@ -120,6 +126,21 @@ def add_training_arguments(parser):
     add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
     add("--shift-clips", metavar="FILE", help="list of the test clips to shift (drawn by the paper's rules)")
+    add_saving_arguments(parser)
+
+
+def add_saving_arguments(parser):
+    """Adds what happens to a run that was cut off; `saving_of` reads it."""
+    group = parser.add_argument_group("runs that are cut off", argument_default=argparse.SUPPRESS)
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument("--resume", action="store_true", help="continue what the output folder has, if anything")
+    choice.add_argument("--overwrite", action="store_true", help="replace the run that the output folder has")
+    group.add_argument("--checkpoint-steps", type=int, metavar="N", help="checkpoints within an epoch as well")
+
+
+def saving_of(args):
+    """Dict of the arguments of `experiment.compare` that `add_saving_arguments` adds."""
+    return {name: vars(args)[name] for name in ("resume", "overwrite", "checkpoint_steps") if name in args}
 
 
 def settings_of(args, **defaults):
@@ -175,161 +196,6 @@ def print_report(runs, folder):
     print("Models and logs:", *(f"  {run.folder}/ (model.keras, log.csv, tensorboard/)" for run in runs), sep="\n")
 
 
-def _train(args):
-    from keras_audio_si.experiment import compare
-    from keras_audio_si.variants import Variant
-
-    variant = Variant(args.pooling, args.intra_block_pooling, args.mixup, args.model)
-    settings = settings_of(args)
-    runs = compare([variant], splits_of(args, settings.sample_rate), settings, args.output)
-    print_report(runs, args.output)
-
-
-def _evaluate(args):
-    from keras_audio_si.evaluation.classifiers import patch_dataset
-    from keras_audio_si.evaluation.clips import evaluate_clips
-    from keras_audio_si.evaluation.report import ModelResult, write_table
-    from keras_audio_si.experiment import summary, trainable_parameters
-
-    ((name, model),) = _load_models([args.model]).items()
-    cache = _clips_for(model, args)
-    evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
-    print(f"{len(cache)} clips")
-    print(summary([ModelResult(name, trainable_parameters(model), evaluation)]))
-    if args.output:
-        counts = evaluation.clips.targets.sum(axis=0)
-        rows = [
-            {"class": label, "clips": str(int(count)), "average precision": float(precision)}
-            for label, count, precision in zip(evaluation.clips.class_names, counts, evaluation.per_class, strict=True)
-        ]
-        print("Per class:", *write_table(rows, args.output, "per_class"))
-
-
-def _shift_test(args):
-    from keras_audio_si.evaluation.classifiers import front_end_of, shift_patches, write_stability
-    from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
-    from keras_audio_si.evaluation.shift import shift_table
-    from keras_audio_si.evaluation.shift_clips import write_clip_list
-    from keras_audio_si.experiment import summary, trainable_parameters
-    from keras_audio_si.layers import class_names_of
-
-    models = _load_models(args.models)
-    first = next(iter(models.values()))
-    kinds = {(model.input_shape, front_end_of(model).sample_rate, class_names_of(model)) for model in models.values()}
-    if len(kinds) > 1:
-        raise ValueError("Models that are compared must have the same input length, sample rate and classes.")
-    cache = _clips_for(first, args)
-    patches = shift_patches(first, cache, args.protocols, args.max_clips, clip_list=args.shift_clips)
-    results = []
-    for name, model in models.items():
-        shifts = shift_table(model, patches.waveforms, args.protocols, batch_size=args.batch_size)
-        results.append(ModelResult(name, trainable_parameters(model), shifts=shifts))
-    print(summary(results))
-    if args.output:
-        print("Table:", *write_table(comparison_table(results), args.output, "shifts"))
-        print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
-        write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
-
-
-def _tag(args):
-    import contextlib
-
-    from keras_audio_si.evaluation.report import written_whole
-    from keras_audio_si.evaluation.tag_tables import Progress, printable, write_tags
-    from keras_audio_si.evaluation.tagging import find_audio, required_class_names, tag_files
-
-    ((_, model),) = _load_models([args.model]).items()
-    files, names = find_audio(args.paths), required_class_names(model)
-    progress = Progress(len(files))
-    results = tag_files(model, files, args.windows, args.window_seconds, args.batch_size, progress)
-    format = args.format or {".csv": "csv", ".json": "json"}.get(os.path.splitext(args.output or "")[1], "table")
-    with contextlib.ExitStack() as stack:
-        out = sys.stdout
-        if args.output:
-            temporary = stack.enter_context(written_whole(args.output))
-            out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
-        widest = max(len(printable(file.path)) for file in files)
-        failed = write_tags(format, progress.finishing(results), names, out, args.top_k, args.threshold, widest)
-    return 1 if failed else 0
-
-
-def _export(args):
-    # Exported and compared on the CPU: a GPU rounds its products, and a model needs none to be written.
-    os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
-    from keras_audio_si.export.saved_model import export_saved_model
-
-    ((_, model),) = _load_models([args.model]).items()
-    print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
-
-
-def _list(args):
-    from keras_audio_si.data.datasets import LAYOUTS
-    from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS
-    from keras_audio_si.layers.pooling_names import EXAMPLES
-    from keras_audio_si.variants import MODELS, PAPER_MAP
-
-    known = {
-        "models": MODELS,
-        "poolings": (*EXAMPLES, "and blurK, tlpfK, tlpfTxM (time x mel) of any size, alone or +aps"),
-        "variants": [f"{name:24}{mean:.3f} ± {std:.3f} mAP in the paper" for name, (mean, std) in PAPER_MAP.items()],
-        "datasets": LAYOUTS,
-        "protocols": (*PAPER_PROTOCOLS, "and time-N (frames), freq-N (mel bands), samples-N"),
-    }
-    for kind in [args.kind] if args.kind else known:
-        print(f"{kind}:", *known[kind], sep="\n  ")
-
-
-def _bench(args):
-    import importlib
-    import inspect
-
-    module = importlib.import_module(f"keras_audio_si.bench.{args.subject}")
-    bench = getattr(module, f"bench_{args.subject}")
-    names = inspect.signature(bench).parameters
-    bench(**{name: value for name, value in vars(args).items() if name in names})
-
-
-def _load_models(paths):
-    """Models by name: that of the file, or of its folder where the file is called model.keras."""
-    import pathlib
-
-    import keras
-
-    import keras_audio_si  # noqa: F401  registers the layers
-
-    models = {}
-    for path in map(pathlib.Path, paths):
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no model file {path}")
-        name = path.resolve().parent.name if path.name == "model.keras" else path.stem
-        models[str(path) if name in models else name] = keras.models.load_model(path)
-    return models
-
-
-def _clips_for(model, args):
-    """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
-    import dataclasses
-
-    from keras_audio_si.data.clip_cache import ClipCache
-    from keras_audio_si.data.datasets import read_dataset
-    from keras_audio_si.evaluation.classifiers import front_end_of
-    from keras_audio_si.layers import class_names_of
-
-    manifest = read_dataset(args.data, args.layout)
-    if args.split is None and args.folds is None and len({(clip.split, clip.fold) for clip in manifest.clips}) > 1:
-        splits = sorted({clip.split for clip in manifest.clips} - {""})
-        folds = sorted({clip.fold for clip in manifest.clips} - {None})
-        choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
-        raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
-    names = class_names_of(model)
-    manifest = manifest.select(args.split, args.folds)
-    try:
-        manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
-    except ValueError as error:
-        raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
-    return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)
-
-
 def _add_cache_argument(parser):
     parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
 
@@ -371,7 +237,7 @@ def _add_bench_arguments(add):
         "pipeline": "Where a training step waits: decoding, batches, steps.",
     }
     for subject, summary in summaries.items():
-        sub = add(subject, _bench, summary, subjects)
+        sub = add(subject, "bench", summary, subjects)
         sub.set_defaults(subject=subject)
         group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
         for option, settings in options[subject].items():
@@ -394,7 +260,7 @@ def _parser():
         sub.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND, or Keras' own)")
         return sub
 
-    train = add("train", _train, "Train a classifier and measure it on the test clips, shifted ones as well.")
+    train = add("train", "train", "Train a classifier and measure it on the test clips, shifted ones as well.")
     train.add_argument("--output", required=True, metavar="DIR", help="folder for the model and the report")
     train.add_argument("--model", default="vgg41", help="vgg41 or vgg42 (default: vgg41)")
     train.add_argument("--pooling", default="max", metavar="NAME", help="see `list poolings` (default: max)")
@@ -403,12 +269,12 @@ def _parser():
     add_data_arguments(train)
     add_training_arguments(train)
 
-    evaluate = add("evaluate", _evaluate, "Evaluate a saved model on clips: mAP, d', accuracy.")
+    evaluate = add("evaluate", "evaluate", "Evaluate a saved model on clips: mAP, d', accuracy.")
     evaluate.add_argument("model", help="a .keras file")
     _add_choice_arguments(evaluate)
     evaluate.add_argument("--output", metavar="DIR", help="folder for the average precision of each class")
 
-    shift_test = add("shift-test", _shift_test, "Measure how shifts change what saved models say.")
+    shift_test = add("shift-test", "shift_test", "Measure how shifts change what saved models say.")
     shift_test.add_argument("models", nargs="+", metavar="model", help="a .keras file")
     _add_choice_arguments(shift_test)
     shift_test.add_argument(
@@ -422,7 +288,7 @@ def _parser():
     shift_test.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")
     shift_test.add_argument("--output", metavar="DIR", help="folder for the table and the stability figure")
 
-    tag = add("tag", _tag, "Score the classes of a saved model on audio files of any length.")
+    tag = add("tag", "tag", "Score the classes of a saved model on audio files of any length.")
     tag.add_argument("model", help="a .keras file")
     tag.add_argument("paths", nargs="+", metavar="PATH", help="an audio file, or a folder to search for them")
     tag.add_argument("--format", choices=("table", "csv", "json"), help="default: by --output's suffix, else table")
@@ -434,12 +300,12 @@ def _parser():
     tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag")
     tag.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
 
-    export = add("export", _export, "Write a saved model for use without this package, once the copy gives its scores.")
+    export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
     export.add_argument("model", help="a .keras file")
     export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
     export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
 
-    listing = add("list", _list, "List what can be named.")
+    listing = add("list", "list_names", "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))
 
     _add_bench_arguments(add)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.evaluation.classifiers import patch_dataset, shift_patches, write_stability
 from keras_audio_si.evaluation.clips import evaluate_clips
@@ -26,7 +27,9 @@ from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS, parse_protocol, shi
 from keras_audio_si.evaluation.shift_clips import write_clip_list
 from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models import VGG41, Classifier
+from keras_audio_si.training import run_folder
 from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training.identity import refuse_differences
 from keras_audio_si.variants import MODELS
 
 
@@ -111,7 +114,7 @@ class Run(NamedTuple):
 
     Attributes:
         result: `ModelResult` on the test clips, under the name of the variant.
-        folder: Folder with `model.keras`, `log.csv`, `tensorboard/` and `settings.json`.
+        folder: Folder with `model.keras`, `log.csv`, `tensorboard/`, `settings.json` and `checkpoints/`.
     """
 
     result: ModelResult
@@ -162,7 +165,7 @@ def build_model(variant, class_names, settings):
         return Classifier(front_end, backbone, front_end.num_samples(settings.frames))
 
 
-def run(variant, splits, settings, seed, folder, verbose="auto"):
+def run(variant, splits, settings, seed, folder, verbose="auto", **saving):
     """Trains one variant with one seed and measures it on the test clips.
 
     Args:
@@ -172,6 +175,7 @@ def run(variant, splits, settings, seed, folder, verbose="auto"):
         seed: Sets the initial weights, the order of the patches and the mixing.
         folder: Folder for the model and its logs.
         verbose: As in `keras.Model.fit`.
+        **saving: `resume`, `overwrite` and `checkpoint_steps` of `training.fit.fit`.
 
     Returns:
         A `Run`.
@@ -187,7 +191,7 @@ def run(variant, splits, settings, seed, folder, verbose="auto"):
         settings.training, seed=seed, mixup_alpha=settings.training.mixup_alpha if variant.mixup else None
     )
     patches = {split: patch_dataset(model, cache) for split, cache in splits.items()}
-    fit(model, patches["train"], patches["val"], training, folder, verbose=verbose)
+    fit(model, patches["train"], patches["val"], training, folder, verbose=verbose, **saving)
     batch_size = training.batch_size
     evaluation = evaluate_clips(model, patches["test"], batch_size)
     shifts = {}
@@ -197,7 +201,9 @@ def run(variant, splits, settings, seed, folder, verbose="auto"):
     return Run(result, pathlib.Path(folder))
 
 
-def compare(variants, splits, settings, folder, verbose="auto"):
+def compare(
+    variants, splits, settings, folder, verbose="auto", resume=False, overwrite=False, checkpoint_steps=None
+):
     """Runs every variant with every seed, and writes the report.
 
     Args:
@@ -209,32 +215,41 @@ def compare(variants, splits, settings, folder, verbose="auto"):
             `shift_clips.csv` with the clips that are shifted, the same ones in all runs. Each variant has a folder
             in it, if there are several, and each seed, if there are several.
         verbose: As in `keras.Model.fit`.
+        resume: Whether to continue what `folder` has of this comparison, if anything: trainings that are finished
+            are not repeated, the one that was cut off goes on from its last checkpoint.
+        overwrite: Whether to replace the runs that `folder` has. Without either runs there are an error.
+        checkpoint_steps: As in `training.fit.fit`.
 
     Returns:
         List of `Run`.
 
     Raises:
-        ValueError: If a variant occurs twice, or the data do not suit the settings.
+        ValueError: If a variant occurs twice, the data do not suit the settings, or a comparison is continued with
+            other settings or data.
+        FileExistsError: If `folder` has runs, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: If another process uses `folder`.
+        OSError: If `folder` cannot be written to, or its disk is full.
     """
     names = [variant.name for variant in variants]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`variants` must be different ones, at least one. Received: {names}")
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_settings(variants, splits, settings, folder)
-    if settings.protocols:
-        _write_shift_clips(variants[0], splits["test"], settings, folder)
-    runs = []
+    plan = []
     for variant in variants:
         for seed in settings.seeds:
-            done, total = len(runs) + 1, len(variants) * len(settings.seeds)
-            print(f"\n{variant.name}, seed {seed} ({done} of {total})", flush=True)
-            run_folder = folder / variant.name if len(variants) > 1 else folder
-            if len(settings.seeds) > 1:
-                run_folder /= f"seed-{seed}"
-            runs.append(run(variant, splits, settings, seed, run_folder, verbose))
-            write_table(comparison_table(run.result for run in runs), folder, "table")
-    write_figures(runs, splits["test"], settings, folder)
+            run_path = folder / variant.name if len(variants) > 1 else folder
+            plan.append((variant, seed, run_path / f"seed-{seed}" if len(settings.seeds) > 1 else run_path))
+    with run_folder.locked(folder, "comparison.lock"):
+        _prepare(variants, splits, settings, folder, [path for _, _, path in plan], resume, overwrite)
+        runs = []
+        for number, (variant, seed, path) in enumerate(plan, start=1):
+            print(f"\n{variant.name}, seed {seed} ({number} of {len(plan)})", flush=True)
+            saving = {"resume": resume, "checkpoint_steps": checkpoint_steps}
+            runs.append(run(variant, splits, settings, seed, path, verbose, **saving))
+            with run_folder.writing(folder):
+                write_table(comparison_table(run.result for run in runs), folder, "table")
+        with run_folder.writing(folder):
+            write_figures(runs, splits["test"], settings, folder)
     return runs
 
 
@@ -256,9 +271,9 @@ def write_figures(runs, test, settings, folder):
     Without matplotlib a message says that the figures are left out.
     """
     logs, models = {}, {}
-    for result, run_folder in runs:
-        logs.setdefault(result.model, []).append(run_folder / "log.csv")
-        models.setdefault(result.model, run_folder / "model.keras")
+    for result, path in runs:
+        logs.setdefault(result.model, []).append(path / "log.csv")
+        models.setdefault(result.model, path / run_folder.BEST_MODEL)
     try:
         plot_learning_curves(logs, folder / "learning_curves.png")
         if settings.protocols:
@@ -287,13 +302,33 @@ def _write_shift_clips(variant, test, settings, folder):
     )
 
 
-def _write_settings(variants, splits, settings, folder):
+def _prepare(variants, splits, settings, folder, run_folders, resume, overwrite):
+    """Sees that nothing is lost or mixed up in the folder, and writes there what is going to be done."""
     record = {"variants": [variant.name for variant in variants], **dataclasses.asdict(settings)}
-    with written_whole(folder / "experiment.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     manifests = [cache.manifest for cache in splits.values()]
-    clips = tuple(clip for manifest in manifests for clip in manifest.clips)
-    dataclasses.replace(manifests[0], clips=clips).write(folder / "manifest.csv")
+    manifest = dataclasses.replace(manifests[0], clips=tuple(clip for part in manifests for clip in part.clips))
+    properties = _properties(record, manifest)
+    if resume and (folder / "experiment.json").exists():  # it is written last: with it there is a manifest
+        before = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
+        refuse_differences(_properties(before, Manifest.read(folder / "manifest.csv")), properties)
+    if overwrite:
+        for path in run_folders:
+            run_folder.clear(path)
+    elif not resume:
+        for path in (folder, *folder.glob("*/"), *folder.glob("*/*/")):
+            run_folder.refuse_existing(path)
+    with run_folder.writing(folder):
+        if settings.protocols:
+            _write_shift_clips(variants[0], splits["test"], settings, folder)
+        manifest.write(folder / "manifest.csv")
+        with written_whole(folder / "experiment.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _properties(record, manifest):
+    """What must not change when a comparison is continued; where the audio lies may."""
+    clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
+    return json.loads(json.dumps({**record, **record["training"], "training": None, **clips}))
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def main(args):
         signal_to_noise_decibels=(-15.0, 5.0),  # Loud noise: without it both models are right on every clip.
     )
     splits = load_splits(assign_splits(manifest), SETTINGS.sample_rate, output / "cache")
-    runs = compare(VARIANTS, splits, SETTINGS, output)
+    runs = compare(VARIANTS, splits, SETTINGS, output, **cli.saving_of(args))
     cli.print_report(runs, output)
 
 
@@ -53,4 +53,5 @@ if __name__ == "__main__":
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="runs/demo", help="folder of the report (default: runs/demo)")
     cli.add_common_arguments(parser)
+    cli.add_saving_arguments(parser)
     sys.exit(cli.guarded(main, parser.parse_args()))

@@ -65,7 +65,7 @@ def main(args):
     variants = variants_of(args)
     settings = cli.settings_of(args)
     splits = cli.splits_of(args, settings.sample_rate)
-    runs = compare(variants, splits, settings, args.output)
+    runs = compare(variants, splits, settings, args.output, **cli.saving_of(args))
     cli.print_report(runs, args.output)
 
 

@@ -1,8 +1,9 @@
-"""From audio files to the report, small: narrow networks, synthetic events, one or two epochs."""
+"""From audio files to the report, small: narrow networks of one block, synthetic events, one or two epochs."""
 
 import csv
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 pytest.importorskip("matplotlib", reason="the report has figures")
 
+from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.data.synthetic import write_dataset
@@ -20,6 +22,9 @@ from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.experiment import Experiment, TrainingSettings, build_model, compare, load_splits, run
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.models import vgg
+from keras_audio_si.training.checkpoint import Checkpoint
+from keras_audio_si.training.run_folder import locked
 from keras_audio_si.variants import PAPER_MAP, TABLES, Variant
 
 TINY = Experiment(
@@ -29,6 +34,15 @@ TINY = Experiment(
     protocols=("time-1", "freq-2", "samples-9"),
     training=TrainingSettings(learning_rate=0.01, batch_size=16, epochs=1),
 )
+VARIANTS = [Variant("max"), Variant("aps", intra_block_pooling=True, mixup=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_block():
+    """VGG41 without its other blocks, which take most of the time to compile and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vgg, "BLOCK_FILTERS", (48,))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +55,7 @@ def splits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    variants = [Variant("max"), Variant("aps", intra_block_pooling=True, mixup=True)]
-    return folder, compare(variants, splits, TINY, folder, verbose=0)
+    return folder, compare(VARIANTS, splits, TINY, folder, verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +78,7 @@ def test_report_has_everything(report):
             "log.csv",
             "tensorboard",
             "settings.json",
+            "checkpoints",
         }
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 
@@ -99,13 +113,83 @@ def test_a_single_variant_has_no_folder_of_its_own(seeds):
 
 def test_same_seed_same_model_other_seed_another(report, seeds):
     scores = [one.result.evaluation.clips.scores for one in (report[1][0], *seeds[1])]
-    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    np.testing.assert_array_equal(scores[1], scores[0])
     assert np.abs(scores[2] - scores[0]).max() > 1e-3
 
 
 def test_only_variants_with_mixup_mix(report):
     settings = [json.loads((one.folder / "settings.json").read_text()) for one in report[1]]
     assert [record["mixup_alpha"] for record in settings] == [None, 1.25]
+
+
+class CutOff(Exception):
+    pass
+
+
+class TestResume:
+    @pytest.fixture(scope="class")
+    def cut_off(self, report, splits, tmp_path_factory):
+        """The comparison of `report`, cut off in its second run, after a checkpoint."""
+        folder = tmp_path_factory.mktemp("cut_off")
+        write, written = Checkpoint.write, []
+
+        def cut(self, folder):
+            write(self, folder)
+            written.append((self.epoch, self.step))
+            if len(written) == 3:  # the first run has one within its epoch and one at its end
+                raise CutOff
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Checkpoint, "write", cut)
+            with pytest.raises(CutOff):
+                compare(VARIANTS, splits, TINY, folder, verbose=0, checkpoint_steps=4)
+        assert written == [(0, 4), (1, 0), (0, 4)]
+        return folder
+
+    def test_a_comparison_is_continued(self, report, cut_off, splits, tmp_path, monkeypatch):
+        folder = shutil.copytree(cut_off, tmp_path / "run")
+        steps = []
+        monkeypatch.setattr(Checkpoint, "write", lambda self, folder: steps.append((self.epoch, self.step)))
+        runs = compare(VARIANTS, splits, TINY, folder, verbose=0, resume=True)
+        assert steps == [(1, 0)]
+        for name in ("table.csv", "table.md", "baseline/log.csv", "aps+ibp+mixup/log.csv", "experiment.json"):
+            assert (folder / name).read_bytes() == (report[0] / name).read_bytes()
+        for one, expected in zip(runs, report[1], strict=True):
+            np.testing.assert_array_equal(
+                one.result.evaluation.clips.scores, expected.result.evaluation.clips.scores
+            )
+            assert one.result.shifts == expected.result.shifts
+        assert (folder / "stability.png").exists()
+
+    @pytest.mark.parametrize(
+        "changed, message",
+        [
+            ({"width": 0.5}, r"width \(0.0625 then, 0.5 now\)"),
+            ({"learning_rate": 0.5}, r"learning_rate \(0.01 then, 0.5 now\)"),
+            ({"seeds": (0, 1)}, r"seeds"),
+        ],
+    )
+    def test_other_settings_are_refused(self, cut_off, splits, changed, message):
+        settings = {name: value for name, value in {**vars(TINY), **vars(TINY.training)}.items() if name != "training"}
+        before = (cut_off / "experiment.json").read_bytes()
+        with pytest.raises(ValueError, match=f"other settings or data: {message}"):
+            compare(VARIANTS, splits, Experiment.of(**{**settings, **changed}), cut_off, resume=True)
+        assert (cut_off / "experiment.json").read_bytes() == before
+
+    def test_other_clips_are_refused(self, cut_off, splits):
+        test = splits["test"]
+        fewer = ClipCache(test.manifest.subset(range(2)), 16000, test.samples, test.starts[:2], test.lengths[:2])
+        with pytest.raises(ValueError, match=r"clip audio/0\d+.wav \(\[.*\] then, null now\), .* and 3 more"):
+            compare(VARIANTS, {**splits, "test": fewer}, TINY, cut_off, resume=True)
+
+    def test_nothing_is_replaced_by_accident(self, cut_off, splits):
+        for variants in (VARIANTS, [Variant("blur3")]):
+            with pytest.raises(FileExistsError, match="(baseline|mixup)' has a run in it.*--resume"):
+                compare(variants, splits, TINY, cut_off)
+
+    def test_two_at_once(self, cut_off, splits):
+        with locked(cut_off, "comparison.lock"), pytest.raises(BlockingIOError, match="in use by process"):
+            compare(VARIANTS, splits, TINY, cut_off, resume=True)
 
 
 def test_saved_model_gives_the_numbers_of_the_training(report, splits, tmp_path):
@@ -116,8 +200,6 @@ def test_saved_model_gives_the_numbers_of_the_training(report, splits, tmp_path)
     manifest = read_dataset(folder / "manifest.csv").select(split="test")
     assert set(class_names_of(model)) == set(manifest.class_names)
     manifest = dataclasses.replace(manifest, class_names=class_names_of(model))
-    from keras_audio_si.data.clip_cache import ClipCache
-
     cache = ClipCache.build(manifest, front_end_of(model).sample_rate, tmp_path, progress=False)
     evaluation = evaluate_clips(model, patch_dataset(model, cache), batch_size=7)
     assert evaluation.clips.clip_ids == result.evaluation.clips.clip_ids
@@ -161,8 +243,6 @@ def test_clips_that_cannot_be_shifted_are_known_before_the_training(splits, tmp_
 def test_patches_overlap_by_half_to_the_frame():
     model = build_model(Variant(), ("a", "b"), dataclasses.replace(TINY, sample_rate=22050))
     front_end = front_end_of(model)
-    from keras_audio_si.data.clip_cache import ClipCache
-
     cache = ClipCache.from_waveforms([np.zeros(60000, "float32")], [("a",)], 22050, ("a", "b"))
     starts = patch_dataset(model, cache).patch_start
     assert front_end.num_frames(model.input_shape[1]) == 101

@@ -4,6 +4,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from tiny_training import FAST, network, patches
 
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.training.callbacks import BestCheckpoint
@@ -11,37 +12,6 @@ from keras_audio_si.training.fit import TrainingSettings, _binary_cross_entropy,
 from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
-FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
-
-
-def patches(seed, num_clips=24, class_names=("low", "high")):
-    """Clips of one or two patches: a low or a high tone in noise."""
-    from keras_audio_si.data.clip_cache import ClipCache
-    from keras_audio_si.data.pipeline import PatchDataset
-
-    rng = np.random.default_rng(seed)
-    labels = [(class_names[i % 2],) for i in range(num_clips)]
-    waveforms = []
-    for i in range(num_clips):
-        time = np.arange(64 + 32 * (i % 3))
-        tone = np.sin((0.2 if i % 2 == 0 else 2.0) * time + rng.uniform(0, 6))
-        waveforms.append((tone + 0.3 * rng.normal(size=len(time))).astype("float32"))
-    return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), patch_samples=64)
-
-
-def network(classes=2):
-    keras.utils.set_random_seed(1)
-    return keras.Sequential(
-        [
-            keras.Input((64,)),
-            keras.layers.Reshape((64, 1)),
-            keras.layers.Conv1D(6, 9, use_bias=False),
-            keras.layers.BatchNormalization(momentum=0.5),
-            keras.layers.ReLU(),
-            keras.layers.GlobalAveragePooling1D(),
-            keras.layers.Dense(classes, activation="sigmoid"),
-        ]
-    )
 
 
 def test_trains_validates_and_keeps_the_best_epoch(tmp_path):
@@ -73,16 +43,14 @@ def test_trains_validates_and_keeps_the_best_epoch(tmp_path):
 
 def test_same_seed_same_run(tmp_path):
     settings = TrainingSettings(**{**vars(FAST), "epochs": 2})
-    first, again = (fit(network(), patches(0), patches(1), settings, tmp_path, verbose=0) for _ in range(2))
-    np.testing.assert_allclose(again.history["loss"], first.history["loss"], rtol=1e-4)
-    other = TrainingSettings(**{**vars(settings), "seed": 1})
-    assert (
-        fit(network(), patches(0), patches(1), other, tmp_path, verbose=0).history["loss"]
-        != first.history["loss"]
-    )
-    assert (
-        len(list((tmp_path / "tensorboard" / "train").iterdir())) == 1
-    )  # an earlier run's logs are replaced
+
+    def run(settings):
+        return fit(network(), patches(0), patches(1), settings, tmp_path, verbose=0, overwrite=True).history
+
+    first, again = run(settings), run(settings)
+    assert again == first
+    assert run(TrainingSettings(**{**vars(settings), "seed": 1}))["loss"] != first["loss"]
+    assert len(list((tmp_path / "tensorboard" / "train").iterdir())) == 1  # an earlier run's logs are replaced
 
 
 def test_plateau_and_early_stopping(tmp_path):
@@ -114,7 +82,7 @@ def test_a_diverged_training_stops_and_says_so(tmp_path):
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
     (tmp_path / "model.keras").write_text("from an earlier run")
     with pytest.raises(FloatingPointError, match="val_mAP.*lower `learning_rate`"):
-        fit(model, patches(0), patches(1), FAST, tmp_path, callbacks=[log], verbose=0)
+        fit(model, patches(0), patches(1), FAST, tmp_path, callbacks=[log], verbose=0, overwrite=True)
     assert epochs == [0] and not (tmp_path / "model.keras").exists()
 
 

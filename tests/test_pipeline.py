@@ -93,9 +93,12 @@ def test_an_epoch_is_its_order_completed_from_its_own_beginning(patches, batch_s
         np.testing.assert_array_equal(labels, patches.labels[patches.patch_clip[order]])
 
 
-def test_starting_at_an_epoch_equals_coming_there(patches):
-    through = taken(patches.batches(5, training=True, seed=7), 9)[6:]
-    resumed = taken(patches.batches(5, training=True, seed=7, start_epoch=2), 3)
+@pytest.mark.parametrize("start_step", [0, 1, 2])
+def test_starting_within_the_epochs_equals_coming_there(patches, start_step):
+    through = taken(patches.batches(5, training=True, seed=7), 9)[3 + start_step :]
+    resumed = taken(
+        patches.batches(5, training=True, seed=7, start_epoch=1, start_step=start_step), 6 - start_step
+    )
     for (waveforms, labels), (resumed_waveforms, resumed_labels) in zip(through, resumed, strict=True):
         np.testing.assert_array_equal(waveforms, resumed_waveforms)
         np.testing.assert_array_equal(labels, resumed_labels)
@@ -113,7 +116,7 @@ def test_clips_and_mixing_targets_go_with_their_waveforms(patches):
 def test_it_feeds_fit_and_predict(patches):
     model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(3, activation="sigmoid")])
     model.compile("sgd", "binary_crossentropy")
-    model.fit(patches.batches(4, training=True), steps_per_epoch=3, epochs=2, verbose=0)
+    model.fit(patches.batches(4, training=True), steps_per_epoch=3, epochs=2, shuffle=False, verbose=0)
     assert model.predict(patches.batches(5, training=False), verbose=0).shape == (12, 3)
 
 
@@ -139,6 +142,7 @@ def test_gpus_are_left_to_the_backend_that_trains(patches, monkeypatch):
             "`seed` must be an integer of at least 0",
         ),
         (lambda patches: patches.batches(4, training=True, start_epoch=0.5), "`start_epoch`"),
+        (lambda patches: patches.batches(4, training=True, start_step=-1), "`start_step`"),
         (
             lambda patches: patches.batches(4, training=True, mixed=True, with_clip_ids=True),
             "exclude each other",

@@ -109,7 +109,9 @@ class PatchDataset:
         """Number of training batches in which every patch is seen at least once."""
         return -(-self.num_patches // _integer("batch_size", batch_size, minimum=1))
 
-    def batches(self, batch_size, training, seed=0, start_epoch=0, mixed=False, with_clip_ids=False):
+    def batches(
+        self, batch_size, training, seed=0, start_epoch=0, start_step=0, mixed=False, with_clip_ids=False
+    ):
         """Makes the `tf.data.Dataset`, which runs under every Keras backend.
 
         Args:
@@ -121,6 +123,7 @@ class PatchDataset:
                 left out.
             seed: Non-negative integer that sets the order.
             start_epoch: First epoch. Starting there equals having come there from epoch 0.
+            start_step: First batch of that epoch, from 0, likewise.
             mixed: Whether to yield `((waveforms, labels), labels)`, as a model that mixes its inputs and
                 labels takes them.
             with_clip_ids: Whether to yield `(waveforms, labels, clips)`, the last being the `(batch,)` int64
@@ -137,12 +140,14 @@ class PatchDataset:
         batch_size = _integer("batch_size", batch_size, minimum=1)
         seed = _integer("seed", seed, minimum=0)
         start_epoch = _integer("start_epoch", start_epoch, minimum=0)
+        start_step = _integer("start_step", start_step, minimum=0)
         if mixed and with_clip_ids:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
         tf = _tensorflow()
 
         if training:
-            indices = self._training_indices(tf, batch_size, seed, start_epoch)
+            # Skipping rows of indices reads no audio.
+            indices = self._training_indices(tf, batch_size, seed, start_epoch).skip(start_step)
         else:
             indices = tf.data.Dataset.range(self.num_patches).batch(batch_size)
 

@@ -1,12 +1,15 @@
-"""Callbacks for training on patches: validation on whole clips, and the best model on disk."""
+"""Callbacks for training on patches: validation on whole clips, the best model on disk, logs."""
 
+import csv
 import math
-import os
 import pathlib
+import shutil
 
 import keras
 
+from keras_audio_si.evaluation.report import written_whole
 from keras_audio_si.training.mixed_model import MixedTrainingModel
+from keras_audio_si.training.run_folder import writing
 
 
 class ClipValidation(keras.callbacks.Callback):
@@ -59,6 +62,8 @@ class BestCheckpoint(keras.callbacks.Callback):
     >>> checkpoint = BestCheckpoint("run/model.keras", monitor="val_mAP")
     """
 
+    counters = ("best", "best_epoch")
+
     def __init__(self, path, monitor="val_mAP"):
         super().__init__()
         self.path = pathlib.Path(path)
@@ -74,10 +79,75 @@ class BestCheckpoint(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         if math.isnan(value) or (self.best is not None and value <= self.best):
             return
-        partial = self.path.with_name(f"{self.path.stem}.partial.keras")
-        trained_model(self.model).save(partial)
-        os.replace(partial, self.path)
+        with writing(self.path.parent), written_whole(self.path) as temporary:
+            trained_model(self.model).save(temporary)
         self.best, self.best_epoch = value, epoch
+
+
+class RunLog(keras.callbacks.Callback):
+    """Writes what a `keras.callbacks.History` has, as `log.csv` and for TensorBoard.
+
+    Nothing is appended to a file of an earlier process, which may have ended in the middle of a row, or after
+    the last checkpoint: `log.csv` is replaced whole after each epoch, and the TensorBoard files of a continued
+    run are written anew. The names are those of Keras' own callbacks.
+
+    Args:
+        folder: folder for `log.csv` and `tensorboard/`.
+        history: the `keras.callbacks.History`, which comes before this callback.
+
+    Example:
+
+    >>> history = keras.callbacks.History()
+    >>> callbacks = [history, RunLog("run", history)]
+    """
+
+    def __init__(self, folder, history):
+        super().__init__()
+        self.folder = pathlib.Path(folder)
+        self.history = history
+        self._writers = None
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf
+
+        board = self.folder / "tensorboard"
+        with writing(self.folder):
+            shutil.rmtree(board, ignore_errors=True)
+        self._writers = {name: tf.summary.create_file_writer(str(board / name)) for name in ("train", "validation")}
+        epochs = len(self.history.history.get("loss", ()))
+        if epochs:
+            self._write_table()
+        for epoch in range(epochs):
+            self._write_scalars(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write_table()
+        self._write_scalars(epoch)
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+
+    def _write_table(self):
+        columns = dict(sorted(self.history.history.items()))
+        path = self.folder / "log.csv"
+        with writing(self.folder), written_whole(path) as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["epoch", *columns])
+                writer.writerows(
+                    [epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True))
+                )
+
+    def _write_scalars(self, epoch):
+        import tensorflow as tf
+
+        for name, values in self.history.history.items():
+            kind = "validation" if name.startswith("val_") else "train"
+            with self._writers[kind].as_default():
+                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", values[epoch], step=epoch)
+        for writer in self._writers.values():
+            writer.flush()
 
 
 class StopOnNaN(keras.callbacks.Callback):

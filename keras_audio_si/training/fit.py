@@ -1,16 +1,21 @@
 """The training recipe: optimizer, loss, schedule, validation, logs and the best model, in one call."""
 
+import contextlib
 import dataclasses
 import json
 import math
-import os
 import pathlib
-import shutil
+import sys
 
 import keras
 
+from keras_audio_si.evaluation.compatibility import check_class_names, check_sample_rate
+from keras_audio_si.evaluation.report import written_whole
 from keras_audio_si.layers.mixing import MixUp
-from keras_audio_si.training.callbacks import BestCheckpoint, ClipValidation, StopOnNaN
+from keras_audio_si.training import run_folder
+from keras_audio_si.training.callbacks import BestCheckpoint, ClipValidation, RunLog, StopOnNaN
+from keras_audio_si.training.checkpoint import Checkpoint, ShortFirstEpoch, StepCheckpoints, TrainingCheckpoints
+from keras_audio_si.training.identity import refuse_differences, run_identity
 from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 MONITORS = ("val_mAP", "val_d_prime", "val_accuracy")
@@ -103,26 +108,48 @@ class TrainingResult:
     history: dict[str, list[float]]
 
 
-def fit(model, train_data, validation, settings, output_dir, callbacks=(), verbose="auto"):
+def fit(
+    model,
+    train_data,
+    validation,
+    settings,
+    output_dir,
+    callbacks=(),
+    verbose="auto",
+    resume=False,
+    overwrite=False,
+    checkpoint_steps=None,
+):
     """Trains a model on patches, validates it on whole clips, and leaves it with its best epoch's weights.
 
-    `output_dir` is made, and an earlier run's files in it are replaced: `model.keras` (best epoch), `log.csv`
-    (one row per epoch), `tensorboard/` and `settings.json`.
+    In `output_dir`, which is made, are then `model.keras` (best epoch), `log.csv` (one row per epoch),
+    `tensorboard/`, `settings.json` and `checkpoints/`, from which a training that was cut off continues. On a
+    CPU and with the same backend it ends with the same weights and logs as if nothing had happened, to the bit.
 
     Args:
         model: Keras model from patches to sigmoid scores `(batch, classes)`.
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
         settings: `TrainingSettings`.
-        output_dir: folder for the results.
-        callbacks: further Keras callbacks; they see the validation values in the logs.
+        output_dir: folder for the results. No other process can use it meanwhile.
+        callbacks: further Keras callbacks; they see the validation values in the logs. One that counts from
+            epoch to epoch names what it counts, numbers or lists of them, in an attribute `counters`.
         verbose: as in `keras.Model.fit`.
+        resume: whether to continue from the last checkpoint in `output_dir`, if there is one. A training that
+            is finished is not repeated.
+        overwrite: whether to replace a run that `output_dir` has. Without either a run there is an error.
+        checkpoint_steps: steps of an epoch after which there is a checkpoint each time, beside the one after
+            each epoch; None for no others.
 
     Returns:
         `TrainingResult`.
 
     Raises:
-        ValueError: if training and validation classes differ, or the model has another number of scores.
+        ValueError: if training and validation classes differ, the model has another number of scores, or a run
+            is continued with other settings, data or another model.
+        FileExistsError: if `output_dir` has a run, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: if another process uses `output_dir`.
+        OSError: if `output_dir` cannot be written to, or its disk is full.
         FloatingPointError: if no epoch gave a value of `settings.monitor`: the training diverged.
 
     Example:
@@ -130,13 +157,93 @@ def fit(model, train_data, validation, settings, output_dir, callbacks=(), verbo
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
     _check_classes(model, train_data, validation)
+    _check_saving(resume, overwrite, checkpoint_steps)
     output_dir = pathlib.Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for name in ("model.keras", "log.csv", "settings.json"):
-        (output_dir / name).unlink(missing_ok=True)
-    shutil.rmtree(output_dir / "tensorboard", ignore_errors=True)
-    _write_settings(settings, output_dir / "settings.json")
+    with run_folder.locked(output_dir):
+        identity = run_identity(model, train_data, validation, settings)
+        start = _start(output_dir, identity, resume, overwrite)
+        _write_settings(settings, output_dir / "settings.json")
+        if start is not None and verbose:
+            print(f"Continuing {output_dir} from {start.place()}.", flush=True)
+        epoch, step = (start.epoch, start.step) if start is not None else (0, 0)
+        steps = train_data.steps_per_epoch(settings.batch_size)
 
+        history = keras.callbacks.History()
+        best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor)
+        counting = [*_schedule(settings), *callbacks, history]
+        saved = {"identity": identity, "callbacks": [*counting, best], "start": start, "redo": best}
+        if checkpoint_steps is None:
+            checkpoints = TrainingCheckpoints(output_dir, **saved)
+        else:
+            checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
+        with _interruption_explained(checkpoints):
+            _training_model(model, settings).fit(
+                train_data.batches(
+                    settings.batch_size,
+                    training=True,
+                    seed=settings.seed,
+                    start_epoch=epoch,
+                    start_step=step,
+                    mixed=True,
+                ),
+                steps_per_epoch=steps,
+                initial_epoch=epoch,
+                epochs=epoch if start is not None and start.finished else settings.epochs,
+                callbacks=[
+                    *([ShortFirstEpoch(steps - step)] if step else []),
+                    ClipValidation(validation, settings.batch_size),  # all others read what it logs
+                    *counting,
+                    checkpoints,
+                    best,  # from here on what can be done again from a checkpoint
+                    RunLog(output_dir, history),
+                ],
+                shuffle=False,  # the data set comes in its order
+                verbose=verbose,
+            )
+        if best.best is None:
+            raise FloatingPointError(
+                f"No epoch gave a value of {settings.monitor}; the last loss is {history.history['loss'][-1]}. "
+                f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
+            )
+        model.load_weights(best.path)
+    return TrainingResult(best.path, best.best_epoch, best.best, history.history)
+
+
+def _start(folder, identity, resume, overwrite):
+    """The checkpoint to continue from, or None and a folder without a run."""
+    start = Checkpoint.newest(folder / run_folder.CHECKPOINTS) if resume else None
+    if start is not None:
+        refuse_differences(start.identity, identity)
+        return start
+    if resume and run_folder.has_run(folder):
+        raise FileExistsError(
+            f"{str(folder)!r} has a model but no checkpoint, so its run cannot be continued: replace it with "
+            "overwrite=True (--overwrite), or choose another folder."
+        )
+    if not overwrite:
+        run_folder.refuse_existing(folder)
+    run_folder.clear(folder)
+    return None
+
+
+@contextlib.contextmanager
+def _interruption_explained(checkpoints):
+    try:
+        yield
+    except KeyboardInterrupt:
+        last, folder = checkpoints.last, checkpoints.folder.parent
+        if last is None:
+            print(f"\nInterrupted before the first checkpoint: {folder} has nothing to continue.", file=sys.stderr)
+        else:
+            print(
+                f"\nInterrupted. {folder} has a checkpoint of {last.place()}; continue from it with resume=True "
+                "(--resume).",
+                file=sys.stderr,
+            )
+        raise
+
+
+def _training_model(model, settings):
     mixing = None if settings.mixup_alpha is None else MixUp(settings.mixup_alpha, seed=settings.seed)
     training_model = MixedTrainingModel(model, mixing)
     training_model.compile(
@@ -145,30 +252,7 @@ def fit(model, train_data, validation, settings, output_dir, callbacks=(), verbo
         jit_compile=settings.jit,
     )
     model.jit_compile = training_model.jit_compile  # validation predicts with the model alone
-
-    checkpoint = BestCheckpoint(output_dir / "model.keras", settings.monitor)
-    history = training_model.fit(
-        train_data.batches(settings.batch_size, training=True, seed=settings.seed, mixed=True),
-        steps_per_epoch=train_data.steps_per_epoch(settings.batch_size),
-        epochs=settings.epochs,
-        callbacks=[
-            ClipValidation(validation, settings.batch_size),  # first: all others read what it logs
-            *_schedule(settings),
-            checkpoint,
-            keras.callbacks.CSVLogger(output_dir / "log.csv"),
-            keras.callbacks.TensorBoard(output_dir / "tensorboard", write_graph=False),
-            *callbacks,
-        ],
-        shuffle=False,  # the data set comes in its order
-        verbose=verbose,
-    )
-    if checkpoint.best is None:
-        raise FloatingPointError(
-            f"No epoch gave a value of {settings.monitor}; the last loss is {history.history['loss'][-1]}. "
-            f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
-        )
-    model.load_weights(checkpoint.path)
-    return TrainingResult(checkpoint.path, checkpoint.best_epoch, checkpoint.best, history.history)
+    return training_model
 
 
 def _binary_cross_entropy(targets, scores):
@@ -207,9 +291,20 @@ def _check_classes(model, train_data, validation):
         raise ValueError(
             f"The model must give a score for each class, {expected}; its output shape is {received}."
         )
+    check_class_names(model, train_data.class_names)
+    for patches in (train_data, validation):
+        check_sample_rate(model, patches.sample_rate)
+
+
+def _check_saving(resume, overwrite, checkpoint_steps):
+    if resume and overwrite:
+        raise ValueError("`resume` and `overwrite` exclude each other: choose one.")
+    if checkpoint_steps is not None and (not isinstance(checkpoint_steps, int) or checkpoint_steps < 1):
+        raise ValueError(
+            f"`checkpoint_steps` must be None or an integer of at least 1; received {checkpoint_steps!r}."
+        )
 
 
 def _write_settings(settings, path):
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    os.replace(partial, path)
+    with run_folder.writing(path.parent), written_whole(path) as temporary:
+        temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")

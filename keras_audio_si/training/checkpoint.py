@@ -1,0 +1,282 @@
+"""Checkpoints of a training: all that its next step depends on, in one file, read back to the bit."""
+
+import json
+import os
+import pathlib
+import re
+import sys
+import zipfile
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.training.run_folder import CHECKPOINTS, writing
+
+KEPT = 2  # the newest, and one to go back to where a disk has spoilt it
+
+_NAME = "epoch-{epoch:05d}-step-{step:07d}.npz"
+_NAME_PATTERN = re.compile(r"epoch-(\d+)-step-(\d+)\.npz")
+
+# What Keras' callbacks count from epoch to epoch. Other callbacks name theirs in an attribute `counters`.
+_COUNTERS = {
+    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
+    keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait", "stopped_epoch"),
+    keras.callbacks.History: ("history",),
+}
+
+
+class Checkpoint(NamedTuple):
+    """A point of a training that it can be continued from.
+
+    Attributes:
+        epoch: number of complete epochs.
+        step: number of steps done in the epoch after them.
+        finished: whether the training ends here.
+        identity: dict of what the training is one of, from names to values as JSON has them.
+        counters: list of `[class name, dict of values]` of the callbacks that count.
+        variables: list of arrays, by position: those of model, optimizer and metrics.
+    """
+
+    epoch: int
+    step: int
+    finished: bool
+    identity: dict
+    counters: list
+    variables: list
+
+    def write(self, folder):
+        """Writes the checkpoint into a folder, whole or not at all, and removes those before the last two.
+
+        It is on the disk, not only on its way there, when this returns: it survives a loss of power.
+        """
+        folder = pathlib.Path(folder)
+        record = {name: value for name, value in self._asdict().items() if name != "variables"}
+        arrays = {f"variable-{number}": array for number, array in enumerate(self.variables)}
+        path = folder / _NAME.format(epoch=self.epoch, step=self.step)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with written_whole(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, record=np.frombuffer(json.dumps(record).encode(), "uint8"), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(folder)
+            for _, older in _files(folder)[:-KEPT]:
+                older.unlink()
+
+    @classmethod
+    def read(cls, path):
+        """Reads a checkpoint.
+
+        Raises:
+            ValueError: if the file is not one, or is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                record = json.loads(arrays["record"].tobytes())
+                variables = [arrays[f"variable-{number}"] for number in range(len(arrays.files) - 1)]
+            return cls(**record, variables=variables)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is no checkpoint, or damaged: {error}") from error
+
+    @classmethod
+    def newest(cls, folder):
+        """Reads the newest checkpoint of a folder, or the one before it where the newest is damaged.
+
+        Returns:
+            A `Checkpoint`, or None if there is none.
+
+        Raises:
+            ValueError: if there are checkpoints and all are damaged.
+        """
+        problems = []
+        for _, path in reversed(_files(folder)):
+            try:
+                checkpoint = cls.read(path)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            for problem in problems:
+                print(f"{problem}\nGoing back to {path}.", file=sys.stderr)
+            return checkpoint
+        if problems:
+            raise ValueError(
+                f"Nothing in {str(folder)!r} can be read, so the run cannot be continued: {'; '.join(problems)}. "
+                "Start again with overwrite=True (--overwrite)."
+            )
+        return None
+
+    def place(self):
+        """The place in the training in words, counted as Keras prints epochs."""
+        return f"step {self.step} of epoch {self.epoch + 1}" if self.step else f"the end of epoch {self.epoch}"
+
+
+class TrainingCheckpoints(keras.callbacks.Callback):
+    """Writes a checkpoint after each epoch, and continues a training from one.
+
+    It comes after all callbacks that count, and before those whose work can be done again from a checkpoint.
+
+    Args:
+        folder: folder of the run; the checkpoints lie in `checkpoints/`.
+        identity: dict that says what training this is.
+        callbacks: list of the callbacks whose counters belong to the training.
+        start: `Checkpoint` to continue from, or None.
+        redo: callback that comes after this one. After a checkpoint at the end of an epoch its `on_epoch_end`
+            is called again, since the process may have ended before or in it.
+
+    Attributes:
+        last: the newest `Checkpoint`; None before the first.
+
+    Example:
+
+    >>> history = keras.callbacks.History()
+    >>> callbacks = [history, TrainingCheckpoints("run", {"seed": 0}, [history])]
+    """
+
+    def __init__(self, folder, identity, callbacks, start=None, redo=None):
+        super().__init__()
+        self.folder = pathlib.Path(folder) / CHECKPOINTS
+        self.identity = identity
+        self.counting = [callback for callback in callbacks if _counters(callback)]
+        self.start = self.last = start
+        self.redo = redo
+
+    def on_train_begin(self, logs=None):
+        if self.start is not None:
+            self._restore(self.start)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.start is not None and self.start.step and epoch == self.start.epoch:
+            # Keras has just reset the metrics; this epoch's averages go on.
+            metrics = self.model.metrics_variables
+            _assign(metrics, self.start.variables[len(self.start.variables) - len(metrics) :])
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.write(epoch + 1, 0, self.model.stop_training or epoch + 1 == self.params["epochs"])
+
+    def write(self, epoch, step, finished=False):
+        """Writes a checkpoint of the present state."""
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # within an epoch the step's state is not in the variables
+        counters = [[type(callback).__name__, _counted(callback)] for callback in self.counting]
+        variables = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in _variables(self.model)]
+        checkpoint = Checkpoint(epoch, step, finished, self.identity, counters, variables)
+        checkpoint.write(self.folder)
+        self.last = checkpoint._replace(variables=[])  # they were to be written, not to be kept in memory
+
+    def _restore(self, start):
+        names = [name for name, _ in start.counters]
+        if names != [type(callback).__name__ for callback in self.counting]:
+            raise ValueError(
+                f"The run was begun with the callbacks {', '.join(names)} and can be continued only with them."
+            )
+        for callback, (_, values) in zip(self.counting, start.counters, strict=True):
+            vars(callback).update(values)
+        _assign(_variables(self.model), start.variables)
+        if self.redo is not None and not start.step:
+            (history,) = (callback for callback in self.counting if isinstance(callback, keras.callbacks.History))
+            last = {name: values[-1] for name, values in history.history.items()}
+            self.redo.on_epoch_end(start.epoch - 1, last)
+
+
+class StepCheckpoints(TrainingCheckpoints):
+    """Writes a checkpoint every so many steps of an epoch as well.
+
+    It is a class of its own because the mere presence of a method for each step keeps Keras, under JAX, from
+    preparing a step while the one before it runs.
+
+    Args:
+        steps: number of steps between two checkpoints.
+        steps_per_epoch: number of steps in an epoch, which its end has its own checkpoint for.
+        **kwargs: those of `TrainingCheckpoints`.
+
+    Example:
+
+    >>> callback = StepCheckpoints(100, 250, folder="run", identity={}, callbacks=[])
+    """
+
+    def __init__(self, steps, steps_per_epoch, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = steps
+        self.steps_per_epoch = steps_per_epoch
+        self._epoch = self._done = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
+        self._done = self.start.step if self.start is not None and epoch == self.start.epoch else 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._done += 1
+        if self._done % self.steps == 0 and self._done < self.steps_per_epoch:
+            self.write(self._epoch, self._done)
+
+
+class ShortFirstEpoch(keras.callbacks.Callback):
+    """Ends the first epoch after fewer steps than the others, to continue one that was left in its middle.
+
+    Keras has one number of steps for all epochs. It comes before the callbacks that may end the training.
+
+    Args:
+        steps: number of steps of the first epoch.
+
+    Example:
+
+    >>> callback = ShortFirstEpoch(12)
+    """
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+        self._ended_here = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.steps:
+            self.model.stop_training = self._ended_here = True  # ends the loop over the steps
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._ended_here:
+            self.model.stop_training = self._ended_here = False  # and not the one over the epochs
+        self.steps = None
+
+
+def _files(folder):
+    """The checkpoints of a folder, the oldest first; files that are being written have other names."""
+    matches = ((_NAME_PATTERN.fullmatch(path.name), path) for path in pathlib.Path(folder).glob("*.npz"))
+    return sorted((tuple(map(int, match.groups())), path) for match, path in matches if match)
+
+
+def _sync_folder(folder):
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _counters(callback):
+    known = next((names for kind, names in _COUNTERS.items() if isinstance(callback, kind)), ())
+    return getattr(callback, "counters", known)
+
+
+def _counted(callback):
+    return {name: getattr(callback, name) for name in _counters(callback)}
+
+
+def _variables(model):
+    """Everything that changes in a training; a `.keras` file has neither seed generators nor metrics."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+
+
+def _assign(variables, arrays):
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in arrays]:
+        raise ValueError("The checkpoint is of another model: its variables have other shapes.")
+    for variable, array in zip(variables, arrays, strict=True):
+        # NumPy gives bfloat16 back as two bytes without a type.
+        dtype = keras.ops.convert_to_numpy(variable).dtype
+        variable.assign(array.view(dtype) if array.dtype.kind == "V" else array)

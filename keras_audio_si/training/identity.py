@@ -1,0 +1,107 @@
+"""What training a run is: its settings, data and model, so that it is not continued as another one."""
+
+import dataclasses
+import hashlib
+import json
+
+import keras
+import numpy as np
+
+_CLIPS_HEARD = 64  # reading all clips of a large corpus would take minutes
+_LISTED = 5
+
+
+def run_identity(model, train_data, validation, settings):
+    """Describes a training by all that its outcome depends on.
+
+    Args:
+        model: Keras model.
+        train_data: `data.pipeline.PatchDataset` of the training clips.
+        validation: `data.pipeline.PatchDataset` of the validation clips.
+        settings: dataclass of the settings.
+
+    Returns:
+        Dict of values that JSON has. Of the audio it takes the length of all clips and the samples of up to 64.
+    """
+    return {
+        **dataclasses.asdict(settings),
+        "backend": keras.backend.backend(),
+        "model": list(_layers(model)),
+        **_described("training", train_data),
+        **_described("validation", validation),
+    }
+
+
+def refuse_differences(before, now):
+    """Raises a `ValueError` that names what differs between two dicts of a run's properties.
+
+    Args:
+        before: dict as it was recorded, as JSON has it.
+        now: dict as it is now.
+
+    Example:
+
+    >>> refuse_differences({"epochs": 3, "seed": 0}, {"epochs": 5, "seed": 0})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: The run was begun with other settings or data: epochs (3 then, 5 now). Continue it with ...
+    """
+    now = json.loads(json.dumps(now))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if names:
+        listed = ", ".join(f"{name} ({_difference(before.get(name), now.get(name))})" for name in names[:_LISTED])
+        if len(names) > _LISTED:
+            listed += f" and {len(names) - _LISTED} more"
+        raise ValueError(
+            f"The run was begun with other settings or data: {listed}. Continue it with those it was begun with, "
+            "choose another folder, or replace it with overwrite=True (--overwrite)."
+        )
+
+
+def _difference(before, now):
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for number, (one, other) in enumerate(zip(before, now, strict=True)):
+            if one != other:
+                return f"number {number + 1}: {_difference(one, other)}"
+    return f"{_shown(before)} then, {_shown(now)} now"
+
+
+def _shown(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _described(split, patches):
+    cache, digest = patches.cache, hashlib.sha256()
+    digest.update(np.ascontiguousarray(cache.lengths))
+    for clip in np.unique(np.linspace(0, patches.num_clips - 1, _CLIPS_HEARD).astype(int)):
+        digest.update(np.ascontiguousarray(cache.waveform(clip)))
+    return {
+        f"{split} clips": _digest(repr(patches.clip_ids).encode()),
+        f"{split} classes": list(patches.class_names),
+        f"{split} labels": _digest(np.ascontiguousarray(patches.labels)),
+        f"{split} audio": digest.hexdigest()[:16],
+        f"{split} patches": [patches.num_patches, patches.patch_samples, patches.hop_samples, patches.sample_rate],
+    }
+
+
+def _layers(model):
+    """Every layer's class and settings, without the names that Keras numbers through."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            try:
+                config = json.dumps(_nameless(layer.get_config()), sort_keys=True, default=str)
+            except NotImplementedError:
+                config = ""
+            yield f"{type(layer).__name__} {_digest(config.encode())}"
+
+
+def _nameless(config):
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key != "name"}
+    return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()[:16]

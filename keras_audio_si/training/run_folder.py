@@ -1,0 +1,157 @@
+"""The folder of a run: one process at a time, no overwriting by accident, errors that say what to do."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+import socket
+import sys
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
+
+CHECKPOINTS = "checkpoints"
+BEST_MODEL = "model.keras"
+
+_RUN_FILES = (BEST_MODEL, "log.csv", "settings.json")
+_RUN_FOLDERS = ("tensorboard", CHECKPOINTS)
+_LOCKED_BYTE = 1 << 30  # far behind the text of a lock file, which stays readable
+_CONTINUE = "Continue it with resume=True (--resume)"
+_REPLACE = "replace it with overwrite=True (--overwrite)"
+
+
+@contextlib.contextmanager
+def locked(folder, name="run.lock"):
+    """Makes a folder and keeps it for this process within the block.
+
+    The lock belongs to the process and not to the file: the operating system releases it when the process
+    ends, however it ends. It is `flock` on Linux, macOS and BSD (over NFS where the server locks files), and
+    `msvcrt.locking` on Windows. On a file system that has no locks a message says so, and the block runs.
+    What a killed process left half written is removed.
+
+    Args:
+        folder: the folder, made if there is none.
+        name: name of the lock file in it, removed at the end.
+
+    Raises:
+        BlockingIOError: if another process has the lock.
+        OSError: if the folder cannot be written to.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "run"
+    >>> with locked(folder):
+    ...     (folder / "run.lock").exists()
+    True
+    >>> list(folder.iterdir())
+    []
+    """
+    folder = pathlib.Path(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(folder / name)
+    try:
+        for left_over in (*folder.glob(".*-*"), *folder.glob(f"{CHECKPOINTS}/.*-*")):
+            if left_over.name.split("-")[0][1:].isdigit():  # as `written_whole` names them
+                left_over.unlink(missing_ok=True)
+        yield
+    finally:
+        if fcntl is None:  # Windows removes no open file
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+        if fcntl is not None:  # released last, so that the file that was removed is the one that was locked
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(folder):
+    """Makes an error of writing to a folder, within the block, name the folder and what can be done.
+
+    Args:
+        folder: the folder that the block writes to.
+
+    Raises:
+        OSError: of the type that was raised in the block.
+
+    Example:
+
+    >>> with writing("runs/a"):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    OSError: cannot write to 'runs/a': no space left on device; make room, and continue with --resume
+    """
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
+
+
+def has_run(folder):
+    """Whether a folder holds a run that overwriting would lose: a checkpoint or a model."""
+    folder = pathlib.Path(folder)
+    return (folder / BEST_MODEL).exists() or any(folder.glob(f"{CHECKPOINTS}/*.npz"))
+
+
+def refuse_existing(folder):
+    """Raises a `FileExistsError` that says what can be done if a folder holds a run."""
+    if has_run(folder):
+        raise FileExistsError(f"{str(folder)!r} has a run in it. {_CONTINUE}, {_REPLACE}, or choose another folder.")
+
+
+def clear(folder):
+    """Removes the files of a run from its folder, and leaves others alone."""
+    folder = pathlib.Path(folder)
+    with writing(folder):
+        for name in _RUN_FILES:
+            (folder / name).unlink(missing_ok=True)
+        for name in _RUN_FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _lock(path):
+    """Opens and locks a file; the lock goes when the returned descriptor is closed."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _take(descriptor, path)
+            # The one who had it may have removed the file between the opening and the locking here.
+            if path.exists() and os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _take(descriptor, path):
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            owner = path.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+            raise BlockingIOError(
+                errno.EAGAIN, f"it is in use by {owner}; wait for its end, or choose another folder"
+            ) from None
+        print(f"{path} cannot be locked here: see that no other run uses the folder.", file=sys.stderr)
+
+
+def _reason(error):
+    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
+        return f"{os.strerror(error.errno).lower()}; make room, and continue with --resume"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{os.strerror(error.errno).lower()}; change its permissions, or choose another folder"
+    return error.strerror or str(error)

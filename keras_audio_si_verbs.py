@@ -1,0 +1,161 @@
+"""What the verbs of the command line do: thin calls of the package, which is imported when a verb runs."""
+
+import os
+import sys
+
+import keras_audio_si_cli as cli
+
+
+def train(args):
+    from keras_audio_si.experiment import compare
+    from keras_audio_si.variants import Variant
+
+    variant = Variant(args.pooling, args.intra_block_pooling, args.mixup, args.model)
+    settings = cli.settings_of(args)
+    runs = compare([variant], cli.splits_of(args, settings.sample_rate), settings, args.output, **cli.saving_of(args))
+    cli.print_report(runs, args.output)
+
+
+def evaluate(args):
+    from keras_audio_si.evaluation.classifiers import patch_dataset
+    from keras_audio_si.evaluation.clips import evaluate_clips
+    from keras_audio_si.evaluation.report import ModelResult, write_table
+    from keras_audio_si.experiment import summary, trainable_parameters
+
+    ((name, model),) = _load_models([args.model]).items()
+    cache = _clips_for(model, args)
+    evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
+    print(f"{len(cache)} clips")
+    print(summary([ModelResult(name, trainable_parameters(model), evaluation)]))
+    if args.output:
+        counts = evaluation.clips.targets.sum(axis=0)
+        rows = [
+            {"class": label, "clips": str(int(count)), "average precision": float(precision)}
+            for label, count, precision in zip(evaluation.clips.class_names, counts, evaluation.per_class, strict=True)
+        ]
+        print("Per class:", *write_table(rows, args.output, "per_class"))
+
+
+def shift_test(args):
+    from keras_audio_si.evaluation.classifiers import front_end_of, shift_patches, write_stability
+    from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
+    from keras_audio_si.evaluation.shift import shift_table
+    from keras_audio_si.evaluation.shift_clips import write_clip_list
+    from keras_audio_si.experiment import summary, trainable_parameters
+    from keras_audio_si.layers import class_names_of
+
+    models = _load_models(args.models)
+    first = next(iter(models.values()))
+    kinds = {(model.input_shape, front_end_of(model).sample_rate, class_names_of(model)) for model in models.values()}
+    if len(kinds) > 1:
+        raise ValueError("Models that are compared must have the same input length, sample rate and classes.")
+    cache = _clips_for(first, args)
+    patches = shift_patches(first, cache, args.protocols, args.max_clips, clip_list=args.shift_clips)
+    results = []
+    for name, model in models.items():
+        shifts = shift_table(model, patches.waveforms, args.protocols, batch_size=args.batch_size)
+        results.append(ModelResult(name, trainable_parameters(model), shifts=shifts))
+    print(summary(results))
+    if args.output:
+        print("Table:", *write_table(comparison_table(results), args.output, "shifts"))
+        print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
+        write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
+
+
+def tag(args):
+    import contextlib
+
+    from keras_audio_si.evaluation.report import written_whole
+    from keras_audio_si.evaluation.tag_tables import Progress, printable, write_tags
+    from keras_audio_si.evaluation.tagging import find_audio, required_class_names, tag_files
+
+    ((_, model),) = _load_models([args.model]).items()
+    files, names = find_audio(args.paths), required_class_names(model)
+    progress = Progress(len(files))
+    results = tag_files(model, files, args.windows, args.window_seconds, args.batch_size, progress)
+    format = args.format or {".csv": "csv", ".json": "json"}.get(os.path.splitext(args.output or "")[1], "table")
+    with contextlib.ExitStack() as stack:
+        out = sys.stdout
+        if args.output:
+            temporary = stack.enter_context(written_whole(args.output))
+            out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
+        widest = max(len(printable(file.path)) for file in files)
+        failed = write_tags(format, progress.finishing(results), names, out, args.top_k, args.threshold, widest)
+    return 1 if failed else 0
+
+
+def export(args):
+    # Exported and compared on the CPU: a GPU rounds its products, and a model needs none to be written.
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    from keras_audio_si.export.saved_model import export_saved_model
+
+    ((_, model),) = _load_models([args.model]).items()
+    print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
+
+
+def list_names(args):
+    from keras_audio_si.data.datasets import LAYOUTS
+    from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS
+    from keras_audio_si.layers.pooling_names import EXAMPLES
+    from keras_audio_si.variants import MODELS, PAPER_MAP
+
+    known = {
+        "models": MODELS,
+        "poolings": (*EXAMPLES, "and blurK, tlpfK, tlpfTxM (time x mel) of any size, alone or +aps"),
+        "variants": [f"{name:24}{mean:.3f} ± {std:.3f} mAP in the paper" for name, (mean, std) in PAPER_MAP.items()],
+        "datasets": LAYOUTS,
+        "protocols": (*PAPER_PROTOCOLS, "and time-N (frames), freq-N (mel bands), samples-N"),
+    }
+    for kind in [args.kind] if args.kind else known:
+        print(f"{kind}:", *known[kind], sep="\n  ")
+
+
+def bench(args):
+    import importlib
+    import inspect
+
+    module = importlib.import_module(f"keras_audio_si.bench.{args.subject}")
+    bench = getattr(module, f"bench_{args.subject}")
+    names = inspect.signature(bench).parameters
+    bench(**{name: value for name, value in vars(args).items() if name in names})
+
+
+def _load_models(paths):
+    """Models by name: that of the file, or of its folder where the file is called model.keras."""
+    import pathlib
+
+    import keras
+
+    import keras_audio_si  # noqa: F401  registers the layers
+
+    models = {}
+    for path in map(pathlib.Path, paths):
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no model file {path}")
+        name = path.resolve().parent.name if path.name == "model.keras" else path.stem
+        models[str(path) if name in models else name] = keras.models.load_model(path)
+    return models
+
+
+def _clips_for(model, args):
+    """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
+    import dataclasses
+
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.datasets import read_dataset
+    from keras_audio_si.evaluation.classifiers import front_end_of
+    from keras_audio_si.layers import class_names_of
+
+    manifest = read_dataset(args.data, args.layout)
+    if args.split is None and args.folds is None and len({(clip.split, clip.fold) for clip in manifest.clips}) > 1:
+        splits = sorted({clip.split for clip in manifest.clips} - {""})
+        folds = sorted({clip.fold for clip in manifest.clips} - {None})
+        choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
+        raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
+    names = class_names_of(model)
+    manifest = manifest.select(args.split, args.folds)
+    try:
+        manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
+    except ValueError as error:
+        raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
+    return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)

@@ -1,0 +1,76 @@
+"""A training that takes a second: tones in noise and a network of one convolution.
+
+As a script it is the process that `test_resume.py` kills:
+
+    python tests/tiny_training.py FOLDER [--slow-disk]
+"""
+
+import dataclasses
+import os
+import sys
+import time
+
+import keras
+import numpy as np
+
+from keras_audio_si.training.fit import TrainingSettings, fit
+
+FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
+
+# A learning rate that changes between checkpoints, and state of every kind: seeds of mixing and dropout, moments of
+# Adam, moving statistics, averages of the loss.
+RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4, learning_rate=0.03)
+CHECKPOINT_STEPS = 2
+
+
+def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3):
+    """Clips of one or two patches: a low or a high tone in noise."""
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.pipeline import PatchDataset
+
+    rng = np.random.default_rng(seed)
+    labels = [(class_names[i % 2],) for i in range(num_clips)]
+    waveforms = []
+    for i in range(num_clips):
+        time = np.arange(64 + 32 * (i % 3))
+        tone = np.sin((0.2 if i % 2 == 0 else 2.0) * time + rng.uniform(0, 6))
+        waveforms.append((tone + noise * rng.normal(size=len(time))).astype("float32"))
+    return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), patch_samples=64)
+
+
+def network(classes=2, dropout=0.0, seed=1):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((64,)),
+            keras.layers.Reshape((64, 1)),
+            keras.layers.Conv1D(6, 9, use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.5),
+            keras.layers.ReLU(),
+            *([keras.layers.Dropout(dropout)] if dropout else []),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(classes, activation="sigmoid"),
+        ]
+    )
+
+
+def train(folder, seed=1, settings=RESUMED, **arguments):
+    """Trains or continues; the initial weights of a continued training do not count."""
+    arguments = {"resume": True, "checkpoint_steps": CHECKPOINT_STEPS, "verbose": 0, **arguments}
+    data, validation = patches(0, noise=3.0), patches(1, noise=3.0)
+    return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
+
+
+def slow(function, seconds):
+    def slowed(*args):
+        time.sleep(seconds)
+        return function(*args)
+
+    return slowed
+
+
+if __name__ == "__main__":
+    if "--slow-disk" in sys.argv:
+        os.fsync = slow(os.fsync, 0.3)
+    each_step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.03))
+    train(sys.argv[1], callbacks=[each_step])
