@@ -10,8 +10,8 @@ in deviations of each class over the images.
 
 Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
     Neural Networks, 2021. Their mechanisms, in networks that the paper does not have; no figure to compare with.
-Expect: the table in docs/swap-pooling.md. With zero padding filters help and adaptive grids hardly do; with circular padding adaptive sampling
-    gives 100 % and changes that are rounding.
+Expect: the table in docs/swap-pooling.md. With zero padding filters help and adaptive grids hardly do; with circular
+    padding adaptive sampling gives 100 % and changes that are rounding.
 Cost: 5 to 10 minutes on two cores, no download.
 Gives: table.csv and table.md.
 """
