@@ -9,18 +9,29 @@ import dataclasses
 import os
 import sys
 import time
+import unittest.mock
 
 import keras
 import numpy as np
 
+from keras_audio_si.training import fit as fit_module
 from keras_audio_si.training.fit import TrainingSettings, fit
 
 FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
 
-# A learning rate that changes between checkpoints, and state of every kind: seeds of mixing and dropout, moments of
-# Adam, moving statistics, averages of the loss.
-RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4, learning_rate=0.03)
+RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4)
 CHECKPOINT_STEPS = 2
+
+# Whatever the machine: the best epoch is neither the first nor the last, and the learning rate falls.
+VALIDATION = (0.2, 0.5, 0.4, 0.6, 0.5, 0.4)
+
+
+class Validation(fit_module.ClipValidation):
+    """The real one, but for the value that is monitored."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        logs["val_mAP"] = VALIDATION[epoch]
 
 
 def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3):
@@ -58,7 +69,8 @@ def train(folder, seed=1, settings=RESUMED, **arguments):
     """Trains or continues; the initial weights of a continued training do not count."""
     arguments = {"resume": True, "checkpoint_steps": CHECKPOINT_STEPS, "verbose": 0, **arguments}
     data, validation = patches(0, noise=3.0), patches(1, noise=3.0)
-    return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
+    with unittest.mock.patch.object(fit_module, "ClipValidation", Validation):
+        return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
 
 
 def slow(function, seconds):

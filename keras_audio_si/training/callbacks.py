@@ -1,6 +1,8 @@
 """Callbacks for training on patches: validation on whole clips, the best model on disk, logs."""
 
+import contextlib
 import csv
+import errno
 import math
 import pathlib
 import shutil
@@ -113,7 +115,9 @@ class RunLog(keras.callbacks.Callback):
         board = self.folder / "tensorboard"
         with writing(self.folder):
             shutil.rmtree(board, ignore_errors=True)
-        self._writers = {name: tf.summary.create_file_writer(str(board / name)) for name in ("train", "validation")}
+        with self._writing_scalars():
+            kinds = ("train", "validation")
+            self._writers = {kind: tf.summary.create_file_writer(str(board / kind)) for kind in kinds}
         epochs = len(self.history.history.get("loss", ()))
         if epochs:
             self._write_table()
@@ -142,12 +146,25 @@ class RunLog(keras.callbacks.Callback):
     def _write_scalars(self, epoch):
         import tensorflow as tf
 
-        for name, values in self.history.history.items():
-            kind = "validation" if name.startswith("val_") else "train"
-            with self._writers[kind].as_default():
-                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", values[epoch], step=epoch)
-        for writer in self._writers.values():
-            writer.flush()
+        with self._writing_scalars():
+            for name, values in self.history.history.items():
+                kind = "validation" if name.startswith("val_") else "train"
+                with self._writers[kind].as_default():
+                    tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", values[epoch], step=epoch)
+            for writer in self._writers.values():
+                writer.flush()
+
+    @contextlib.contextmanager
+    def _writing_scalars(self):
+        import tensorflow as tf
+
+        with writing(self.folder):
+            try:
+                yield
+            except tf.errors.ResourceExhaustedError as error:
+                raise OSError(errno.ENOSPC, error.message) from error
+            except tf.errors.OpError as error:
+                raise OSError(errno.EIO, error.message) from error
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -37,6 +37,7 @@ class Checkpoint(NamedTuple):
         identity: dict of what the training is one of, from names to values as JSON has them.
         counters: list of `[class name, dict of values]` of the callbacks that count.
         variables: list of arrays, by position: those of model, optimizer and metrics.
+        generators: list of arrays: states of the backend's own random generators, where it has any.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class Checkpoint(NamedTuple):
     identity: dict
     counters: list
     variables: list
+    generators: list = []
 
     def write(self, folder):
         """Writes the checkpoint into a folder, whole or not at all, and removes those before the last two.
@@ -52,8 +54,12 @@ class Checkpoint(NamedTuple):
         It is on the disk, not only on its way there, when this returns: it survives a loss of power.
         """
         folder = pathlib.Path(folder)
-        record = {name: value for name, value in self._asdict().items() if name != "variables"}
-        arrays = {f"variable-{number}": array for number, array in enumerate(self.variables)}
+        record = self._asdict()
+        arrays = {
+            f"{kind}-{number}": array
+            for kind in ("variables", "generators")
+            for number, array in enumerate(record.pop(kind))
+        }
         path = folder / _NAME.format(epoch=self.epoch, step=self.step)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,8 +81,11 @@ class Checkpoint(NamedTuple):
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 record = json.loads(arrays["record"].tobytes())
-                variables = [arrays[f"variable-{number}"] for number in range(len(arrays.files) - 1)]
-            return cls(**record, variables=variables)
+                record |= {"variables": [], "generators": []}
+                for name in arrays.files:  # in the order in which they were written
+                    if name != "record":
+                        record[name.split("-")[0]].append(arrays[name])
+            return cls(**record)
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is no checkpoint, or damaged: {error}") from error
 
@@ -140,6 +149,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         self.identity = identity
         self.counting = [callback for callback in callbacks if _counters(callback)]
         self.start = self.last = start
+        self._generators = start.generators if start is not None else []
         self.redo = redo
 
     def on_train_begin(self, logs=None):
@@ -152,6 +162,11 @@ class TrainingCheckpoints(keras.callbacks.Callback):
             metrics = self.model.metrics_variables
             _assign(metrics, self.start.variables[len(self.start.variables) - len(metrics) :])
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._generators:  # not before: the data loader of PyTorch draws when it starts
+            _set_generator_states(self._generators)
+            self._generators = []
+
     def on_epoch_end(self, epoch, logs=None):
         self.write(epoch + 1, 0, self.model.stop_training or epoch + 1 == self.params["epochs"])
 
@@ -161,7 +176,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
             self.model.jax_state_sync()  # within an epoch the step's state is not in the variables
         counters = [[type(callback).__name__, _counted(callback)] for callback in self.counting]
         variables = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in _variables(self.model)]
-        checkpoint = Checkpoint(epoch, step, finished, self.identity, counters, variables)
+        checkpoint = Checkpoint(epoch, step, finished, self.identity, counters, variables, _generator_states())
         checkpoint.write(self.folder)
         self.last = checkpoint._replace(variables=[])  # they were to be written, not to be kept in memory
 
@@ -280,3 +295,20 @@ def _assign(variables, arrays):
         # NumPy gives bfloat16 back as two bytes without a type.
         dtype = keras.ops.convert_to_numpy(variable).dtype
         variable.assign(array.view(dtype) if array.dtype.kind == "V" else array)
+
+
+def _generator_states():
+    """A `Dropout` without a seed draws from a generator of PyTorch's own; all others are variables."""
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    return [state.numpy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def _set_generator_states(states):
+    import torch
+
+    on_cpu, *on_gpus = map(torch.from_numpy, states)
+    torch.set_rng_state(on_cpu)
+    torch.cuda.set_rng_state_all(on_gpus)

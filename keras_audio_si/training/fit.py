@@ -233,11 +233,10 @@ def _interruption_explained(checkpoints):
     except KeyboardInterrupt:
         last, folder = checkpoints.last, checkpoints.folder.parent
         if last is None:
-            print(f"\nInterrupted before the first checkpoint: {folder} has nothing to continue.", file=sys.stderr)
+            print(f"\n{folder} has no checkpoint yet, and nothing to continue from.", file=sys.stderr)
         else:
             print(
-                f"\nInterrupted. {folder} has a checkpoint of {last.place()}; continue from it with resume=True "
-                "(--resume).",
+                f"\n{folder} has a checkpoint of {last.place()}; continue from it with resume=True (--resume).",
                 file=sys.stderr,
             )
         raise
