@@ -1,10 +1,10 @@
 """Adaptive polyphase sampling of a filtered map, with a way to compute it for each kind of machine.
 
 The result is that of filtering the whole map, choosing a component and selecting it, as `polyphase` defines them.
-Most of that work is thrown away: three of four values for strides of 2. Two ways avoid it on a CPU, and both can know
-the component before any is computed (`choose_early`):
+Most of that work is thrown away: three of four values for strides of 2. Two ways avoid it on a CPU:
 
-- XLA: example after example, so that no map of a whole batch is allocated, filtering the chosen component alone.
+- XLA: example after example, so that no map of a whole batch is allocated. The component is known before any is
+  computed (`choose_early`), and only that one is.
 - TensorFlow's kernels: filtering all of them is cheap, so only the gradient keeps to the chosen one.
 """
 
@@ -60,7 +60,9 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         return by_example(of_one, x, () if taps is None else (taps,), indices)
     x = dense(x)
     if indices is None:
-        indices = choose_early(x, taps, strides, criterion, padding, choose_late) if fast else choose_late(x, taps)
+        # Not `choose_early`: with its condition in the graph of VGG41, TensorFlow's gradients differ in the last bit
+        # from run to run.
+        indices = choose_late(x, taps)
     if fast and taps is not None and _can_shift(strides, padding):
         return _select_filtered(x, taps, strides, padding, indices), indices
     return select(filtered(x, taps), indices, strides, padding), indices
