@@ -143,6 +143,16 @@ class TestSettings:
         assert (settings.training.epochs, settings.width, settings.training.jit) == (3, 2.0, False)
         assert (settings.mixed_precision, settings.protocols) == ("bfloat16", ())
 
+    def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
+        parser = cli.Parser()
+        cli.add_training_arguments(parser)
+        assert cli.saving_of(parser.parse_args([])) == {}
+        args = parser.parse_args(["--resume", "--checkpoint-steps", "9"])
+        assert cli.saving_of(args) == {"resume": True, "checkpoint_steps": 9}
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--resume", "--overwrite"])
+        assert "not allowed with" in capsys.readouterr().err
+
     def test_seeds_are_a_number_or_a_list(self):
         assert self.parse("--seeds", "3").seeds == (0, 1, 2)
         assert self.parse("--seeds", "4", "0").seeds == (4, 0)

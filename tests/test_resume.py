@@ -126,6 +126,11 @@ def test_a_training_cut_off_at_a_step_ends_the_same(undisturbed, tmp_path, step)
     assert differences(undisturbed[1], outcome(tmp_path)) == []
 
 
+def test_checkpoints_within_epochs_change_nothing(undisturbed, tmp_path):
+    train(tmp_path, checkpoint_steps=None)
+    assert differences(undisturbed[1], outcome(tmp_path)) == []
+
+
 def test_the_best_model_is_saved_if_the_end_came_before(undisturbed, tmp_path, monkeypatch):
     """Between the checkpoint of the best epoch and its `model.keras`."""
     from keras_audio_si.training.callbacks import BestCheckpoint
@@ -269,7 +274,7 @@ class TestLock:
     def test_two_at_once(self, tmp_path):
         with run_folder.locked(tmp_path):
             with pytest.raises(
-                BlockingIOError, match=rf"cannot write to '{tmp_path}': .*in use by process {os.getpid()}"
+                BlockingIOError, match=rf"'{tmp_path}' is in use by process {os.getpid()} on .*: wait"
             ):
                 train(tmp_path)
             with run_folder.locked(tmp_path, "other.lock"):

@@ -89,6 +89,8 @@ def writing(folder):
     """
     try:
         yield
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
 
@@ -144,7 +146,7 @@ def _take(descriptor, path):
         if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
             owner = path.read_text(encoding="utf-8", errors="replace").strip() or "another process"
             raise BlockingIOError(
-                errno.EAGAIN, f"it is in use by {owner}; wait for its end, or choose another folder"
+                f"{str(path.parent)!r} is in use by {owner}: wait for its end, or choose another folder."
             ) from None
         print(f"{path} cannot be locked here: see that no other run uses the folder.", file=sys.stderr)
 
