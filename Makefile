@@ -21,7 +21,7 @@ demo: $(VENV)/.demo  ## plain against shift-invariant pooling on synthetic sound
 	KERAS_BACKEND=tensorflow $(BIN)/python recipes/quickstart.py --output runs/demo --overwrite
 
 test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST)
 

@@ -201,9 +201,7 @@ def run(variant, splits, settings, seed, folder, verbose="auto", **saving):
     return Run(result, pathlib.Path(folder))
 
 
-def compare(
-    variants, splits, settings, folder, verbose="auto", resume=False, overwrite=False, checkpoint_steps=None
-):
+def compare(variants, splits, settings, folder, verbose="auto", resume=False, overwrite=False, checkpoint_steps=None):
     """Runs every variant with every seed, and writes the report.
 
     Args:

@@ -55,8 +55,7 @@ class _RankingMetric(keras.metrics.Metric):
                 )
         if None not in (y_true.shape[0], y_pred.shape[0]) and y_true.shape[0] != y_pred.shape[0]:
             raise ValueError(
-                "`y_true` and `y_pred` must hold as many examples; "
-                f"received {y_true.shape[0]} and {y_pred.shape[0]}."
+                f"`y_true` and `y_pred` must hold as many examples; received {y_true.shape[0]} and {y_pred.shape[0]}."
             )
         size = ops.shape(y_pred)[0]
         if isinstance(size, int) and size > self.capacity:

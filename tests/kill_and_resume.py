@@ -44,7 +44,7 @@ def outcome(folder):
     import tensorflow as tf
 
     folder, found = pathlib.Path(folder), {}
-    with np.load(max(folder.glob("checkpoints/*.npz"))) as arrays:
+    with np.load(max(folder.glob("checkpoints/epoch-*.npz"))) as arrays:
         found |= {f"checkpoint {name}": _digest(arrays[name].tobytes()) for name in arrays.files}
     with zipfile.ZipFile(folder / "model.keras") as archive:
         found["model config"] = json.loads(archive.read("config.json"), object_hook=_unnumbered)
@@ -114,7 +114,7 @@ def _digest(content):
 
 
 def _newest(folder):
-    paths = sorted(folder.glob("checkpoints/*.npz"))
+    paths = sorted(folder.glob("checkpoints/epoch-*.npz"))
     return paths[-1].stem if paths else "no checkpoint yet"
 
 

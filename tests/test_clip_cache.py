@@ -20,9 +20,7 @@ def manifest(tmp_path, rng):
     """Five clips of several lengths, rates and channel counts; number 1 is text and number 3 is missing."""
     clips = []
     for index, (rate, channels) in enumerate([(16000, 1), (0, 0), (44100, 2), (0, 0), (8000, 3)]):
-        clips.append(
-            Clip(f"{index}.wav", (("dog", "rain")[index % 2],), ("train", "test")[index // 3], fold=index)
-        )
+        clips.append(Clip(f"{index}.wav", (("dog", "rain")[index % 2],), ("train", "test")[index // 3], fold=index))
         if rate:
             soundfile.write(tmp_path / f"{index}.wav", rng.uniform(-0.5, 0.5, (2000 + index, channels)), rate)
     (tmp_path / "1.wav").write_text("not audio")
@@ -59,9 +57,7 @@ def test_progress_is_shown_on_request(manifest, tmp_path, capsys):
 
 
 def test_a_manifest_of_bad_files_is_an_error(manifest, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"None of the 2 clips could be read. The first:.*1\.wav: is not audio"
-    ):
+    with pytest.raises(ValueError, match=r"None of the 2 clips could be read. The first:.*1\.wav: is not audio"):
         ClipCache.build(manifest.subset([1, 3]), 16000, tmp_path / "cache", progress=False)
 
 
@@ -148,9 +144,7 @@ def test_selection_is_a_view(manifest, tmp_path):
 
 
 def test_waveforms_in_memory():
-    cache = ClipCache.from_waveforms(
-        [np.arange(3), np.arange(2)], [("dog",), ()], 100, class_names=("cat", "dog")
-    )
+    cache = ClipCache.from_waveforms([np.arange(3), np.arange(2)], [("dog",), ()], 100, class_names=("cat", "dog"))
     assert cache.manifest.label_matrix().tolist() == [[0, 1], [0, 0]]
     assert cache.waveform(1).tolist() == [0, 1]
     assert cache.waveform(1).dtype == np.float32

@@ -158,9 +158,7 @@ class TestEvaluateClips:
         lengths = [5, 8, 20, 31, 16, 50]
         waveforms = [rng.standard_normal(length).astype("float32") for length in lengths]
         labels = [("a",), ("b",), ("a", "b"), ("b",), ("a",), ("c",)]
-        cache = ClipCache.from_waveforms(
-            waveforms, labels, sample_rate=8, class_names=("a", "b", "c", "unused")
-        )
+        cache = ClipCache.from_waveforms(waveforms, labels, sample_rate=8, class_names=("a", "b", "c", "unused"))
         return PatchDataset(cache, patch_samples=8)
 
     def test_equals_a_loop_over_clips(self, rng, patches):
@@ -172,9 +170,7 @@ class TestEvaluateClips:
             if len(waveform) < 8:
                 waveform = np.tile(waveform, 8)[:8]
             cut = [waveform[i : i + 8] for i in range(0, len(waveform) - 7, 4)]
-            np.testing.assert_allclose(
-                scores, np.mean([sigmoid(patch @ weights) for patch in cut], axis=0), atol=1e-6
-            )
+            np.testing.assert_allclose(scores, np.mean([sigmoid(patch @ weights) for patch in cut], axis=0), atol=1e-6)
         np.testing.assert_array_equal(result.clips.targets, patches.labels)
         assert result.clips.class_names == ("a", "b", "c", "unused")
         assert result.clips.clip_ids == tuple(patches.clip_ids)

@@ -155,9 +155,7 @@ class TestResume:
         for name in ("table.csv", "table.md", "baseline/log.csv", "aps+ibp+mixup/log.csv", "experiment.json"):
             assert (folder / name).read_bytes() == (report[0] / name).read_bytes()
         for one, expected in zip(runs, report[1], strict=True):
-            np.testing.assert_array_equal(
-                one.result.evaluation.clips.scores, expected.result.evaluation.clips.scores
-            )
+            np.testing.assert_array_equal(one.result.evaluation.clips.scores, expected.result.evaluation.clips.scores)
             assert one.result.shifts == expected.result.shifts
         assert (folder / "stability.png").exists()
 

@@ -56,9 +56,7 @@ def test_same_seed_same_run(tmp_path):
 def test_plateau_and_early_stopping(tmp_path):
     model = network()
     for layer in model.layers:
-        layer.trainable = isinstance(
-            layer, keras.layers.Dense
-        )  # nothing to learn at this rate, nothing that moves
+        layer.trainable = isinstance(layer, keras.layers.Dense)  # nothing to learn at this rate, nothing that moves
     settings = TrainingSettings(
         learning_rate=1e-12,
         batch_size=8,
@@ -109,9 +107,7 @@ def test_wrong_arguments(tmp_path):
 def test_loss_is_safe_at_saturation():
     targets = np.array([[1, 0], [0, 1], [1, 0.25]], "float32")
     scores = np.array([[0, 1], [0, 1], [0.9, 0.3]], "float32")
-    losses = keras.ops.convert_to_numpy(
-        _binary_cross_entropy(*map(keras.ops.convert_to_tensor, (targets, scores)))
-    )
+    losses = keras.ops.convert_to_numpy(_binary_cross_entropy(*map(keras.ops.convert_to_tensor, (targets, scores))))
     p = np.clip(scores, 1e-7, np.float32(1 - 1e-7)).astype("float64")
     expected = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean(axis=1)
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)

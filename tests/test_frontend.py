@@ -88,9 +88,7 @@ def test_num_samples_is_the_least_for_its_frames(options):
     for frames in (3, 4, 50):
         samples = layer.num_samples(frames)
         assert layer.num_frames(samples) == frames and layer.num_frames(samples - 1) == frames - 1
-        assert layer(np.zeros((1, max(samples, 300)), "float32")).shape[1] == layer.num_frames(
-            max(samples, 300)
-        )
+        assert layer(np.zeros((1, max(samples, 300)), "float32")).shape[1] == layer.num_frames(max(samples, 300))
 
 
 def test_a_shift_by_one_hop_is_a_shift_by_one_frame(rng):

@@ -46,9 +46,7 @@ def test_reset_forgets(batches, metric):
     m.reset_state()
     assert np.isnan(float(m.result())) and m.excluded_classes() == [0, 1, 2, 3, 4]
     m.update_state(targets[:40], scores[:40])
-    np.testing.assert_allclose(
-        float(m.result()), reference(metric, targets[:40], scores[:40]), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(float(m.result()), reference(metric, targets[:40], scores[:40]), rtol=0, atol=1e-6)
 
 
 def test_auc_excludes_a_class_without_negatives(batches):
@@ -65,9 +63,7 @@ def test_d_prime_is_that_of_the_mean(batches):
     m, auc = DPrime(100, 5), MeanROCAUC(100, 5)
     for metric in (m, auc):
         metric.update_state(targets, scores)
-    np.testing.assert_allclose(
-        m.per_class(), np.sqrt(2) * norm.ppf(auc.per_class().astype("float64")), atol=1e-6
-    )
+    np.testing.assert_allclose(m.per_class(), np.sqrt(2) * norm.ppf(auc.per_class().astype("float64")), atol=1e-6)
     assert abs(float(m.result()) - np.nanmean(m.per_class())) > 1e-3
 
 
@@ -94,9 +90,7 @@ def test_overflow_and_wrong_arguments(batches):
     m.update_state(targets[:40], scores[:40])
     with pytest.raises(ValueError, match="80 examples exceed `capacity`=50"):
         m.update_state(targets[:40], scores[:40])
-    np.testing.assert_allclose(
-        float(m.result()), reference(MeanAveragePrecision, targets[:40], scores[:40]), atol=1e-6
-    )
+    np.testing.assert_allclose(float(m.result()), reference(MeanAveragePrecision, targets[:40], scores[:40]), atol=1e-6)
     with pytest.raises(ValueError, match="sample_weight"):
         m.update_state(targets[:2], scores[:2], sample_weight=np.ones(2))
     with pytest.raises(ValueError, match=r"`y_true` must be \(batch, 5\).*\(2,\)"):

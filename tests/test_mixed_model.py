@@ -117,6 +117,4 @@ def test_round_trip(rng, tmp_path, mixing):
     training_model.save(tmp_path / "wrapper.keras")
     copy = keras.models.load_model(tmp_path / "wrapper.keras")
     for name, value in copy((x, y), training=True).items():
-        np.testing.assert_allclose(
-            ops.convert_to_numpy(value), ops.convert_to_numpy(expected[name]), atol=1e-6
-        )
+        np.testing.assert_allclose(ops.convert_to_numpy(value), ops.convert_to_numpy(expected[name]), atol=1e-6)

@@ -36,10 +36,7 @@ def test_weights_are_beta_distributed(alpha):
     assert abs((weight > 0.5).mean() - 0.5) < 4 * 0.5 / np.sqrt(len(weight))
     upper = 1 - weight[weight > 0.5]
     assert (
-        stats.kstest(
-            upper[upper > 1e-4], lambda x: (law.cdf(x) - law.cdf(1e-4)) / (0.5 - law.cdf(1e-4))
-        ).pvalue
-        > 1e-3
+        stats.kstest(upper[upper > 1e-4], lambda x: (law.cdf(x) - law.cdf(1e-4)) / (0.5 - law.cdf(1e-4))).pvalue > 1e-3
     )
 
 
@@ -49,9 +46,7 @@ def test_quantiles_match_scipy(alpha):
 
     table = _beta_logits(alpha).astype("float64")
     probability = 1 / (1 + np.exp(-np.linspace(-_LOGIT_LIMIT, _LOGIT_LIMIT, len(table))))
-    np.testing.assert_allclose(
-        1 / (1 + np.exp(-table)), stats.beta(alpha, alpha).ppf(probability), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(1 / (1 + np.exp(-table)), stats.beta(alpha, alpha).ppf(probability), rtol=0, atol=1e-6)
 
 
 def test_partners_are_a_permutation():
@@ -131,9 +126,7 @@ def test_batch_size_may_be_unknown():
         mixing = MixUp(seed=0)
         signature = [tf.TensorSpec((None, 8)), tf.TensorSpec((None, 3))]
         for jit_compile in (False, True):
-            function = tf.function(
-                lambda x, y: mixing((x, y), training=True), signature, jit_compile=jit_compile
-            )
+            function = tf.function(lambda x, y: mixing((x, y), training=True), signature, jit_compile=jit_compile)
             assert function(tf.ones((5, 8)), tf.ones((5, 3)))[0].shape == (5, 8)
 
 

@@ -32,9 +32,7 @@ def test_patches_overlap_by_half_and_tails_are_trimmed(patches):
     assert patches.patch_start.tolist() == [0, 0, 0, 0, 50, 0, 50, 100, 150, 200, 250, 300]
     waveforms = patches.waveforms(range(12))
     assert waveforms.dtype == np.float32
-    for patch, clip, start in zip(
-        waveforms[1:], patches.patch_clip[1:], patches.patch_start[1:], strict=True
-    ):
+    for patch, clip, start in zip(waveforms[1:], patches.patch_clip[1:], patches.patch_start[1:], strict=True):
         np.testing.assert_array_equal(patch, 1000 * clip + start + np.arange(100))
 
 
@@ -96,9 +94,7 @@ def test_an_epoch_is_its_order_completed_from_its_own_beginning(patches, batch_s
 @pytest.mark.parametrize("start_step", [0, 1, 2])
 def test_starting_within_the_epochs_equals_coming_there(patches, start_step):
     through = taken(patches.batches(5, training=True, seed=7), 9)[3 + start_step :]
-    resumed = taken(
-        patches.batches(5, training=True, seed=7, start_epoch=1, start_step=start_step), 6 - start_step
-    )
+    resumed = taken(patches.batches(5, training=True, seed=7, start_epoch=1, start_step=start_step), 6 - start_step)
     for (waveforms, labels), (resumed_waveforms, resumed_labels) in zip(through, resumed, strict=True):
         np.testing.assert_array_equal(waveforms, resumed_waveforms)
         np.testing.assert_array_equal(labels, resumed_labels)

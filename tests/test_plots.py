@@ -16,9 +16,7 @@ def drawn(monkeypatch):
     from matplotlib.figure import Figure
 
     figures, save = [], Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda figure, *args: (figures.append(figure), save(figure, *args))[1]
-    )
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args: (figures.append(figure), save(figure, *args))[1])
     return figures
 
 
@@ -39,9 +37,7 @@ def write_log(path, epochs, offset=0.0, columns=("epoch", "accuracy", "loss", "v
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for i in range(epochs):
-            writer.writerow(
-                {"epoch": i, "accuracy": 0, "loss": 1 / (i + 1) + offset, "val_mAP": i / 10 + offset}
-            )
+            writer.writerow({"epoch": i, "accuracy": 0, "loss": 1 / (i + 1) + offset, "val_mAP": i / 10 + offset})
     return path
 
 
@@ -100,9 +96,7 @@ class TestPlotLearningCurves:
             "Validation mAP",
             "Epoch",
         )
-        for (epochs, offset), line, other in zip(
-            [(4, 0), (6, 0.1), (5, 0.2)], loss.lines, metric.lines, strict=True
-        ):
+        for (epochs, offset), line, other in zip([(4, 0), (6, 0.1), (5, 0.2)], loss.lines, metric.lines, strict=True):
             epoch = np.arange(1, epochs + 1)
             np.testing.assert_array_equal(line.get_xdata(), epoch)
             np.testing.assert_allclose(line.get_ydata(), 1 / epoch + offset)

@@ -54,9 +54,7 @@ def test_extreme_scores_and_negative_zero(rng, name):
     function, sklearn_function = METRICS[name]
     targets, _ = example(rng, 60, 4)
     scores = rng.choice(np.array([-np.inf, -1e30, -0.0, 0.0, 1e-30, np.inf], "float32"), (60, 4))
-    finite = np.where(
-        np.isinf(scores), np.sign(scores) * 2e30, scores
-    )  # scikit-learn takes no infinite scores
+    finite = np.where(np.isinf(scores), np.sign(scores) * 2e30, scores)  # scikit-learn takes no infinite scores
     np.testing.assert_allclose(
         ops.convert_to_numpy(function(targets, scores)),
         reference(sklearn_function, targets, finite),

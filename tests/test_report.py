@@ -17,13 +17,9 @@ from keras_audio_si.evaluation.report import (
 from keras_audio_si.evaluation.shift import ShiftResult
 
 
-def result(
-    model="plain", parameters=1258728, mAP=0.5, consistency=0.82, mac=0.078, protocols=("time-1", "freq-1")
-):
+def result(model="plain", parameters=1258728, mAP=0.5, consistency=0.82, mac=0.078, protocols=("time-1", "freq-1")):
     evaluation = types.SimpleNamespace(mAP=mAP, d_prime=2.167, accuracy=0.75)
-    return ModelResult(
-        model, parameters, evaluation, {name: ShiftResult(consistency, mac, 1000) for name in protocols}
-    )
+    return ModelResult(model, parameters, evaluation, {name: ShiftResult(consistency, mac, 1000) for name in protocols})
 
 
 class TestEstimate:
@@ -43,9 +39,7 @@ class TestEstimate:
 
 class TestComparisonTable:
     def test_averages_the_runs_of_a_model(self):
-        rows = comparison_table(
-            [result(mAP=0.4), result("other", 7, mAP=0.9), result(mAP=0.6), result(mAP=0.5)]
-        )
+        rows = comparison_table([result(mAP=0.4), result("other", 7, mAP=0.9), result(mAP=0.6), result(mAP=0.5)])
         assert [row["model"] for row in rows] == ["plain", "other"]
         assert [row["runs"] for row in rows] == [3, 1]
         assert [row["parameters"] for row in rows] == [1258728, 7]
@@ -68,9 +62,7 @@ class TestComparisonTable:
 
 class TestFormats:
     def test_text_puts_few_models_side_by_side(self):
-        rows = comparison_table(
-            [result(mAP=0.497), result(mAP=0.503), result("VGG41 + TLPF 5x5", 1264728, mAP=0.484)]
-        )
+        rows = comparison_table([result(mAP=0.497), result(mAP=0.503), result("VGG41 + TLPF 5x5", 1264728, mAP=0.484)])
         assert format_text(rows).splitlines() == [
             "                                plain  VGG41 + TLPF 5x5",
             "runs                                2                 1",

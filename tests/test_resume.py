@@ -46,7 +46,7 @@ def cut_off_at(folder, step, **arguments):
 
 
 def checkpoints(folder):
-    return sorted(folder.glob(f"{run_folder.CHECKPOINTS}/*.npz"))
+    return sorted(folder.glob(f"{run_folder.CHECKPOINTS}/epoch-*.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +95,16 @@ class TestKill:
 
     @staticmethod
     def killed_while_writing(folder):
-        """A disk that takes 0.3 s makes it sure that the checkpoint, the eighth here, is half written."""
-        process = start(SCRIPT, folder, "--slow-disk")
-        assert wait_for(process, folder / run_folder.CHECKPOINTS / f"epoch-{2:05d}-step-{2:07d}.npz")
-        while not (torn := list(folder.glob(f"{run_folder.CHECKPOINTS}/.*"))):
+        """The disk hangs at the eighth checkpoint, so that it is half written for sure."""
+        process = start(SCRIPT, folder, "8")
+        while not (torn := list(folder.glob(f"{run_folder.CHECKPOINTS}/.*-epoch-00002-step-0000004.npz"))):
             assert process.poll() is None
-            time.sleep(0.001)
+            time.sleep(0.01)
         with pytest.raises(BlockingIOError, match=f"in use by process {process.pid} on "):
-            train(folder)
+            with run_folder.locked(folder):
+                pass
         assert kill(process)
-        left = [path.name for path in folder.rglob(".*") if path.is_file()]
-        assert torn[0].name in left and (folder / "run.lock").exists()
+        assert torn[0].exists() and (folder / "run.lock").exists() and len(checkpoints(folder)) == KEPT
         finish(start(SCRIPT, folder))
 
     @pytest.mark.parametrize("name", ["anywhere", "writing"])
@@ -150,12 +149,13 @@ def test_the_best_model_is_saved_if_the_end_came_before(undisturbed, tmp_path, m
     assert differences(undisturbed[1], outcome(tmp_path)) == []
 
 
-def test_a_finished_training_is_not_repeated(undisturbed, tmp_path):
+def test_a_finished_training_is_not_repeated(undisturbed, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed[0].best_model_path.parent, folder)
     steps = []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
-    result = train(folder, seed=99, callbacks=[count])
+    result = train(folder, seed=99, callbacks=[count], verbose=2)
+    assert f"{folder}: Finished before, at the end of epoch 6." in capsys.readouterr().out
     assert steps == [] and result.history == undisturbed[0].history
     assert differences(undisturbed[1], outcome(folder)) == []
 
@@ -273,9 +273,7 @@ class TestRefused:
 class TestLock:
     def test_two_at_once(self, tmp_path):
         with run_folder.locked(tmp_path):
-            with pytest.raises(
-                BlockingIOError, match=rf"'{tmp_path}' is in use by process {os.getpid()} on .*: wait"
-            ):
+            with pytest.raises(BlockingIOError, match=rf"'{tmp_path}' is in use by process {os.getpid()} on .*: wait"):
                 train(tmp_path)
             with run_folder.locked(tmp_path, "other.lock"):
                 pass
@@ -358,4 +356,4 @@ def test_what_it_says_when_it_continues(a_cut_off_run, capsys):
         resume=True,
         verbose=2,
     )
-    assert capsys.readouterr().out.startswith(f"Continuing {a_cut_off_run} from step 2 of epoch 2.")
+    assert capsys.readouterr().out.startswith(f"{a_cut_off_run}: Continuing from step 2 of epoch 2.")

@@ -49,17 +49,13 @@ class TestShiftBands:
         noise = shift_bands(x, 4)[:, :, :4]
         # Five standard errors of a mean and of a deviation.
         for patch, deviation in ((0, 3), (1, 0.1)):
-            assert (
-                np.abs(noise[patch].mean(axis=0) - x[patch, :, 0].mean()).max() < 5 * deviation / frames**0.5
-            )
+            assert np.abs(noise[patch].mean(axis=0) - x[patch, :, 0].mean()).max() < 5 * deviation / frames**0.5
             assert np.abs(noise[patch].std(axis=0) / x[patch, :, 0].std() - 1).max() < 5 / (2 * frames) ** 0.5
         correlations = np.corrcoef(np.concatenate([noise[0], noise[1], x[0, :, :1]], axis=1).T)
         assert np.abs(correlations - np.eye(9)).max() < 5 / frames**0.5, "bands and patches are independent"
         centred = noise[0, :, 0] - noise[0, :, 0].mean()
         for lag in (1, 2, 7):
-            assert abs((centred[lag:] * centred[:-lag]).mean()) / centred.var() < 5 / frames**0.5, (
-                "white in time"
-            )
+            assert abs((centred[lag:] * centred[:-lag]).mean()) / centred.var() < 5 / frames**0.5, "white in time"
 
     def test_silence_is_filled_with_its_own_level(self):
         x = np.full((1, 5, 4), -23.0, "float32")
@@ -151,9 +147,7 @@ class TestShiftConsistencyOfSpectrogramModels:
         )
         patches = rng.standard_normal((9, 15, 6)).astype("float32")
         patches[:, 6:9, 0] = 100.0  # the loudest value stays in the patch under every shift in time
-        for result in shift_table(
-            keras.Model(inputs, scores), patches, ("time-1", "time-3", "time-5")
-        ).values():
+        for result in shift_table(keras.Model(inputs, scores), patches, ("time-1", "time-3", "time-5")).values():
             assert result[:2] == (1.0, 0.0)
 
     def test_does_not_depend_on_the_batches(self, rng):
@@ -168,9 +162,7 @@ class TestShiftConsistencyOfSpectrogramModels:
     def test_seed_of_the_noise(self, rng):
         model = reader(10, 6, frame=4, band=0)
         patches = (0.5 + 0.05 * rng.standard_normal((11, 10, 6))).astype("float32")
-        first, again, other = (
-            shift_consistency(model, patches, "freq-1", seed=seed).mac for seed in (1, 1, 2)
-        )
+        first, again, other = (shift_consistency(model, patches, "freq-1", seed=seed).mac for seed in (1, 1, 2))
         assert first == again != other
 
     def test_model_of_any_length(self, rng):
@@ -329,9 +321,7 @@ class TestSelectPatches:
 
     def test_draws_at_random_without_repetition(self):
         cache = self.cache([200] * 40, [("a",)] * 40)
-        drawn = [
-            select_patches(cache, 100, 5, max_clips=10, seed=seed).clip_indices.tolist() for seed in (0, 0, 1)
-        ]
+        drawn = [select_patches(cache, 100, 5, max_clips=10, seed=seed).clip_indices.tolist() for seed in (0, 0, 1)]
         assert drawn[0] == drawn[1] != drawn[2]
         assert drawn[0] == sorted(set(drawn[0])) and len(drawn[0]) == 10
         assert select_patches(cache, 100, 5, max_clips=10).num_eligible == 40

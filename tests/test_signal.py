@@ -18,9 +18,7 @@ SETTINGS = [
     (512, 64, 16, 65),
 ]
 
-needs_tensorflow = pytest.mark.skipif(
-    BACKEND != "tensorflow", reason="dynamic lengths exist in TensorFlow graphs only"
-)
+needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="dynamic lengths exist in TensorFlow graphs only")
 
 
 def to_numpy(*tensors):
@@ -75,9 +73,7 @@ def noise(rng, *shape):
     return rng.standard_normal(shape).astype("float32")
 
 
-@pytest.mark.parametrize(
-    "samples, length, hop", [(1000, 480, 160), (37, 5, 3), (37, 4, 7), (9, 9, 2), (40, 8, 1)]
-)
+@pytest.mark.parametrize("samples, length, hop", [(1000, 480, 160), (37, 5, 3), (37, 4, 7), (9, 9, 2), (40, 8, 1)])
 def test_frame_and_overlap_add_equal_a_loop(rng, samples, length, hop):
     x = noise(rng, 2, 3, samples)
     starts = range(0, samples - length + 1, hop)
@@ -100,9 +96,7 @@ def test_centred_stft_equals_librosa(rng, samples, length, hop, fft, pad_mode, m
     expected = librosa.stft(
         x.astype("float64"), n_fft=fft, hop_length=hop, win_length=length, center=True, pad_mode=pad_mode
     ).swapaxes(-1, -2)
-    real, imag = run(
-        lambda v: signal.stft(v, length, hop, fft, center=True, pad_mode=pad_mode, method=method), x
-    )
+    real, imag = run(lambda v: signal.stft(v, length, hop, fft, center=True, pad_mode=pad_mode, method=method), x)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(real / scale, expected.real / scale, atol=1e-6)
     np.testing.assert_allclose(imag / scale, expected.imag / scale, atol=1e-6)
@@ -283,16 +277,12 @@ def test_power_spectrum_and_its_gradient(rng, power):
     np.testing.assert_allclose(gradient, power * real * magnitude ** (power - 2), rtol=1e-4, atol=1e-6)
     zeros = np.zeros(4, "float32")
     np.testing.assert_array_equal(to_numpy(signal.power_spectrum(zeros, zeros, power)), zeros)
-    np.testing.assert_array_equal(
-        vjp(lambda v: signal.power_spectrum(v, zeros, power), zeros, zeros + 1), zeros
-    )
+    np.testing.assert_array_equal(vjp(lambda v: signal.power_spectrum(v, zeros, power), zeros, zeros + 1), zeros)
 
 
 def test_log_compress_keeps_silence_finite():
     x = np.float32([0.0, 1e-30, 1e-10, 1.0, 1e10])
-    np.testing.assert_allclose(
-        to_numpy(mel.log_compress(x)), np.log(np.maximum(x, np.float32(1e-10))), rtol=1e-6
-    )
+    np.testing.assert_allclose(to_numpy(mel.log_compress(x)), np.log(np.maximum(x, np.float32(1e-10))), rtol=1e-6)
     gradient = vjp(mel.log_compress, np.float32([0.0, 2.0]), np.ones(2, "float32"))
     np.testing.assert_allclose(gradient, [0.0, 0.5])
     # float16 cannot hold the floor.
@@ -307,9 +297,7 @@ def test_decibels_equal_librosa_for_each_example(rng, top_db):
     x[:, :3] *= 1e-9
     result = to_numpy(mel.power_to_decibels(x, floor=1e-10, top_db=top_db))
     for example, decibels in zip(x, result, strict=True):
-        np.testing.assert_allclose(
-            decibels, librosa.power_to_db(example, amin=1e-10, top_db=top_db), atol=1e-4
-        )
+        np.testing.assert_allclose(decibels, librosa.power_to_db(example, amin=1e-10, top_db=top_db), atol=1e-4)
     alone = to_numpy(mel.power_to_decibels(x[2:3], floor=1e-10, top_db=top_db))
     np.testing.assert_array_equal(alone[0], result[2])
 

@@ -48,9 +48,7 @@ def test_events_have_their_length_and_level_and_fade(class_name, sample_rate):
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_parameters_vary_with_the_generator_and_only_with_it(class_name):
-    first, again, other = (
-        synthesize_event(class_name, 0.5, RATE, np.random.default_rng(s)) for s in (1, 1, 2)
-    )
+    first, again, other = (synthesize_event(class_name, 0.5, RATE, np.random.default_rng(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.corrcoef(first, other)[0, 1] < 0.9
 
@@ -62,15 +60,11 @@ def test_classes_are_what_their_names_say(seed):
     flatness = {name: spectral_flatness(event[name]) for name in CLASS_NAMES}
     assert np.ptp(track["tone"]) == 0
     assert (np.diff(track["chirp_up"]) >= 0).all() and track["chirp_up"][-1] > 1.3 * track["chirp_up"][0]
-    assert (np.diff(track["chirp_down"]) <= 0).all() and track["chirp_down"][0] > 1.3 * track["chirp_down"][
-        -1
-    ]
+    assert (np.diff(track["chirp_down"]) <= 0).all() and track["chirp_down"][0] > 1.3 * track["chirp_down"][-1]
     pitch = np.diff(np.unwrap(np.angle(scipy.signal.hilbert(event["vibrato"]))))[800:-800]
     assert 5 <= swings(pitch) <= 13 and 1.05 < pitch.max() / pitch.min() < 1.25  # 0.7 s of 4 to 9 Hz.
     centre = track["band_noise"].mean()
-    assert (
-        share_of_power(event["band_noise"], centre / 3, 3 * centre) > 0.95 and np.ptp(track["band_noise"]) > 0
-    )
+    assert share_of_power(event["band_noise"], centre / 3, 3 * centre) > 0.95 and np.ptp(track["band_noise"]) > 0
     pulses, _ = scipy.signal.find_peaks(envelope(event["clicks"]), height=0.02, distance=300)
     assert 0.8 * 8 - 2 <= len(pulses) <= 0.8 * 30 + 1
     spectrum = np.abs(np.fft.rfft(event["harmonics"] * np.hanning(len(event["harmonics"]))))
@@ -117,11 +111,7 @@ def test_clips_have_their_length_and_level():
 
 def test_a_data_set_is_a_function_of_its_arguments(tmp_path):
     def contents(folder):
-        return {
-            path.relative_to(folder): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
+        return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
     settings = dict(num_clips=25, sample_rate=8000, min_seconds=0.5, max_seconds=0.8)
     manifest = write_dataset(tmp_path / "a", **settings)
@@ -141,9 +131,7 @@ def test_a_data_set_is_a_function_of_its_arguments(tmp_path):
     assert longer.clips[:25] == manifest.clips
     assert (
         contents(tmp_path / "d").items()
-        >= {
-            path: content for path, content in contents(tmp_path / "a").items() if path.suffix == ".wav"
-        }.items()
+        >= {path: content for path, content in contents(tmp_path / "a").items() if path.suffix == ".wav"}.items()
     )
 
 

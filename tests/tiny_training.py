@@ -2,10 +2,11 @@
 
 As a script it is the process that `test_resume.py` kills:
 
-    python tests/tiny_training.py FOLDER [--slow-disk]
+    python tests/tiny_training.py FOLDER [CHECKPOINT AT WHICH THE DISK HANGS]
 """
 
 import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -73,16 +74,21 @@ def train(folder, seed=1, settings=RESUMED, **arguments):
         return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
 
 
-def slow(function, seconds):
-    def slowed(*args):
-        time.sleep(seconds)
+def hang_at(function, call):
+    """The function, which at one of its calls does not return."""
+    calls = itertools.count(1)
+
+    def hanging(*args):
+        if next(calls) == call:
+            time.sleep(600)
         return function(*args)
 
-    return slowed
+    return hanging
 
 
 if __name__ == "__main__":
-    if "--slow-disk" in sys.argv:
-        os.fsync = slow(os.fsync, 0.3)
+    folder, *hanging = sys.argv[1:]
+    if hanging:  # each checkpoint calls it for its file and for the folder
+        os.fsync = hang_at(os.fsync, 2 * int(hanging[0]) - 1)
     each_step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.03))
-    train(sys.argv[1], callbacks=[each_step])
+    train(folder, callbacks=[each_step])

@@ -109,9 +109,7 @@ class PatchDataset:
         """Number of training batches in which every patch is seen at least once."""
         return -(-self.num_patches // _integer("batch_size", batch_size, minimum=1))
 
-    def batches(
-        self, batch_size, training, seed=0, start_epoch=0, start_step=0, mixed=False, with_clip_ids=False
-    ):
+    def batches(self, batch_size, training, seed=0, start_epoch=0, start_step=0, mixed=False, with_clip_ids=False):
         """Makes the `tf.data.Dataset`, which runs under every Keras backend.
 
         Args:

@@ -145,9 +145,7 @@ def synthesize_event(class_name, seconds, sample_rate, rng):
     if class_name not in EVENTS:
         raise ValueError(f"Class must be one of {', '.join(CLASS_NAMES)}. Received: {class_name!r}")
     if sample_rate < MIN_SAMPLE_RATE:
-        raise ValueError(
-            f"`sample_rate` must be at least {MIN_SAMPLE_RATE} Hz. Received: sample_rate={sample_rate}"
-        )
+        raise ValueError(f"`sample_rate` must be at least {MIN_SAMPLE_RATE} Hz. Received: sample_rate={sample_rate}")
     if seconds < 4 * FADE_SECONDS:
         raise ValueError(f"`seconds` must be at least {4 * FADE_SECONDS}. Received: seconds={seconds}")
     samples = round(seconds * sample_rate)

@@ -113,14 +113,10 @@ def average_over_clips(patch_scores, patch_clip, num_clips):
             f"got {patch_scores.shape} and {patch_clip.shape}."
         )
     if patch_clip.size and not 0 <= patch_clip.min() <= patch_clip.max() < num_clips:
-        raise ValueError(
-            f"`patch_clip` must lie in [0, {num_clips}); got {patch_clip.min()} to {patch_clip.max()}."
-        )
+        raise ValueError(f"`patch_clip` must lie in [0, {num_clips}); got {patch_clip.min()} to {patch_clip.max()}.")
     counts = np.bincount(patch_clip, minlength=num_clips)
     if not counts.all():
-        raise ValueError(
-            f"Clips {np.flatnonzero(counts == 0)[:10].tolist()} have no patch: there is no mean to take."
-        )
+        raise ValueError(f"Clips {np.flatnonzero(counts == 0)[:10].tolist()} have no patch: there is no mean to take.")
     sums = np.zeros((num_clips, patch_scores.shape[1]))
     np.add.at(sums, patch_clip, patch_scores)
     return sums / counts[:, None]
@@ -142,21 +138,15 @@ def score_clips(clips):
     """
     scores, targets = np.asarray(clips.scores, "float64"), np.asarray(clips.targets, "float32")
     if scores.ndim != 2 or scores.shape != targets.shape:
-        raise ValueError(
-            f"Scores and targets must both be (clips, classes); got {scores.shape} and {targets.shape}."
-        )
+        raise ValueError(f"Scores and targets must both be (clips, classes); got {scores.shape} and {targets.shape}.")
     positives = targets > 0.5
-    excluded = tuple(
-        name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some
-    )
+    excluded = tuple(name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some)
     if not np.isfinite(scores).all():
         nan = float("nan")
         return ClipEvaluation(nan, nan, nan, np.full(scores.shape[1], nan), excluded, clips)
     # The ranking metrics depend on the order alone. Dense ranks take the order of the float64 scores, and
     # their ties, through float32 operations unchanged.
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in scores.T], axis=1).astype(
-        "float32"
-    )
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in scores.T], axis=1).astype("float32")
     precision = keras.ops.convert_to_numpy(ranking.average_precision(targets, ranks)).astype("float64")
     auc = keras.ops.convert_to_numpy(ranking.roc_auc(targets, ranks)).astype("float64")
     top = scores.argmax(axis=1)

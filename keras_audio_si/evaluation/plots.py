@@ -75,9 +75,7 @@ def plot_stability(panels, path):
         grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, panel in zip(grid, panels, strict=True):
             for name, scores in panel.curves.items():
-                axes.plot(
-                    range(len(scores)), scores, label=name, **_line(models.index(name)), **_markers(scores)
-                )
+                axes.plot(range(len(scores)), scores, label=name, **_line(models.index(name)), **_markers(scores))
             unit = f", {1000 * panel.hop_seconds:.3g} ms apart" if panel.hop_seconds else ""
             axes.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
             axes.set_ylabel(f"Score of “{panel.class_name}”")
@@ -170,9 +168,7 @@ def _legend_above(figure, grid):
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside upper center", ncols=min(3, max(1, len(entries)))
-    )
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=min(3, max(1, len(entries))))
 
 
 def _save(draw, size, path):

@@ -80,9 +80,7 @@ def comparison_table(results):
     for model, runs in runs_of.items():
         parameters = {run.parameters for run in runs}
         if len(parameters) > 1:
-            raise ValueError(
-                f"Runs named {model!r} are of different models: {sorted(parameters)} parameters."
-            )
+            raise ValueError(f"Runs named {model!r} are of different models: {sorted(parameters)} parameters.")
         measured = [dict(_quantities(run)) for run in runs]
         if any(quantities.keys() != measured[0].keys() for quantities in measured):
             raise ValueError(f"Runs named {model!r} must have been measured alike to be averaged.")
@@ -124,9 +122,7 @@ def format_markdown(rows):
     lines = [[cell.replace("|", "\\|") for cell in line] for line in _narrower(rows)]
     widths = [max(4, width) for width in _widths(lines)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(
-        "| " + " | ".join(line) + " |" for line in _aligned([lines[0], rule, *lines[1:]], widths)
-    )
+    return "\n".join("| " + " | ".join(line) + " |" for line in _aligned([lines[0], rule, *lines[1:]], widths))
 
 
 def format_text(rows):
@@ -149,9 +145,7 @@ def written_whole(path):
     'whole'
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(
-        f".{os.getpid()}-{path.name}"
-    )  # the extension stays: writers choose formats by it
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the extension stays: writers choose formats by it
     try:
         yield temporary
         os.replace(temporary, path)

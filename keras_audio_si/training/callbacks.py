@@ -113,9 +113,9 @@ class RunLog(keras.callbacks.Callback):
         import tensorflow as tf
 
         board = self.folder / "tensorboard"
-        with writing(self.folder):
-            shutil.rmtree(board, ignore_errors=True)
         with self._writing_scalars():
+            if board.exists():
+                shutil.rmtree(board)
             kinds = ("train", "validation")
             self._writers = {kind: tf.summary.create_file_writer(str(board / kind)) for kind in kinds}
         epochs = len(self.history.history.get("loss", ()))
@@ -139,9 +139,7 @@ class RunLog(keras.callbacks.Callback):
             with open(temporary, "w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["epoch", *columns])
-                writer.writerows(
-                    [epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True))
-                )
+                writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True)))
 
     def _write_scalars(self, epoch):
         import tensorflow as tf

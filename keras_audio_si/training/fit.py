@@ -77,13 +77,9 @@ class TrainingSettings:
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"`learning_rate` must be a positive number; received {self.learning_rate!r}.")
         if not 0 < self.plateau_factor < 1:
-            raise ValueError(
-                f"`plateau_factor` must be above 0 and below 1; received {self.plateau_factor!r}."
-            )
+            raise ValueError(f"`plateau_factor` must be above 0 and below 1; received {self.plateau_factor!r}.")
         if self.mixup_alpha is not None and not 0 < self.mixup_alpha < math.inf:
-            raise ValueError(
-                f"`mixup_alpha` must be a positive number or None; received {self.mixup_alpha!r}."
-            )
+            raise ValueError(f"`mixup_alpha` must be a positive number or None; received {self.mixup_alpha!r}.")
         if self.monitor not in MONITORS:
             raise ValueError(f"`monitor` must be one of {MONITORS}; received {self.monitor!r}.")
         if self.jit not in (True, False, "auto"):
@@ -164,7 +160,8 @@ def fit(
         start = _start(output_dir, identity, resume, overwrite)
         _write_settings(settings, output_dir / "settings.json")
         if start is not None and verbose:
-            print(f"Continuing {output_dir} from {start.place()}.", flush=True)
+            doing = "Finished before, at" if start.finished else "Continuing from"
+            print(f"{output_dir}: {doing} {start.place()}.", flush=True)
         epoch, step = (start.epoch, start.step) if start is not None else (0, 0)
         steps = train_data.steps_per_epoch(settings.batch_size)
 
@@ -287,9 +284,7 @@ def _check_classes(model, train_data, validation):
         )
     expected, received = (None, len(train_data.class_names)), tuple(model.output_shape)
     if received != expected:
-        raise ValueError(
-            f"The model must give a score for each class, {expected}; its output shape is {received}."
-        )
+        raise ValueError(f"The model must give a score for each class, {expected}; its output shape is {received}.")
     check_class_names(model, train_data.class_names)
     for patches in (train_data, validation):
         check_sample_rate(model, patches.sample_rate)
@@ -299,9 +294,7 @@ def _check_saving(resume, overwrite, checkpoint_steps):
     if resume and overwrite:
         raise ValueError("`resume` and `overwrite` exclude each other: choose one.")
     if checkpoint_steps is not None and (not isinstance(checkpoint_steps, int) or checkpoint_steps < 1):
-        raise ValueError(
-            f"`checkpoint_steps` must be None or an integer of at least 1; received {checkpoint_steps!r}."
-        )
+        raise ValueError(f"`checkpoint_steps` must be None or an integer of at least 1; received {checkpoint_steps!r}.")
 
 
 def _write_settings(settings, path):

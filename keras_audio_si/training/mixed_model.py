@@ -63,6 +63,4 @@ class MixedTrainingModel(keras.Model):
     @classmethod
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
-        return cls(
-            **{**config, "model": deserialize(config["model"]), "mixing": deserialize(config["mixing"])}
-        )
+        return cls(**{**config, "model": deserialize(config["model"]), "mixing": deserialize(config["mixing"])})

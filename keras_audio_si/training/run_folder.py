@@ -98,7 +98,7 @@ def writing(folder):
 def has_run(folder):
     """Whether a folder holds a run that overwriting would lose: a checkpoint or a model."""
     folder = pathlib.Path(folder)
-    return (folder / BEST_MODEL).exists() or any(folder.glob(f"{CHECKPOINTS}/*.npz"))
+    return (folder / BEST_MODEL).exists() or any(folder.glob(f"{CHECKPOINTS}/epoch-*.npz"))
 
 
 def refuse_existing(folder):
@@ -114,7 +114,8 @@ def clear(folder):
         for name in _RUN_FILES:
             (folder / name).unlink(missing_ok=True)
         for name in _RUN_FOLDERS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
 
 
 def _lock(path):
