@@ -305,6 +305,19 @@ def _parser():
     export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
     export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
 
+    taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
+    taking.add_argument("model", choices=("eat",), help="network that the weights are of")
+    taking.add_argument("checkpoint", metavar="CHECKPOINT", help="file of the released code, such as best.pt")
+    taking.add_argument("--output", required=True, metavar="FILE", help="the .keras file to write")
+    taking.add_argument("--heads", type=int, metavar="N", help="heads of the attention (one per 16 of its width)")
+    taking.add_argument("--activation", choices=("sigmoid", "softmax"), help="of the scores (none: logits)")
+    taking.add_argument("--class-names", metavar="FILE", help="text file with the name of a class in each line")
+    taking.add_argument("--sample-rate", type=int, metavar="HZ", help="of the waveforms, kept in the model")
+
+    giving = add("export-weights", "export_weights", "Write the weights of a model as the released code loads them.")
+    giving.add_argument("model", help="a .keras file of an EAT")
+    giving.add_argument("--output", required=True, metavar="FILE", help="the PyTorch file to write")
+
     listing = add("list", "list_names", "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))
 
