@@ -1,4 +1,4 @@
-"""EAT against the released code: parameter counts, every activation on record, gradients, statistics of a training call."""
+"""EAT against the released code: parameter counts, every activation on record, gradients, batch statistics."""
 
 import keras
 import numpy as np
@@ -69,6 +69,7 @@ def test_downsampling_filter(golden, name, stride):
     arrays = golden("eat_aadownsample")
     x = channels_last(arrays["x"][..., :-1] if name.endswith("oddlen") else arrays["x"])
     pool = AntiAliasPool(1, stride, 2 * stride + 1, "triangular", None, "reflect")
+    pool.build(x.shape)
     np.testing.assert_allclose(numpy(run(pool, x)), channels_last(arrays[name]), atol=1e-6)
     taps = arrays[f"{name.removesuffix('_oddlen')}_filt"]
     np.testing.assert_allclose(numpy(pool.taps)[:, 0, :, 0], np.tile(taps[:, None], 6), atol=1e-7)

@@ -1,4 +1,4 @@
-"""Published weights in and out: state dicts made from the released names and shapes, PyTorch files, the command line."""
+"""Published weights in and out: state dicts of the released names and shapes, PyTorch files, the command line."""
 
 import keras
 import numpy as np
