@@ -230,11 +230,16 @@ def _add_bench_arguments(add):
             "--width": width,
             "--steps": {"type": int, "metavar": "N", "help": "batches in a round (5)"},
         },
+        "eat": {
+            "--seconds": {"nargs": "+", "type": int, "metavar": "N", "help": "lengths of one example (1 5 10)"},
+            "--medium": {"action": "store_true", "help": "time EAT-M in place of EAT-S"},
+        },
     }
     summaries = {
         "layers": "Each layer beside the nearest plain Keras layer.",
         "models": "Networks with each pooling mechanism beside the plain network.",
         "pipeline": "Where a training step waits: decoding, batches, steps.",
+        "eat": "Time and size of EAT, beside a product of two matrices.",
     }
     for subject, summary in summaries.items():
         sub = add(subject, "bench", summary, subjects)
@@ -242,7 +247,7 @@ def _add_bench_arguments(add):
         group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
         for option, settings in options[subject].items():
             group.add_argument(option, **settings)
-        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32)")
+        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32; of EAT 8)")
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
         group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
         group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
@@ -304,6 +309,19 @@ def _parser():
     export.add_argument("model", help="a .keras file")
     export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
     export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+
+    taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
+    taking.add_argument("model", choices=("eat",), help="network that the weights are of")
+    taking.add_argument("checkpoint", metavar="CHECKPOINT", help="file of the released code, such as best.pt")
+    taking.add_argument("--output", required=True, metavar="FILE", help="the .keras file to write")
+    taking.add_argument("--heads", type=int, metavar="N", help="heads of the attention (one per 16 of its width)")
+    taking.add_argument("--activation", choices=("sigmoid", "softmax"), help="of the scores (none: logits)")
+    taking.add_argument("--class-names", metavar="FILE", help="text file with the name of a class in each line")
+    taking.add_argument("--sample-rate", type=int, metavar="HZ", help="of the waveforms, kept in the model")
+
+    giving = add("export-weights", "export_weights", "Write the weights of a model as the released code loads them.")
+    giving.add_argument("model", help="a .keras file of an EAT")
+    giving.add_argument("--output", required=True, metavar="FILE", help="the PyTorch file to write")
 
     listing = add("list", "list_names", "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))

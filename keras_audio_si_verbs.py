@@ -93,6 +93,34 @@ def export(args):
     print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
 
 
+def import_weights(args):
+    from keras_audio_si.evaluation.report import written_whole
+    from keras_audio_si.export import eat_weights
+
+    names = None
+    if args.class_names:
+        with open(args.class_names, encoding="utf-8") as file:
+            names = tuple(line.strip() for line in file if line.strip())
+    model, report = eat_weights.import_state_dict(
+        eat_weights.read_checkpoint(args.checkpoint),
+        heads=args.heads,
+        activation=args.activation,
+        class_names=names,
+        sample_rate=args.sample_rate,
+    )
+    with written_whole(args.output) as temporary:
+        model.save(temporary)
+    print(eat_weights.format_report(report))
+    print(f"{len(report)} tensors, {model.count_params():,} values: {args.output}, input {model.input_shape}")
+
+
+def export_weights(args):
+    from keras_audio_si.export import eat_weights
+
+    ((_, model),) = _load_models([args.model]).items()
+    print(f"{eat_weights.write_checkpoint(model, args.output)} tensors: {args.output}")
+
+
 def list_names(args):
     from keras_audio_si.data.datasets import LAYOUTS
     from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS

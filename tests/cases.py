@@ -35,6 +35,16 @@ MAP = (None, None, None, 4)
 ROW = (None, None, 4)
 
 
+def eat(**arguments):
+    small = {"channels": 2, "transformer_layers": 1, "heads": 2, "embedding_dim": 8, "feed_forward_dim": 12}
+    return models.EAT(5, 1000, (4,), **small, **arguments)
+
+
+def adaptive_eat():
+    settings = {"residual": "common", "aggregation": "convolution", "pooling": "triangular+aps"}
+    return eat(in_channels=4, padding="circular", fit="cut", **settings)
+
+
 def adaptive_vgg():
     return models.VGG41(6, (None, 28), "tlpf5+aps", width=0.125)
 
@@ -106,5 +116,13 @@ CASES = [
     Case("vgg41_blur", lambda: models.VGG41(6, (33, 28), "blur5", True, "reflect", width=0.125), spectrograms),
     Case("vgg41_adaptive", adaptive_vgg, spectrograms, half=None, dynamic=(None, None, 28)),
     Case("vgg42", lambda: models.VGG42(6, (33, 28), "tlpf1x5", width=0.25, activation=None), spectrograms),
+    Case("fit_length", lambda: layers.FitLength(16, sample_rate=8000), rows(27)),
+    Case("time_convolution", lambda: layers.TimeConvolution(6, 5), rows(27), dynamic=ROW),
+    Case("time_convolution_by_channel", lambda: layers.TimeConvolution(None, 5, 3, "edge"), rows(26), dynamic=ROW),
+    Case("time_residual_block", lambda: layers.TimeResidualBlock(5, 3), rows(25), dynamic=ROW),
+    Case("class_token", lambda: layers.ClassToken(), rows(9)),
+    Case("transformer_block", lambda: layers.TransformerBlock(2, 6), rows(9), dynamic=ROW),
+    Case("eat", lambda: eat(class_names="abcde", activation="softmax"), lambda rng: waveforms(rng)[:, :1000]),
+    Case("eat_adaptive", adaptive_eat, rows(1000), half=None),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]

@@ -48,6 +48,15 @@ def _mixing_inputs(name, x):
     return x, labels
 
 
+class _SelfAttention(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = keras.layers.MultiHeadAttention(num_heads=8, key_dim=16)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
 def _pools():
     return {
         "AntiAliasPool binomial 5": lambda: layers.AntiAliasPool(),
@@ -108,6 +117,49 @@ SUBJECTS = {
             "LogMelSpectrogram decibel": lambda: layers.LogMelSpectrogram(
                 SAMPLE_RATE, compression="decibel", top_db=80.0, center=True
             ),
+        },
+    ),
+    "fit-length": Subject(
+        (110250, 1),
+        {
+            "keras ZeroPadding1D": lambda: keras.layers.ZeroPadding1D((0, 342)),
+            "FitLength": lambda: layers.FitLength(1024),
+        },
+    ),
+    "time-convolution": Subject(
+        (28672, 32),
+        {
+            "keras Conv1D, BatchNormalization, LeakyReLU": lambda: keras.Sequential(
+                [
+                    keras.layers.Conv1D(64, 5, padding="same", use_bias=False),
+                    keras.layers.BatchNormalization(),
+                    keras.layers.LeakyReLU(0.2),
+                ]
+            ),
+            "TimeConvolution": lambda: layers.TimeConvolution(64, 5),
+        },
+    ),
+    "time-convolution-by-channel": Subject(
+        (28672, 32),
+        {
+            "keras DepthwiseConv1D, BatchNormalization, LeakyReLU": lambda: keras.Sequential(
+                [
+                    keras.layers.DepthwiseConv1D(15, padding="same", use_bias=False),
+                    keras.layers.BatchNormalization(),
+                    keras.layers.LeakyReLU(0.2),
+                ]
+            ),
+            "TimeConvolution by channel": lambda: layers.TimeConvolution(None, 15),
+            "TimeResidualBlock": lambda: layers.TimeResidualBlock(15),
+            "TimeResidualBlock dilated": lambda: layers.TimeResidualBlock(15, 9),
+        },
+    ),
+    "transformer": Subject(
+        (113, 128),
+        {
+            "keras MultiHeadAttention": _SelfAttention,
+            "TransformerBlock": lambda: layers.TransformerBlock(8, 512),
+            "ClassToken": lambda: layers.ClassToken(),
         },
     ),
     "mixing": Subject(

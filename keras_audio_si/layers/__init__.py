@@ -1,22 +1,30 @@
 """Keras layers: pooling, front-end, mixing and heads."""
 
+from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
+from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
 
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
     "ClassScores",
+    "ClassToken",
+    "FitLength",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
     "MixUp",
     "SpatialPadding",
+    "TimeConvolution",
     "TimeMelPool",
+    "TimeResidualBlock",
+    "TransformerBlock",
     "build_pooling",
     "class_names_of",
 ]

@@ -21,10 +21,12 @@ EXAMPLES = (
     "aps-l2",
     "blur5+aps",
     "tlpf5+aps",
+    "triangular",
     *ORDERS,
 )
 _FILTERED = re.compile(
-    r"(?:(?P<filter>blur|tlpf)(?P<time>\d+)(?:x(?P<mel>\d+))?)?(?P<plus>\+)?(?P<aps>aps(?:-(?P<criterion>\w+))?)?"
+    r"(?:(?P<filter>triangular|(?:blur|tlpf)(?P<time>\d+)(?:x(?P<mel>\d+))?))?"
+    r"(?P<plus>\+)?(?P<aps>aps(?:-(?P<criterion>\w+))?)?"
 )
 
 
@@ -33,8 +35,9 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
 
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
-            mel), "aps", "aps-CRITERION", a filter and APS joined by "+", one of the orders of `TimeMelPool`, a
-            callable that returns a new layer, or the config of a layer (`keras.layers.serialize`).
+            mel), "triangular" (the filter of gazneli2022, of `2 * strides + 1` taps), "aps", "aps-CRITERION", a
+            filter and APS joined by "+", one of the orders of `TimeMelPool`, a callable that returns a new layer, or
+            the config of a layer (`keras.layers.serialize`).
         pool_size: Window of the pooling.
         strides: Subsampling.
         padding: One of `ops.padding.PADDINGS`.
@@ -72,8 +75,10 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
     if not match or not pooling or bool(match["plus"]) != bool(match["filter"] and match["aps"]):
         near = difflib.get_close_matches(pooling, EXAMPLES, n=1, cutoff=0.0)[0]
         raise ValueError(f"unknown pooling {pooling!r}; did you mean {near!r}? Known: {', '.join(EXAMPLES)}")
-    if match["filter"]:
-        common["filter"] = "binomial" if match["filter"] == "blur" else "trainable"
+    if match["filter"] == "triangular":
+        common["filter"], common["filter_size"] = "triangular", 2 * strides + 1
+    elif match["filter"]:
+        common["filter"] = "binomial" if match["filter"].startswith("blur") else "trainable"
         common["filter_size"] = (int(match["time"]), int(match["mel"] or match["time"]))
     if not match["aps"]:
         return AntiAliasPool(**common)

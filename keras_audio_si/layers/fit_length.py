@@ -1,0 +1,67 @@
+"""The one place where waveforms get a length that a network takes."""
+
+import keras
+from keras import ops
+
+FITS = ("pad", "cut")
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class FitLength(keras.layers.Layer):
+    """Pads waveforms with silence at their end, or cuts their end off, to a multiple of a number of samples.
+
+    It also keeps the sampling rate with a network that has no front-end.
+
+    Args:
+        multiple: What the length is to be a multiple of, in samples.
+        smallest: Smallest length, a multiple as well.
+        fit: "pad" or "cut". A waveform shorter than `smallest` can only be padded.
+        sample_rate: In Hz, or None for a network that may be told any.
+
+    Input shape:
+        `(batch, samples)` or `(batch, samples, channels)`
+
+    Output shape:
+        The same rank, the samples a multiple.
+
+    Raises:
+        ValueError: If `fit` is unknown, or the waveforms are too short to be cut.
+
+    Example:
+
+    >>> tuple(FitLength(multiple=256)(keras.ops.ones((2, 1000))).shape)
+    (2, 1024)
+    >>> tuple(FitLength(multiple=256, fit="cut")(keras.ops.ones((2, 1000))).shape)
+    (2, 768)
+    """
+
+    def __init__(self, multiple, smallest=None, fit="pad", sample_rate=None, **kwargs):
+        super().__init__(**kwargs)
+        if fit not in FITS:
+            raise ValueError(f"fit must be one of {', '.join(map(repr, FITS))}, got {fit!r}")
+        self.multiple, self.smallest, self.fit = multiple, smallest or multiple, fit
+        self.sample_rate = sample_rate
+
+    def fitted(self, samples):
+        """Return the length that waveforms of `samples` samples get."""
+        if self.fit == "pad":
+            return max(-(-samples // self.multiple) * self.multiple, self.smallest)
+        if samples < self.smallest:
+            raise ValueError(
+                f"the network takes at least {self.smallest} samples, got {samples}: use fit='pad' or a longer input"
+            )
+        return samples // self.multiple * self.multiple
+
+    def call(self, x):
+        samples = x.shape[1]
+        wanted = self.fitted(samples)
+        if wanted <= samples:
+            return x[:, :wanted]
+        return ops.pad(x, [(0, 0), (0, wanted - samples), *[(0, 0)] * (len(x.shape) - 2)])
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.fitted(input_shape[1]), *input_shape[2:])
+
+    def get_config(self):
+        settings = {name: getattr(self, name) for name in ("multiple", "smallest", "fit", "sample_rate")}
+        return {**super().get_config(), **settings}

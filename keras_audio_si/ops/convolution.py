@@ -1,0 +1,63 @@
+"""Convolutions along time that keep the length, with any padding of the package (gazneli2022, section 3.1)."""
+
+from keras import ops
+
+from keras_audio_si.ops.depthwise import low_pass
+from keras_audio_si.ops.padding import centred_padding, pad_axis
+
+
+def convolve_time(x, kernel, padding="reflect"):
+    """Correlate `x` with a kernel over all channels, with stride 1, and keep the length.
+
+    Args:
+        x: Tensor of shape `(batch, time, channels)`.
+        kernel: Tensor of shape `(taps, channels, filters)`.
+        padding: One of `PADDINGS` but "valid"; "same" adds zeros.
+
+    Returns:
+        Tensor of shape `(batch, time, filters)`.
+
+    Example:
+
+    >>> y = convolve_time(keras.ops.ones((1, 6, 2)), keras.ops.ones((3, 2, 4)))
+    >>> print(keras.ops.convert_to_numpy(y)[0, :, 0])
+    [6. 6. 6. 6. 6. 6.]
+    """
+    taps = kernel.shape[0]
+    if taps == 1:
+        return ops.matmul(x, kernel[0])
+    if padding == "same":
+        return ops.conv(x, kernel, 1, "same", data_format="channels_last")
+    x = pad_axis(x, 1, *centred_padding(taps), padding)
+    return ops.conv(x, kernel, 1, "valid", data_format="channels_last")
+
+
+def convolve_time_by_channel(x, taps, dilation=1, padding="reflect"):
+    """Correlate every channel of `x` with its own taps, `dilation` samples apart, and keep the length.
+
+    A dilated filter of `x` is a dense filter of each of `dilation` interleaved sequences: time is folded so that they
+    lie side by side, as mel bands do in a feature map, and `low_pass` does the rest.
+
+    Args:
+        x: Tensor of shape `(batch, time, channels)`.
+        taps: Tensor of shape `(taps, channels)`.
+        dilation: Distance of two taps in samples.
+        padding: One of `PADDINGS` but "valid"; "same" adds zeros.
+
+    Returns:
+        Tensor of the shape of `x`.
+
+    Example:
+
+    >>> x = keras.ops.reshape(keras.ops.arange(6.0), (1, 6, 1))
+    >>> y = convolve_time_by_channel(x, keras.ops.convert_to_tensor([[1.0], [0.0], [0.0]]), 2, "circular")
+    >>> print(keras.ops.convert_to_numpy(y)[0, :, 0])
+    [4. 5. 0. 1. 2. 3.]
+    """
+    time, channels = ops.shape(x)[1], x.shape[2]
+    before, after = (dilation * n for n in centred_padding(taps.shape[0]))
+    missing = -(time + before + after) % dilation
+    x = pad_axis(pad_axis(x, 1, before, after, padding), 1, 0, missing, "same")
+    x = ops.reshape(x, (-1, (time + before + after + missing) // dilation, dilation, channels))
+    y = low_pass(x, taps[:, None, :, None], padding="valid")
+    return ops.reshape(y, (-1, time + missing, channels))[:, :time]
