@@ -1,21 +1,27 @@
-"""Keras layers: pooling, front-end, mixing and heads."""
+"""Keras layers: pooling, front-end, mixing, phase and heads."""
 
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
-from keras_audio_si.layers.mixing import MixUp
+from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
+from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
 
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
     "ClassScores",
+    "FreqMix",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
     "MixUp",
+    "PhaseMix",
+    "PhaseWaveform",
     "SpatialPadding",
+    "TimeMix",
     "TimeMelPool",
     "build_pooling",
     "class_names_of",
