@@ -1,6 +1,8 @@
 """The layers and models that `test_contract.py` and `test_backends.py` hold to the contract."""
 
+import keras
 from harness import Case
+from keras import ops
 
 from keras_audio_si import layers, models
 from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool
@@ -29,6 +31,37 @@ def front_end(**arguments):
 def waveform_classifier():
     vgg = models.VGG41(5, input_shape=(16, 28), pooling="tlpf3", width=0.125)
     return models.Classifier(layers.LogMelSpectrogram(8000, num_mels=28), vgg, input_samples=1440)
+
+
+@keras.saving.register_keras_serializable(package="cases")
+class MixedWithItsReverse(keras.layers.Layer):
+    """A mixing in which the partner of each example is that example itself, reversed, and nothing is left to chance."""
+
+    def __init__(self, mixing, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.mixing = mixing
+
+    def call(self, x, training=None):
+        batch = ops.shape(x)[0]
+        index = ops.arange(batch)
+        fixed = {name: ops.full((2 * batch,), value) for name, value in (("weight", 0.7), ("position", 0.5))}
+        params = {**fixed, "partner": ops.concatenate([index + batch, index]), "high": fixed["weight"] > 0.5, "size": 0}
+        both = ops.concatenate([x, x[:, ::-1]])
+        return self.mixing.apply((both, ops.ones_like(both[:, :1])), params)[0][:batch]
+
+    def compute_output_spec(self, x, training=None):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "mixing": keras.saving.serialize_keras_object(self.mixing)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "mixing": keras.saving.deserialize_keras_object(config["mixing"])})
+
+
+def mixing_case(name, build):
+    return Case(name, lambda: MixedWithItsReverse(build()), waveforms, dynamic=(None, None))
 
 
 MAP = (None, None, None, 4)
@@ -108,6 +141,11 @@ CASES = [
         dynamic=ROW,
         half=None,
     ),
+    mixing_case("mixup_gain_aware", lambda: layers.MixUp(gain_aware=True)),
+    mixing_case("time_mix", lambda: layers.TimeMix()),
+    mixing_case("freq_mix", lambda: layers.FreqMix(8000)),
+    mixing_case("phase_mix", lambda: layers.PhaseMix(8000)),
+    Case("phase_waveform", lambda: layers.PhaseWaveform("both", 256, 64), waveforms, dynamic=(None, None)),
     Case("time_mel_pool", lambda: layers.TimeMelPool("max_mel_mean_time"), maps(9, 7), dynamic=MAP),
     Case("global_pool", lambda: layers.GlobalTimeMelPool("mean_max_deviation"), maps(9, 7), dynamic=MAP),
     Case("spatial_padding", lambda: layers.SpatialPadding(3, "reflect"), maps(5, 4), dynamic=MAP),

@@ -1,6 +1,7 @@
 """`keras-audio-si bench layers`: every layer of the package beside the nearest plain Keras layer."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
@@ -16,6 +17,7 @@ from keras_audio_si.bench.timing import (
     precision_policy,
     report,
 )
+from keras_audio_si.layers.spectral_mixing import stft_sizes
 from keras_audio_si.variants import did_you_mean
 
 SAMPLE_RATE = 16000
@@ -31,14 +33,14 @@ class Subject:
         inputs: Function of the name and of an array `(batch, *shape)` that gives what the layer takes, or None for
             the array itself.
         training: Whether the layers run as in training; such layers have no gradient worth a measurement.
-        xla: Whether TensorFlow can compile all of them by XLA.
+        plain_xla: Whether TensorFlow can compile the plain layer by XLA. It can compile all the others.
     """
 
     shape: tuple
     layers: dict[str, Callable]
     inputs: Callable | None = None
     training: bool = False
-    xla: bool = True
+    plain_xla: bool = True
 
 
 def _mixing_inputs(name, x):
@@ -55,6 +57,15 @@ class _SelfAttention(keras.layers.Layer):
 
     def call(self, x):
         return self.attention(x, x)
+
+
+def _spectral_mixings(mixing):
+    return {
+        f"{mixing.__name__} {fft_length}/{hop_length}": functools.partial(
+            mixing, 22050, sizes=[(fft_length, hop_length)]
+        )
+        for fft_length, hop_length in stft_sizes(22050)
+    }
 
 
 def _pools():
@@ -167,7 +178,32 @@ SUBJECTS = {
         {"keras MixUp": lambda: keras.layers.MixUp(alpha=0.9), "MixUp": lambda: layers.MixUp(alpha=0.9)},
         inputs=_mixing_inputs,
         training=True,
-        xla=False,  # `keras.random.beta` does not compile.
+        plain_xla=False,  # `keras.random.beta` does not compile.
+    ),
+    # Clips of 5 s at 22050 Hz, the sizes of the released code.
+    "waveform-mixing": Subject(
+        (110250,),
+        {
+            "keras MixUp": lambda: keras.layers.MixUp(alpha=1.0),
+            "MixUp gain-aware": lambda: layers.MixUp(alpha=1.0, gain_aware=True),
+            "TimeMix": lambda: layers.TimeMix(),
+            **_spectral_mixings(layers.FreqMix),
+            **_spectral_mixings(layers.PhaseMix),
+        },
+        inputs=_mixing_inputs,
+        training=True,
+        plain_xla=False,
+    ),
+    "phase": Subject(
+        (110250,),
+        {
+            "keras STFTSpectrogram": lambda: keras.layers.STFTSpectrogram(
+                frame_length=1024, frame_step=256, fft_length=1024, padding="same"
+            ),
+            "PhaseWaveform": lambda: layers.PhaseWaveform(),
+            "PhaseWaveform both": lambda: layers.PhaseWaveform("both"),
+        },
+        inputs=lambda name, x: x[..., None] if name.startswith("keras") else x,
     ),
     "scores": Subject(
         (200,),
@@ -214,7 +250,7 @@ def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit=None, preci
                     label: build_pass(
                         build(),
                         subject.inputs(label, x) if subject.inputs else x,
-                        jit and subject.xla,
+                        jit and (subject.plain_xla or label != next(iter(subject.layers))),
                         subject.training,
                     )
                     for label, build in subject.layers.items()

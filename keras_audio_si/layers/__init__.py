@@ -1,12 +1,14 @@
-"""Keras layers: pooling, front-end, mixing and heads."""
+"""Keras layers: pooling, front-end, networks on waveforms, augmentation, mixing and heads."""
 
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
-from keras_audio_si.layers.mixing import MixUp
+from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
+from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
 from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
@@ -17,11 +19,15 @@ __all__ = [
     "ClassScores",
     "ClassToken",
     "FitLength",
+    "FreqMix",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
     "MixUp",
+    "PhaseMix",
+    "PhaseWaveform",
     "SpatialPadding",
     "TimeConvolution",
+    "TimeMix",
     "TimeMelPool",
     "TimeResidualBlock",
     "TransformerBlock",

@@ -1,4 +1,4 @@
-"""Layers that mix the examples of a batch, inputs and labels together."""
+"""Layers that mix the examples of a batch, inputs and labels together, in amplitude and in time."""
 
 import functools
 import math
@@ -7,14 +7,116 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.ops import mixing
+
 LABEL_RULES = ("convex", "union")
 
 _LOGIT_LIMIT = 17.0  # a uniform float32 has no logit beyond: sigmoid(-17) is about 2^-24
 _TABLE_SIZE = 2049
 
 
+class BatchMixing(keras.layers.Layer):
+    """What the layers have in common that mix each example with another one of the batch.
+
+    They take and return a pair `(inputs, labels)` and do nothing unless `training=True`. Weight and partner are drawn
+    per example: the partners are a random permutation of the batch. The arithmetic is float32 whatever the dtype
+    policy, and both outputs keep the dtypes they came with: a waveform in bfloat16 would lose all but the loudest
+    50 dB before it reaches a front end.
+
+    A subclass has `mix(inputs, params)`, which returns the mixed inputs and the weight of the example's own labels, and
+    may extend `draw` and `draw_weight`.
+
+    Args:
+        weight_range: pair of the least and the largest weight of the example, in [0, 1].
+        label_rule: `"convex"` mixes the labels as the inputs; `"union"` gives the mixture every label of both.
+        union_limit: with `"union"`, the weight from which on the labels of the partner are left out; None for never.
+        seed: integer that sets the draws; None for other draws each time.
+    """
+
+    waveforms_only = True
+
+    def __init__(self, weight_range, label_rule="convex", union_limit=None, seed=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.weight_range = _checked_range(weight_range)
+        if label_rule not in LABEL_RULES:
+            raise ValueError(f"`label_rule` must be one of {LABEL_RULES}; received {label_rule!r}.")
+        if union_limit is not None and (label_rule != "union" or not 0 < union_limit <= 1):
+            raise ValueError(
+                f'`union_limit` must be above 0 and at most 1, with `label_rule="union"`, or None; received '
+                f"{union_limit!r} with {label_rule!r}."
+            )
+        self.label_rule = label_rule
+        self.union_limit = union_limit
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        inputs, labels = self._checked(inputs)
+        if not training:
+            return inputs, labels
+        return self.apply((inputs, labels), self.draw(ops.shape(inputs)[0]))
+
+    def draw(self, batch_size):
+        """Draws what `apply` needs.
+
+        Args:
+            batch_size: number of examples, an integer or a scalar tensor.
+
+        Returns:
+            Dictionary of `"weight"`, float32 `(batch_size,)` in `weight_range`, `"partner"`, integer `(batch_size,)`,
+            a permutation, and what else the layer draws.
+        """
+        low, high = self.weight_range
+        weight = low + (high - low) * self.draw_weight(batch_size)
+        return {"weight": weight, "partner": ops.argsort(self.draw_uniform(batch_size))}
+
+    def draw_weight(self, batch_size):
+        """Draws weights in [0, 1], before they are moved to `weight_range`: uniform ones."""
+        return self.draw_uniform(batch_size)
+
+    def draw_uniform(self, batch_size):
+        """Draws float32 `(batch_size,)`, uniformly from [0, 1)."""
+        return keras.random.uniform((batch_size,), dtype="float32", seed=self.seed_generator)
+
+    def apply(self, inputs, params):
+        """Mixes as `params` says.
+
+        Args:
+            inputs: pair `(inputs, labels)`.
+            params: as returned by `draw`.
+
+        Returns:
+            Pair `(inputs, labels)`.
+        """
+        inputs, labels = self._checked(inputs)
+        mixed, weight = self.mix(ops.cast(inputs, "float32"), params)
+        mixed_labels = mixing.mix_labels(labels, params["partner"], weight, self.label_rule, self.union_limit)
+        return ops.cast(mixed, inputs.dtype), ops.cast(mixed_labels, labels.dtype)
+
+    def compute_output_shape(self, input_shape):
+        inputs, labels = input_shape
+        return tuple(inputs), tuple(labels)
+
+    def compute_output_spec(self, inputs, training=None):
+        return tuple(keras.KerasTensor(x.shape, dtype=x.dtype) for x in self._checked(inputs))
+
+    def get_config(self):
+        names = ("weight_range", "label_rule", "union_limit", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def _checked(self, inputs):
+        inputs, labels = _pair(inputs)
+        if self.waveforms_only and len(inputs.shape) != 2:
+            raise ValueError(
+                f"{type(self).__name__} mixes waveforms of one channel, (batch, samples); received inputs of shape "
+                f"{tuple(inputs.shape)}. Average the channels or put them on the batch axis."
+            )
+        return inputs, labels
+
+
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class MixUp(keras.layers.Layer):
+class MixUp(BatchMixing):
     """Mixes each example with another one of the batch, by a weight drawn from Beta(alpha, alpha).
 
     The mixture is `weight * example + (1 - weight) * partner`.
@@ -23,12 +125,22 @@ class MixUp(keras.layers.Layer):
     whatever the dtype policy, and both outputs keep the dtypes they came with: a waveform in bfloat16 would
     lose all but the loudest 50 dB before it reaches a front end.
 
+    The released code of EAT is `MixUp(alpha=1.0, weight_range=(0.1, 1.0), gain_aware=True, label_rule="union",
+    union_limit=0.9)`.
+
     Args:
         alpha: parameter of the Beta distribution, above 0. Small values leave one of the two nearly alone, 1
             makes all weights equally likely, large ones mix half and half.
         label_rule: `"convex"` mixes the labels as the inputs (the paper); `"union"` gives the mixture every
             label of both, whatever the weight.
         seed: integer that sets the draws; None for other draws each time.
+        gain_aware: True takes the weight as how loud the example is heard beside its partner: the amplitudes are
+            mixed by `p = weight * r' / (weight * r' + (1 - weight) * r)`, with the root mean squares r of the example
+            and r' of the partner, and divided by `sqrt(p^2 + (1 - p)^2)`; `p` is the weight of the labels. For
+            waveforms.
+        weight_range: pair of the least and the largest weight, to which the draws, from 0 to 1, are scaled.
+        union_limit: with `"union"`, the weight of the labels from which on those of the partner are left out, 0.9 in
+            the released code of EAT; None for never.
 
     Input shape:
         Pair of `(batch, ...)`, waveforms or spectrograms of any rank, and `(batch, ...)`, one-hot or
@@ -53,29 +165,109 @@ class MixUp(keras.layers.Layer):
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. Fonseca et al., "Improving Sound
         Event Classification by Increasing Shift Invariance in Convolutional Neural Networks", 2021, section
-        III (alpha 1.25).
+        III (alpha 1.25). Gain-aware: Tokozume et al., "Learning from Between-class Examples for Deep Sound
+        Recognition", 2018; Gazneli et al., "End-to-End Audio Strikes Back", 2022, eq. 1 and Table 1.
     """
 
-    def __init__(self, alpha=1.25, label_rule="convex", seed=None, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+    waveforms_only = False
+
+    def __init__(
+        self,
+        alpha=1.25,
+        label_rule="convex",
+        seed=None,
+        gain_aware=False,
+        weight_range=(0.0, 1.0),
+        union_limit=None,
+        **kwargs,
+    ):
+        super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
         if not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
             raise ValueError(
                 f"`alpha` must be a positive number; received {alpha!r}. Leave the layer out for no mixing."
             )
-        if label_rule not in LABEL_RULES:
-            raise ValueError(f"`label_rule` must be one of {LABEL_RULES}; received {label_rule!r}.")
         self.alpha = float(alpha)
-        self.label_rule = label_rule
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.gain_aware = gain_aware
         self._table = _beta_logits(self.alpha)
-        self.built = True
 
-    def call(self, inputs, training=None):
-        inputs, labels = _pair(inputs)
-        if not training:
-            return inputs, labels
-        return self.apply((inputs, labels), self.draw(ops.shape(inputs)[0]))
+    def draw_weight(self, batch_size):
+        """Draws weights from Beta(alpha, alpha)."""
+        # `keras.random.beta` does not compile under XLA on TensorFlow; a table of the quantiles does.
+        uniform = self.draw_uniform(batch_size)
+        logit = ops.clip(ops.log(uniform) - ops.log1p(-uniform), -_LOGIT_LIMIT, _LOGIT_LIMIT)
+        position = (logit + _LOGIT_LIMIT) * ((_TABLE_SIZE - 1) / (2 * _LOGIT_LIMIT))
+        lower = ops.clip(ops.cast(position, "int32"), 0, _TABLE_SIZE - 2)
+        fraction = position - ops.cast(lower, "float32")
+        table = ops.convert_to_tensor(self._table)
+        return ops.sigmoid((1.0 - fraction) * ops.take(table, lower) + fraction * ops.take(table, lower + 1))
+
+    def mix(self, inputs, params):
+        partner, weight = params["partner"], params["weight"]
+        if not self.gain_aware:
+            return mixing.mix_amplitudes(inputs, partner, weight), weight
+        weight = mixing.gain_aware_weight(inputs, partner, weight)
+        mixed = mixing.mix_amplitudes(inputs, partner, weight)
+        factor = ops.reshape(mixing.equal_power(weight), (-1,) + (1,) * (len(inputs.shape) - 1))
+        return factor * mixed, weight
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "gain_aware": self.gain_aware}
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class TimeMix(BatchMixing):
+    """Replaces a segment of each waveform by the same segment of another one of the batch.
+
+    The segment has `int((1 - weight) * samples)` samples; the labels are mixed by `weight`. Pairs, draws and precision
+    are as in `MixUp`.
+
+    The released code of EAT is `TimeMix(label_rule="union", union_limit=0.9)`. The paper says that it is CutMix in one
+    dimension, which is `TimeMix(weight_range=(0.0, 1.0), position="anywhere")`.
+
+    Args:
+        weight_range: pair of the least and the largest share that the example keeps, drawn uniformly.
+        position: `"ends"` replaces the beginning or the end, which of them is drawn per example (released code);
+            `"anywhere"` draws where the segment lies.
+        label_rule: `"convex"` mixes the labels by the weight (paper); `"union"` gives the mixture the labels of both.
+        union_limit: with `"union"`, the weight from which on the labels of the partner are left out, 0.9 in the
+            released code; None for never.
+        seed: integer that sets the draws; None for other draws each time.
+
+    Input shape:
+        Pair of `(batch, samples)` and `(batch, ...)`, one-hot or multi-hot labels, both floating point.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: if an argument is out of range, the input is not a pair, the waveforms have channels, or the
+            batches differ.
+        TypeError: if waveforms or labels are integers.
+
+    Example:
+
+    >>> mixing = TimeMix(seed=0)
+    >>> x, y = mixing((np.zeros((8, 16000), "float32"), np.eye(8, 10, dtype="float32")), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((8, 16000), (8, 10))
+
+    Reference:
+        Gazneli et al., "End-to-End Audio Strikes Back", 2022, Table 1. Yun et al., "CutMix", 2019.
+    """
+
+    def __init__(
+        self,
+        weight_range=(0.5, 1.0),
+        position="ends",
+        label_rule="convex",
+        union_limit=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
+        if position not in ("ends", "anywhere"):
+            raise ValueError(f"`position` must be 'ends' or 'anywhere'; received {position!r}.")
+        self.position = position
 
     def draw(self, batch_size):
         """Draws what `apply` needs.
@@ -84,52 +276,27 @@ class MixUp(keras.layers.Layer):
             batch_size: number of examples, an integer or a scalar tensor.
 
         Returns:
-            Dictionary of `"weight"`, float32 `(batch_size,)` in [0, 1], and `"partner"`, integer
-            `(batch_size,)`, a permutation.
+            Dictionary of `"weight"`, float32 `(batch_size,)` in `weight_range`, `"partner"`, integer `(batch_size,)`,
+            a permutation, and `"position"`, float32 `(batch_size,)` from 0 (beginning) to 1 (end).
         """
-        # `keras.random.beta` does not compile under XLA on TensorFlow; a table of the quantiles does.
-        uniform = keras.random.uniform((batch_size,), dtype="float32", seed=self.seed_generator)
-        logit = ops.clip(ops.log(uniform) - ops.log1p(-uniform), -_LOGIT_LIMIT, _LOGIT_LIMIT)
-        position = (logit + _LOGIT_LIMIT) * ((_TABLE_SIZE - 1) / (2 * _LOGIT_LIMIT))
-        lower = ops.clip(ops.cast(position, "int32"), 0, _TABLE_SIZE - 2)
-        fraction = position - ops.cast(lower, "float32")
-        table = ops.convert_to_tensor(self._table)
-        weight = ops.sigmoid((1.0 - fraction) * ops.take(table, lower) + fraction * ops.take(table, lower + 1))
-        partner = ops.argsort(keras.random.uniform((batch_size,), dtype="float32", seed=self.seed_generator))
-        return {"weight": weight, "partner": partner}
+        position = self.draw_uniform(batch_size)
+        if self.position == "ends":
+            position = ops.cast(position < 0.5, "float32")
+        return {**super().draw(batch_size), "position": position}
 
-    def apply(self, inputs, params):
-        """Mixes as `params` says.
-
-        Args:
-            inputs: pair `(inputs, labels)`.
-            params: as returned by `draw`.
-
-        Returns:
-            Pair `(inputs, labels)`.
-        """
-        inputs, labels = _pair(inputs)
-        mixed = _mix(inputs, params)
-        if self.label_rule == "convex":
-            return mixed, _mix(labels, params)
-        return mixed, ops.maximum(labels, ops.take(labels, params["partner"], axis=0))
-
-    def compute_output_shape(self, input_shape):
-        inputs, labels = input_shape
-        return tuple(inputs), tuple(labels)
-
-    def compute_output_spec(self, inputs, training=None):
-        return tuple(keras.KerasTensor(x.shape, dtype=x.dtype) for x in _pair(inputs))
+    def mix(self, inputs, params):
+        weight = params["weight"]
+        return mixing.mix_in_time(inputs, params["partner"], weight, params["position"]), weight
 
     def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "label_rule": self.label_rule, "seed": self.seed}
+        return {**super().get_config(), "position": self.position}
 
 
-def _mix(values, params):
-    weight = ops.reshape(params["weight"], (-1,) + (1,) * (len(values.shape) - 1))
-    whole = ops.cast(values, "float32")
-    mixed = weight * whole + (1.0 - weight) * ops.take(whole, params["partner"], axis=0)
-    return ops.cast(mixed, values.dtype)
+def _checked_range(weight_range):
+    low, high = weight_range
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"`weight_range` must be two numbers, 0 <= low <= high <= 1; received {weight_range!r}.")
+    return float(low), float(high)
 
 
 def _pair(inputs):

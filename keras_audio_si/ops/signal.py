@@ -186,15 +186,9 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
             f"{fft_length}. Received shape {tuple(real.shape)}: pass the `fft_length` of the `stft`."
         )
     left, _ = _window_margins(frame_length, fft_length)
-    taps = make_window(frame_length, window)
     frames = ops.irfft((real, imag), fft_length=fft_length)[..., left : left + frame_length]
-    signal = overlap_add(ops.multiply(frames, taps), hop_length)
-    # The squares of the windows over each sample: the same for all examples, so summed for one.
+    signal = join_frames(frames, hop_length, window)
     num_frames = ops.shape(real)[-2]
-    coverage = overlap_add(ops.multiply(ops.ones((num_frames, 1), dtype="float32"), taps**2), hop_length)
-    covered = coverage > TINY
-    signal = ops.where(covered, signal / ops.where(covered, coverage, 1.0), 0.0)
-
     start = fft_length // 2 - left if center else 0
     span = (num_frames - 1) * hop_length + frame_length - start
     if length is None:
@@ -205,6 +199,36 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
             f"Received {length}: another frame would be needed, or the settings are not those of the `stft`."
         )
     return _pad_last(signal, 0, hop_length - 1)[..., start : start + length]
+
+
+def join_frames(frames, hop_length, window="hann"):
+    """Least squares estimate of the signal that gave windowed frames.
+
+    Args:
+        frames: Float tensor, `(..., T, frame_length)`.
+        hop_length: Samples from the start of one frame to the start of the next.
+        window: `"hann"`, `"hamming"` or `"rectangular"`, which the frames were multiplied by.
+
+    Returns:
+        Float32 tensor, `(..., (T - 1) * hop_length + frame_length)`, 0 where no frame says anything.
+
+    Raises:
+        ValueError: If `hop_length` is not positive or `window` is unknown.
+        TypeError: If `frames` is not of a real float type.
+
+    Example:
+
+    >>> x = np.arange(8, dtype="float32")
+    >>> np.asarray(join_frames(frame(x, 4, 2) * make_window(4), hop_length=2)).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    """
+    num_frames, frame_length = ops.shape(frames)[-2:]
+    taps = make_window(frame_length, window)
+    signal = overlap_add(ops.multiply(frames, taps), hop_length)
+    # The squares of the windows over each sample: the same for all examples, so summed for one.
+    coverage = overlap_add(ops.multiply(ops.ones((num_frames, 1), dtype="float32"), taps**2), hop_length)
+    covered = coverage > TINY
+    return ops.where(covered, signal / ops.where(covered, coverage, 1.0), 0.0)
 
 
 @functools.lru_cache(maxsize=32)

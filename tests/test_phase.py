@@ -1,0 +1,58 @@
+"""Waveforms of phase and of magnitude against the formula of the paper's appendix, by NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from test_signal import run, vjp
+from test_spectral_mixing import analysed, noise, synthesised
+
+from keras_audio_si.layers import PhaseWaveform
+
+
+@pytest.mark.parametrize("window", ["rectangular", "hann"])
+@pytest.mark.parametrize("samples, fft, hop", [(1001, 128, 32), (777, 45, 11)])
+def test_equations_2_and_3(rng, samples, fft, hop, window):
+    x = noise(rng, 3, samples)
+    spectra, taps = analysed(x, fft, hop, window)
+    filters = np.exp(-1j * np.angle(spectra))
+    np.testing.assert_allclose(spectra * filters, np.abs(spectra), atol=1e-9)
+    expected = {
+        "phase": synthesised(filters, taps, samples, hop),
+        "magnitude": synthesised(spectra * filters, taps, samples, hop),
+    }
+    expected["both"] = np.stack(list(expected.values()), axis=-1)
+    for content, wanted in expected.items():
+        layer = PhaseWaveform(content, fft, hop, window)
+        np.testing.assert_allclose(run(layer, x), wanted, atol=1e-4)
+        assert layer.compute_output_shape((None, samples)) == (None, *wanted.shape[1:])
+
+
+def test_silence_stays_silent(rng):
+    x = noise(rng, 3, 200)
+    x[0] = 0.0
+    x[1, 50:] = 0.0
+    layer = PhaseWaveform("both", 32, 8)
+    waveforms = run(layer, x)
+    assert np.isfinite(waveforms).all() and not waveforms[0].any() and not waveforms[1, 100:].any()
+    assert np.isfinite(vjp(layer, x, noise(rng, 3, 200, 2))).all()
+
+
+def test_as_the_first_layer_of_a_model(tmp_path, rng):
+    x = noise(rng, 2, 300)
+    model = keras.Sequential([keras.Input((None,)), PhaseWaveform("both", 64, 16), keras.layers.GlobalMaxPooling1D()])
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(ops.convert_to_numpy(copy(x)), ops.convert_to_numpy(model(x)))
+    assert model.output_shape == (None, 2)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="`content` must be one of"):
+        PhaseWaveform("angle")
+    with pytest.raises(ValueError, match="`hop_length` must be at most `fft_length`, 64; received 65"):
+        PhaseWaveform(fft_length=64, hop_length=65)
+    with pytest.raises(ValueError, match="`window` must be one of"):
+        PhaseWaveform(window="kaiser")
+    with pytest.raises(ValueError, match=r"one channel, \(batch, samples\).*100, 2"):
+        PhaseWaveform()(np.zeros((4, 100, 2), "float32"))
