@@ -1,5 +1,23 @@
-"""Keras layers: pooling, front-end, mixing and heads."""
+"""Keras layers: pooling, front-end, augmentation, mixing and heads."""
 
+from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
+from keras_audio_si.layers.augmentation_levels import (
+    RandomFragmentGain,
+    RandomGain,
+    RandomMuLaw,
+    RandomPolarity,
+    RandomQuantisation,
+    RandomTimeMask,
+)
+from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise, RandomSine
+from keras_audio_si.layers.augmentation_time import (
+    RandomCyclicShift,
+    RandomSpeed,
+    RandomTimeReversal,
+    RandomTimeShift,
+)
+from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
+from keras_audio_si.layers.eat_augmentations import eat_augmentations
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.mixing import MixUp
@@ -11,12 +29,31 @@ from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
+    "AugmentationChain",
     "ClassScores",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
     "MixUp",
+    "RandomChoice",
+    "RandomCyclicShift",
+    "RandomFragmentGain",
+    "RandomGain",
+    "RandomHighPass",
+    "RandomLowPass",
+    "RandomMuLaw",
+    "RandomNoise",
+    "RandomOrder",
+    "RandomPhaseNoise",
+    "RandomPolarity",
+    "RandomQuantisation",
+    "RandomSine",
+    "RandomSpeed",
+    "RandomTimeMask",
+    "RandomTimeReversal",
+    "RandomTimeShift",
     "SpatialPadding",
     "TimeMelPool",
     "build_pooling",
     "class_names_of",
+    "eat_augmentations",
 ]
