@@ -24,7 +24,7 @@ LAYERS = {
     "low_pass": lambda **kw: layers.RandomLowPass(**kw),
     "high_pass": lambda **kw: layers.RandomHighPass(scale="sum", **kw),
     "white_noise": lambda **kw: layers.RandomNoise(**kw),
-    "pink_noise": lambda **kw: layers.RandomNoise("pink", (10, 30), **kw),
+    "coloured_noise": lambda **kw: layers.RandomNoise(("pink", "violet"), (10, 30), **kw),
     "uniform_noise": lambda **kw: layers.RandomNoise("uniform", variant="released", **kw),
     "sine": lambda **kw: layers.RandomSine(RATE, **kw),
     "phase_noise": lambda **kw: layers.RandomPhaseNoise(0.5, 64, 16, damping=True, **kw),
@@ -69,7 +69,9 @@ def test_compiled_call_draws_and_applies(name, rng):
 def test_silence_and_single_samples_stay_finite(name):
     for samples in (1, 2, 40):
         silence = np.zeros((2, samples), "float32")
-        np.testing.assert_array_equal(numpy(LAYERS[name](seed=1)(silence, training=True)), silence)
+        # An even number of mu-law levels has none at 0.
+        quiet = numpy(LAYERS[name](seed=1)(silence, training=True))
+        np.testing.assert_allclose(quiet, silence, atol=0.02 if name == "mu_law" else 0)
         y = numpy(LAYERS[name](seed=1)(np.ones((2, samples), "float32"), training=True))
         assert y.shape == (2, samples) and np.isfinite(y).all()
 
@@ -95,7 +97,7 @@ def test_contract(name, rng):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_float32_inside_whatever_the_policy(rng, policy):
     x = clips(rng)
-    for build in (layers.RandomMuLaw, layers.RandomNoise, layers.RandomCyclicShift):
+    for build in (layers.RandomGain, layers.RandomNoise, layers.RandomCyclicShift):
         wanted = numpy(build(seed=2)(x, training=True))
         np.testing.assert_array_equal(numpy(build(seed=2, dtype=policy)(x, training=True)), wanted)
         half = build(seed=2)(ops.cast(x, "bfloat16"), training=True)
@@ -155,12 +157,10 @@ def test_wrong_arguments():
         (lambda: layers.RandomHighPass(num_taps=4), "`num_taps` must be an odd number"),
         (lambda: layers.RandomHighPass(scale="max"), "`scale` must be one of"),
         (lambda: layers.RandomNoise("green"), "`kind` must be one of 'white'"),
+        (lambda: layers.RandomNoise(("red", "uniform")), "`kind` must be one of .*or a sequence of"),
         (lambda: layers.RandomSpeed(()), "`length_factors` must be positive"),
-        (lambda: layers.RandomSpeed()(keras.Input((None,)), training=True), None),
         (lambda: layers.RandomPhaseNoise(hop_length=0), "`hop_length` must be positive"),
     ):
-        if message is None:
-            continue
         with pytest.raises(ValueError, match=message):
             build()
 
@@ -175,6 +175,6 @@ def test_unknown_lengths():
         for jit in (False, True):
             function = tf.function(lambda x, layer=layer: layer(x, training=True), signature, jit_compile=jit)
             assert np.isfinite(function(tf.ones((2, 41))).numpy()).all()
-    for name in ("pink_noise", "speed", "phase_noise"):
+    for name in ("coloured_noise", "speed", "phase_noise"):
         with pytest.raises(ValueError, match="must know the number of samples"):
             tf.function(lambda x, name=name: LAYERS[name]()(x, training=True), signature)(tf.ones((2, 41)))

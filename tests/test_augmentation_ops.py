@@ -5,9 +5,10 @@ import pytest
 from harness import numpy
 from scipy import signal, stats
 
-from keras_audio_si.ops.fir import band_taps, delay_taps, filter_each
+from keras_audio_si.ops.fir import band_taps, correlate_each, delay_taps, reflect_ends
 from keras_audio_si.ops.keyed_random import keyed_normal, keyed_normal_pairs, keyed_uniform, random_bits
 from keras_audio_si.ops.noise import (
+    COLOURS,
     SLOPES,
     add_noise,
     add_sine,
@@ -19,7 +20,8 @@ from keras_audio_si.ops.noise import (
 )
 from keras_audio_si.ops.quantisation import quantise, quantise_mu_law
 from keras_audio_si.ops.resampling import resample, resample_to_length
-from keras_audio_si.ops.shifts import delay_fraction, shift_samples
+from keras_audio_si.ops.shifts import delay, shift_samples
+from keras_audio_si.ops.trigonometry import cos_sin
 
 KEYS = np.random.default_rng(5).integers(0, 2**31, (4, 2)).astype("int32")
 
@@ -64,23 +66,25 @@ def _check_white(values):
         assert abs(np.mean(row[1:] ** 2 * row[:-1] ** 2) - 1) < 0.1
 
 
-@pytest.mark.parametrize("colour", SLOPES)
-def test_slopes_of_the_power_densities(colour):
+def test_slopes_of_the_power_densities():
     samples = 2**15 - 7
     length = fast_fft_length(samples)
-    noise = coloured_noise(*keyed_normal_pairs(KEYS, length // 2 + 1), colour, samples, length)
-    noise = numpy(noise).astype("float64")
-    assert noise.shape == (4, samples)
-    np.testing.assert_allclose((noise**2).mean(axis=1), 1, rtol=1e-5)
-    frequency, density = signal.welch(noise, nperseg=2048, window="blackmanharris", detrend=False)
-    band = (frequency > 0.005) & (frequency < 0.45)
-    slope = np.polyfit(np.log(frequency[band]), np.log(density.mean(axis=0)[band]), 1)[0]
-    assert slope == pytest.approx(SLOPES[colour], abs=0.05)
+    for colour, slope in SLOPES.items():
+        place = np.int32([COLOURS.index(colour)] * 4)
+        noise = coloured_noise(*keyed_normal_pairs(KEYS, length // 2 + 1), place, samples, length)
+        noise = numpy(noise).astype("float64")
+        assert noise.shape == (4, samples)
+        np.testing.assert_allclose((noise**2).mean(axis=1), 1, rtol=1e-5)
+        frequency, density = signal.welch(noise, nperseg=2048, window="blackmanharris", detrend=False)
+        band = (frequency > 0.005) & (frequency < 0.45)
+        fitted = np.polyfit(np.log(frequency[band]), np.log(density.mean(axis=0)[band]), 1)[0]
+        assert fitted == pytest.approx(slope, abs=0.05)
 
 
 def test_released_noise_keeps_its_mean():
+    red = np.int32([COLOURS.index("red")] * 4)
     exact, released = (
-        numpy(coloured_noise(*keyed_normal_pairs(KEYS, 51), "red", 100, 100, variant))
+        numpy(coloured_noise(*keyed_normal_pairs(KEYS, 51), red, 100, 100, variant))
         for variant in ("exact", "released")
     )
     assert np.abs(exact.mean(axis=1)).max() < 1e-5 < 0.1 < np.abs(released.mean(axis=1)).max()
@@ -141,13 +145,19 @@ def test_taps_are_those_of_scipy(num_taps):
             np.testing.assert_allclose(numpy(band_taps(cutoff, num_taps, band))[row], wanted, atol=2e-6)
 
 
-@pytest.mark.parametrize("samples", [1, 5, 40])
-def test_filtering_is_the_sum(rng, samples):
-    x, taps = rng.normal(size=(3, samples)).astype("float32"), rng.normal(size=(3, 9)).astype("float32")
-    for padding, mode in (("reflect", "reflect"), ("circular", "wrap"), ("same", "constant")):
-        wide = np.pad(x, ((0, 0), (4, 4)), mode=mode)
-        wanted = [np.correlate(row, t, "valid") for row, t in zip(wide, taps, strict=True)]
-        np.testing.assert_allclose(numpy(filter_each(x, taps, padding)), wanted, atol=1e-5)
+def test_filtering_is_the_sum(rng):
+    x, taps = rng.normal(size=(3, 40)).astype("float32"), rng.normal(size=(3, 9)).astype("float32")
+    wanted = [np.correlate(row, t, "valid") for row, t in zip(x, taps, strict=True)]
+    np.testing.assert_allclose(numpy(correlate_each(x, taps)), wanted, atol=1e-5)
+    for samples in (1, 5, 40):
+        wide = np.pad(x[:, :samples], ((0, 0), (7, 7)), mode="reflect")
+        np.testing.assert_array_equal(numpy(reflect_ends(x[:, :samples], 7)), wide)
+
+
+def test_cosine_and_sine():
+    angle = np.linspace(-np.pi, np.pi, 1001).astype("float32")
+    for got, wanted in zip(cos_sin(angle), (np.cos(angle), np.sin(angle)), strict=True):
+        np.testing.assert_allclose(numpy(got), wanted, atol=2e-6)
 
 
 def test_delays_have_the_response_of_a_delay():
@@ -172,17 +182,21 @@ def test_shifts_are_those_of_numpy(rng):
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("samples", [100, 101])
-def test_delay_of_a_sine(samples):
-    time, delay = np.arange(samples), np.float32([0.3, -0.45])
-    wave = lambda t: np.sin(2 * np.pi * 7 * t / samples)  # noqa: E731
+@pytest.mark.parametrize("length", [100, 101])
+def test_delay_of_a_sine(length):
+    def wave(time):
+        return np.sin(2 * np.pi * 7 * time / length)
+
+    time, samples, fraction = np.arange(length), np.int32([3, -40]), np.float32([0.3, -0.45])
     x = np.stack([wave(time)] * 2).astype("float32")
-    wanted = wave(time - delay[:, None])
+    moved = time - (samples + fraction)[:, None]
     for interpolation, tolerance in (("fourier", 1e-5), ("sinc", 1e-3)):
-        got = numpy(delay_fraction(x, delay, circular=True, interpolation=interpolation))
-        np.testing.assert_allclose(got, wanted, atol=tolerance)
-    got = numpy(delay_fraction(x, delay))
-    np.testing.assert_allclose(got[:, 15:-15], wanted[:, 15:-15], atol=1e-3)
+        got = numpy(delay(x, samples, fraction, circular=True, interpolation=interpolation))
+        np.testing.assert_allclose(got, wave(moved), atol=tolerance)
+    got = numpy(delay(x, samples, fraction))
+    inside = (moved > 16) & (moved < length - 17)
+    np.testing.assert_allclose(got[inside], wave(moved)[inside], atol=1e-3)
+    assert np.abs(got[(moved < -16) | (moved > length + 16)]).max(initial=0) == 0
 
 
 def test_levels_are_rounded(rng):
@@ -226,9 +240,9 @@ def test_wrong_arguments():
         band_taps(np.float32([0.5]), 4)
     with pytest.raises(ValueError, match="`band` must be one of 'low', 'high'"):
         band_taps(np.float32([0.5]), band="middle")
-    with pytest.raises(ValueError, match="`colour` must be one of"):
-        coloured_noise(x, x, "green", 10, 18)
+    with pytest.raises(ValueError, match="`variant` must be one of"):
+        coloured_noise(x, x, np.int32([0]), 10, 18, "paper")
     with pytest.raises(ValueError, match="`length_factor` must be positive"):
         resample(x, 0)
     with pytest.raises(ValueError, match="`interpolation` must be one of"):
-        delay_fraction(x, np.float32([0.1]), interpolation="linear")
+        delay(x, np.int32([1]), np.float32([0.1]), interpolation="linear")

@@ -55,7 +55,7 @@ def test_order_is_drawn_and_kept_to(rng):
 
 def test_choice_for_the_batch(rng):
     waveforms, labels = pair(rng)
-    augmentation = RandomChoice([steps()[0], steps()[2], MixUp(seed=2)], weights=(1, 2, 1), seed=1)
+    augmentation = RandomChoice([steps()[0], steps()[2], MixUp(seed=2)], chances=(1, 2, 1), seed=1)
     choices = np.array([numpy(augmentation.draw(4, 301)["choice"]) for _ in range(300)])
     assert choices.shape == (300,)
     np.testing.assert_allclose(np.bincount(choices) / 300, (0.25, 0.5, 0.25), atol=0.1)
@@ -64,7 +64,7 @@ def test_choice_for_the_batch(rng):
     for choice, wanted in enumerate(((3 * waveforms, labels), (-waveforms, labels), mixed)):
         got = augmentation.apply((waveforms, labels), {**params, "choice": np.int32(choice)})
         for value, want in zip(got, wanted, strict=True):
-            np.testing.assert_array_equal(numpy(value), numpy(want))
+            np.testing.assert_allclose(numpy(value), numpy(want), atol=1e-6)
 
 
 def test_choice_for_each_example(rng):
@@ -74,10 +74,10 @@ def test_choice_for_each_example(rng):
     mixed = [numpy(value) for value in MixUp().apply((waveforms, labels), params["layers"][2])]
     got = augmentation.apply((waveforms, labels), {**params, "choice": np.int32([2, 0, 1, 2])})
     rows = [mixed[0][0], 3 * waveforms[1], -waveforms[2], mixed[0][3]]
-    np.testing.assert_array_equal(numpy(got[0]), rows)
-    np.testing.assert_array_equal(numpy(got[1]), [mixed[1][0], labels[1], labels[2], mixed[1][3]])
+    np.testing.assert_allclose(numpy(got[0]), rows, atol=1e-6)
+    np.testing.assert_allclose(numpy(got[1]), [mixed[1][0], labels[1], labels[2], mixed[1][3]], atol=1e-6)
     assert set(numpy(augmentation.draw(200, 301)["choice"])) == {0, 1, 2}
-    only = RandomChoice(steps(), weights=(0, 0, 1))
+    only = RandomChoice(steps(), chances=(0, 0, 1))
     assert {int(numpy(only.draw(4, 301)["choice"])) for _ in range(20)} == {2}
 
 
@@ -147,9 +147,9 @@ def test_wrong_arguments(rng):
         AugmentationChain([keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="`layers` must hold at least one"):
         RandomOrder([])
-    for weights in ((1,), (1, -1), (0, 0), (1, float("nan"))):
-        with pytest.raises(ValueError, match="`weights` must be 2 numbers"):
-            RandomChoice(steps()[:2], weights)
+    for chances in ((1,), (1, -1), (0, 0), (1, float("nan"))):
+        with pytest.raises(ValueError, match="`chances` must be 2 numbers"):
+            RandomChoice(steps()[:2], chances)
     with pytest.raises(ValueError, match="`per` must be one of 'batch', 'example'"):
         RandomChoice(steps(), per="clip")
     with pytest.raises(ValueError, match="AugmentationChain mixes labels: call it with a pair"):

@@ -3,7 +3,7 @@
 import keras
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
-from keras_audio_si.ops.fir import TAP_SCALES, band_taps, filter_each
+from keras_audio_si.ops.fir import TAP_SCALES, band_taps, correlate_each, reflect_ends
 from keras_audio_si.ops.signal import check_choice
 
 
@@ -24,7 +24,8 @@ class _RandomFilter(RandomWaveformLayer):
         return {"cutoff": self.uniform(batch_size, *self.cutoff)}
 
     def transform(self, waveforms, params):
-        return filter_each(waveforms, band_taps(params["cutoff"], self.num_taps, self.band, self.scale))
+        taps = band_taps(params["cutoff"], self.num_taps, self.band, self.scale)
+        return correlate_each(reflect_ends(waveforms, self.num_taps // 2), taps)
 
     def get_config(self):
         return {**super().get_config(), "cutoff": self.cutoff, "num_taps": self.num_taps}

@@ -3,12 +3,14 @@
 import math
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
 from keras_audio_si.layers.augmentation_time import check_known_length
 from keras_audio_si.ops.keyed_random import keyed_normal, keyed_normal_pairs, keyed_uniform
 from keras_audio_si.ops.noise import (
-    SLOPES,
+    COLOURS,
     VARIANTS,
     add_noise,
     add_sine,
@@ -20,7 +22,7 @@ from keras_audio_si.ops.noise import (
 )
 from keras_audio_si.ops.signal import check_choice, check_positive
 
-KINDS = (*SLOPES, "uniform")
+KINDS = (*COLOURS, "uniform")
 
 
 class _RandomAddedNoise(RandomWaveformLayer):
@@ -46,7 +48,8 @@ class RandomNoise(_RandomAddedNoise):
 
     Args:
         kind: `"white"`, `"pink"` (power as 1 / f), `"red"` (1 / f^2), `"blue"` (f), `"violet"` (f^2), all of normal
-            distribution, or `"uniform"`: white, between two limits.
+            distribution, or `"uniform"`: white, between two limits. Of a sequence of colours, one is drawn for
+            each example.
         signal_to_noise_decibels: Lowest and highest ratio of signal to noise, drawn uniformly.
         variant: `"exact"`, or `"released"`: coloured noise with its mean added to it and frequencies counted from 1,
             levels that are right on average only.
@@ -66,7 +69,7 @@ class RandomNoise(_RandomAddedNoise):
 
     >>> x = np.ones((1, 1000), "float32")
     >>> noise = RandomNoise("pink", signal_to_noise_decibels=(20.0, 20.0))(x, training=True) - x
-    >>> round(float(keras.ops.std(noise)), 2)
+    >>> round(float(ops.std(noise)), 2)
     0.1
 
     Reference:
@@ -75,30 +78,36 @@ class RandomNoise(_RandomAddedNoise):
 
     def __init__(self, kind="white", signal_to_noise_decibels=(30.0, 30.0), variant="exact", **kwargs):
         super().__init__(signal_to_noise_decibels, **kwargs)
-        check_choice("kind", kind, KINDS)
+        self.kind = kind if isinstance(kind, str) else tuple(kind)
+        if isinstance(self.kind, str):
+            check_choice("kind", kind, KINDS)
+        elif not self.kind or not set(self.kind) <= set(COLOURS):
+            raise ValueError(f"`kind` must be one of {KINDS}, or a sequence of {COLOURS}; received {kind!r}.")
         check_choice("variant", variant, VARIANTS)
-        self.kind = kind
         self.variant = variant
 
     def draw_parameters(self, batch_size, num_samples):
-        return {**super().draw_parameters(batch_size, num_samples), "key": self.keys(batch_size)}
+        params = {**super().draw_parameters(batch_size, num_samples), "key": self.keys(batch_size)}
+        if self.kind not in ("white", "uniform"):
+            colours = [self.kind] if isinstance(self.kind, str) else self.kind
+            places = ops.convert_to_tensor(np.array([COLOURS.index(colour) for colour in colours], "int32"))
+            params["colour"] = ops.take(places, self.integers(batch_size, 0, len(colours) - 1), axis=0)
+        return params
 
     def transform(self, waveforms, params):
-        return add_noise(waveforms, self.noise(waveforms, params["key"]), params["decibels"])
-
-    def noise(self, waveforms, keys):
-        """Noise of mean square 1 as long as the waveforms."""
-        num_samples = keras.ops.shape(waveforms)[1]
-        if self.kind in ("white", "uniform"):
-            if self.kind == "white":
-                noise = keyed_normal(keys, num_samples)
-            else:
-                noise = keyed_uniform(keys, num_samples, -math.sqrt(3.0), math.sqrt(3.0))
-            return noise if self.variant == "released" else unit_power(noise)
-        check_known_length(self, waveforms)
-        fft_length = fast_fft_length(num_samples)
-        spectrum = keyed_normal_pairs(keys, fft_length // 2 + 1)
-        return coloured_noise(*spectrum, self.kind, num_samples, fft_length, self.variant)
+        num_samples = ops.shape(waveforms)[1]
+        if self.kind == "white":
+            noise = keyed_normal(params["key"], num_samples)
+        elif self.kind == "uniform":
+            noise = keyed_uniform(params["key"], num_samples, -math.sqrt(3.0), math.sqrt(3.0))
+        else:
+            check_known_length(self, waveforms)
+            fft_length = fast_fft_length(num_samples)
+            spectrum = keyed_normal_pairs(params["key"], fft_length // 2 + 1)
+            noise = coloured_noise(*spectrum, params["colour"], num_samples, fft_length, self.variant)
+        if self.variant == "exact" and "colour" not in params:
+            noise = unit_power(noise)
+        return add_noise(waveforms, noise, params["decibels"])
 
     def get_config(self):
         return {**super().get_config(), "kind": self.kind, "variant": self.variant}
@@ -204,7 +213,7 @@ class RandomPhaseNoise(RandomWaveformLayer):
         bins = self.fft_length // 2 + 1
 
         def angles(keys):
-            return keras.ops.reshape(keyed_uniform(keys, frames * bins, 0.0, self.radians), (-1, frames, bins))
+            return ops.reshape(keyed_uniform(keys, frames * bins, 0.0, self.radians), (-1, frames, bins))
 
         damping = angles(params["damping_key"]) if self.damping else None
         return perturb_phase(waveforms, angles(params["key"]), self.fft_length, self.hop_length, damping)

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer
 from keras_audio_si.ops.resampling import resample_to_length
-from keras_audio_si.ops.shifts import INTERPOLATIONS, delay_fraction, shift_samples
+from keras_audio_si.ops.shifts import INTERPOLATIONS, delay, shift_samples
 from keras_audio_si.ops.signal import check_choice, check_positive
 from keras_audio_si.ops.xla import map_examples
 
@@ -26,10 +26,9 @@ class _RandomShift(RandomWaveformLayer):
         return params
 
     def transform(self, waveforms, params):
-        shifted = shift_samples(waveforms, params["samples"], self.circular)
         if "fraction" not in params:
-            return shifted
-        return delay_fraction(shifted, params["fraction"], self.circular, self.interpolation)
+            return shift_samples(waveforms, params["samples"], self.circular)
+        return delay(waveforms, params["samples"], params["fraction"], self.circular, self.interpolation)
 
     def get_config(self):
         return {**super().get_config(), "fractional": self.fractional, "interpolation": self.interpolation}

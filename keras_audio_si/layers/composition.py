@@ -159,7 +159,7 @@ class RandomChoice(_Composition):
 
     Args:
         layers: As for `AugmentationChain`.
-        weights: Chances of the layers, in any scale; None for equal ones.
+        chances: Of the layers to be taken, in any scale; None for equal ones.
         per: `"batch"` draws one layer for the whole batch, and only that one is computed: "one noise type and one
             mixing strategy in each iteration", as the paper says. `"example"` draws for each example, and all
             layers are computed for all of them.
@@ -173,28 +173,28 @@ class RandomChoice(_Composition):
 
     Raises:
         TypeError: If a layer has no `draw` and `apply`.
-        ValueError: If there is no layer, `weights` do not fit, or a layer mixes labels and the input is not a pair.
+        ValueError: If there is no layer, `chances` do not fit, or a layer mixes labels and the input is not a pair.
 
     Example:
 
     >>> from keras_audio_si.layers import RandomGain, RandomPolarity
-    >>> augmentation = RandomChoice([RandomGain((2.0, 2.0)), RandomPolarity(1.0)], weights=(1, 0))
+    >>> augmentation = RandomChoice([RandomGain((2.0, 2.0)), RandomPolarity(1.0)], chances=(1, 0))
     >>> print(keras.ops.convert_to_numpy(augmentation(np.ones((1, 2), "float32"), training=True)))
     [[2. 2.]]
     """
 
-    def __init__(self, layers, weights=None, per="batch", seed=None, **kwargs):
+    def __init__(self, layers, chances=None, per="batch", seed=None, **kwargs):
         super().__init__(layers, seed, **kwargs)
         check_choice("per", per, ("batch", "example"))
         self.per = per
-        self.weights = None if weights is None else tuple(float(weight) for weight in weights)
-        chances = np.ones(len(self.layers)) if weights is None else np.array(self.weights)
-        if len(chances) != len(self.layers) or not (np.all(chances >= 0) and 0 < chances.sum() < np.inf):
+        self.chances = None if chances is None else tuple(float(chance) for chance in chances)
+        shares = np.ones(len(self.layers)) if chances is None else np.array(self.chances)
+        if len(shares) != len(self.layers) or not (np.all(shares >= 0) and 0 < shares.sum() < np.inf):
             raise ValueError(
-                f"`weights` must be {len(self.layers)} numbers, one for each layer, none below 0 and not all 0; "
-                f"received {weights!r}."
+                f"`chances` must be {len(self.layers)} numbers, one for each layer, none below 0 and not all 0; "
+                f"received {chances!r}."
             )
-        self._upper = (np.cumsum(chances) / chances.sum()).astype("float32")[:-1]
+        self._upper = (np.cumsum(shares) / shares.sum()).astype("float32")[:-1]
 
     def draw_parameters(self, batch_size):
         shape = () if self.per == "batch" else (batch_size,)
@@ -211,7 +211,7 @@ class RandomChoice(_Composition):
         return keras.tree.map_structure(lambda *values: _select(params["choice"], values), *results)
 
     def get_config(self):
-        return {**super().get_config(), "weights": self.weights, "per": self.per}
+        return {**super().get_config(), "chances": self.chances, "per": self.per}
 
 
 def _branches(layers, params):

@@ -11,7 +11,7 @@ from keras_audio_si.layers.augmentation_levels import (
     RandomQuantisation,
     RandomTimeMask,
 )
-from keras_audio_si.layers.augmentation_noise import KINDS, RandomNoise, RandomPhaseNoise
+from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise
 from keras_audio_si.layers.augmentation_time import RandomCyclicShift, RandomSpeed, RandomTimeShift
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice
 from keras_audio_si.layers.mixing import MixUp
@@ -28,9 +28,10 @@ def eat_augmentations(
     """Build the augmentations of the paper's Table 1 as one layer.
 
     In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole and of a
-    fragment, polarity, a time mask, linear or mu-law levels; one of seven noises; one mixing. Where one of several is
-    taken, it is one for the batch; all else is drawn for each example, and `probability` decides for each example and
-    step whether it is applied. Mixing is applied always.
+    fragment, polarity, a time mask, linear or mu-law levels; noise of one kind; one mixing. Where one of several is
+    taken, it is one for the batch (but pink, red, blue and violet noise, four of seven kinds, go by example); all else
+    is drawn for each example, and `probability` decides for each example and step whether it is applied. Mixing is
+    applied always.
 
     Args:
         sample_rate: In Hz.
@@ -77,8 +78,9 @@ def eat_augmentations(
         RandomChoice([RandomQuantisation(**step()), RandomMuLaw(**step())], **settings()),
     ]
     if noise:
-        kinds = [RandomNoise(kind, signal_to_noise_decibels, **step()) for kind in KINDS]
-        layers.append(RandomChoice([*kinds, RandomPhaseNoise(**step())], **settings()))
+        kinds = ("white", ("pink", "red", "blue", "violet"), "uniform")
+        noises = [RandomNoise(kind, signal_to_noise_decibels, **step()) for kind in kinds]
+        layers.append(RandomChoice([*noises, RandomPhaseNoise(**step())], (1, 4, 1, 1), **settings()))
     if mixing:
         # TimeMix, FreqMix and PhaseMix belong here as well.
         layers.append(RandomChoice([MixUp(**settings())], **settings()))

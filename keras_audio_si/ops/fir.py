@@ -75,38 +75,42 @@ def delay_taps(delay, num_taps=31):
     return taps / ops.sum(taps, axis=1, keepdims=True)
 
 
-def filter_each(x, taps, padding="reflect"):
-    """Filter every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k - num_taps // 2]`.
+def correlate_each(x, taps):
+    """Correlate every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k]`.
 
     Args:
         x: Float tensor, `(batch, samples)`.
         taps: Float tensor, `(batch, num_taps)`.
-        padding: How the ends go on: `"reflect"`, `"circular"` or `"same"` (zeros). A clip shorter than the filter is
-            reflected or repeated several times.
 
     Returns:
-        float32 tensor, `(batch, samples)`.
+        float32 tensor, `(batch, samples - num_taps + 1)`.
 
     Example:
 
-    >>> print(keras.ops.convert_to_numpy(filter_each(np.float32([[1, 2, 4]]), np.float32([[0, 0, 1]]), "same")))
-    [[2. 4. 0.]]
+    >>> print(keras.ops.convert_to_numpy(correlate_each(np.float32([[1, 2, 4]]), np.float32([[1, 10]]))))
+    [[21. 42.]]
     """
     x, taps = as_float32(x), as_float32(taps, "taps")
-    num_samples, num_taps = ops.shape(x)[1], taps.shape[1]
-    x = _extend(x, num_taps // 2, num_taps - 1 - num_taps // 2, padding)
+    num_taps = taps.shape[1]
     if keras.backend.backend() == "jax" or compiled_by_xla(x):
         # One loop over shifted slices; the library's grouped convolution is far slower there.
         x = materialise(x)
-        return sum(taps[:, k : k + 1] * x[:, k : k + num_samples] for k in range(num_taps))
+        num_outputs = ops.shape(x)[1] - num_taps + 1
+        return sum(taps[:, k : k + 1] * x[:, k : k + num_outputs] for k in range(num_taps))
     kernel = ops.expand_dims(ops.transpose(taps), -1)
     y = ops.depthwise_conv(ops.expand_dims(ops.transpose(x), 0), kernel, data_format="channels_last")
     return ops.transpose(y[0])
 
 
-def _extend(x, before, after, padding):
+def reflect_ends(x, count):
+    """Mirror `count` samples to either end, several times over where the clip is shorter.
+
+    Example:
+
+    >>> print(keras.ops.convert_to_numpy(reflect_ends(np.float32([[1, 2, 3]]), 3)))
+    [[2. 3. 2. 1. 2. 3. 2. 1. 2.]]
+    """
     num_samples = x.shape[1]
-    if padding == "same" or num_samples is None or num_samples > max(before, after):
-        return pad_axis(x, 1, before, after, padding)
-    mode = {"reflect": "reflect", "circular": "wrap"}[padding]
-    return ops.take(x, np.pad(np.arange(num_samples), (before, after), mode=mode), axis=1)
+    if num_samples is None or num_samples > count:
+        return pad_axis(x, 1, count, count, "reflect")
+    return ops.take(x, np.pad(np.arange(num_samples), count, mode="reflect"), axis=1)

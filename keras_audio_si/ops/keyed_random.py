@@ -14,9 +14,9 @@ import math
 
 from keras import ops
 
+from keras_audio_si.ops.trigonometry import cos_sin
+
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # As int32: every backend wraps its products around.
-_COSINE = [(-1) ** n / math.factorial(2 * n) for n in range(6)]  # Right to 1e-6 in the first quadrant.
-_SINE = [(-1) ** n / math.factorial(2 * n + 1) for n in range(6)]
 
 
 def random_bits(keys, count):
@@ -67,7 +67,7 @@ def keyed_uniform(keys, count, low=-1.0, high=1.0):
 def keyed_normal_pairs(keys, count):
     """Pairs of independent standard normal values, by the transform of Box and Muller.
 
-    One hash makes a pair: 16 bits are the radius, which reaches 4.9, two the quadrant, and 14 the angle in it.
+    One hash makes a pair: 16 bits are the radius, which reaches 4.9, and 16 bits the angle.
 
     Args:
         keys: int32 tensor, `(batch, 2)`.
@@ -84,14 +84,8 @@ def keyed_normal_pairs(keys, count):
     """
     bits = random_bits(keys, count)
     radius = ops.sqrt(-2.0 * ops.log((ops.cast(_shifted(bits, 16), "float32") + 0.5) * 2.0**-16))
-    angle = (ops.cast(ops.bitwise_and(bits, 0x3FFF), "float32") + 0.5) * (math.pi / 2 * 2.0**-14)
-    # XLA on a CPU takes 15 times as long for its own sine and cosine as for these series.
-    square = ops.square(angle)
-    cos, sin = _series(square, _COSINE), angle * _series(square, _SINE)
-    return (
-        radius * ops.where(ops.bitwise_and(bits, 0x4000) == 0, cos, -cos),
-        radius * ops.where(ops.bitwise_and(bits, 0x8000) == 0, sin, -sin),
-    )
+    cos, sin = cos_sin((ops.cast(ops.bitwise_and(bits, 0xFFFF), "float32") - 32767.5) * (math.pi * 2.0**-15))
+    return radius * cos, radius * sin
 
 
 def keyed_normal(keys, count):
@@ -115,10 +109,3 @@ def keyed_normal(keys, count):
 def _shifted(bits, places):
     """The bits moved down, with zeros behind them, where int32 would fill up with the sign."""
     return ops.bitwise_and(ops.right_shift(bits, places), (1 << (32 - places)) - 1)
-
-
-def _series(x, coefficients):
-    total = coefficients[-1]
-    for coefficient in coefficients[-2::-1]:
-        total = total * x + coefficient
-    return total

@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 from keras import ops
 
 from keras_audio_si.ops.signal import TINY, as_float32, check_choice, istft, stft
+from keras_audio_si.ops.trigonometry import cos_sin
 
 SLOPES = {"white": 0, "pink": -1, "red": -2, "blue": 1, "violet": 2}
+COLOURS = tuple(SLOPES)
 VARIANTS = ("exact", "released")
 
 
@@ -16,7 +19,8 @@ def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact")
     Args:
         real: Float tensor, `(batch, fft_length // 2 + 1)`, the real part of the spectrum of white noise.
         imag: The imaginary part.
-        colour: `"white"`, `"pink"` (power as 1 / f), `"red"` (1 / f^2), `"blue"` (f) or `"violet"` (f^2).
+        colour: int32 tensor `(batch,)` with places in `COLOURS`: white, pink (power as 1 / f), red (1 / f^2), blue (f)
+            and violet (f^2).
         num_samples: Samples wanted, at most `fft_length`.
         fft_length: Points of the transform.
         variant: `"exact"` leaves out the constant component. `"released"` takes frequency 0 as the first step of the
@@ -27,17 +31,18 @@ def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact")
         float32 tensor, `(batch, num_samples)`, of mean square 1 (about 1 if `"released"`).
 
     Raises:
-        ValueError: If a name is unknown.
+        ValueError: If the variant is unknown.
 
     Example:
 
-    >>> tuple(coloured_noise(np.ones((2, 5)), np.zeros((2, 5)), "pink", num_samples=7, fft_length=8).shape)
+    >>> pink = np.int32([COLOURS.index("pink")] * 2)
+    >>> tuple(coloured_noise(np.ones((2, 5)), np.zeros((2, 5)), pink, num_samples=7, fft_length=8).shape)
     (2, 7)
     """
-    check_choice("colour", colour, tuple(SLOPES))
     check_choice("variant", variant, VARIANTS)
-    steps = ops.arange(fft_length // 2 + 1, dtype="float32") + (1.0 if variant == "released" else 0.0)
-    gain = ops.where(steps > 0, ops.power(ops.maximum(steps, 1.0), SLOPES[colour] / 2), 0.0)
+    steps = np.arange(fft_length // 2 + 1) + (variant == "released")
+    gains = np.maximum(steps, 1.0) ** (np.array([list(SLOPES.values())]).T / 2) * (steps > 0)
+    gain = ops.take(ops.convert_to_tensor(gains.astype("float32")), colour, axis=0)
     noise = ops.irfft((as_float32(real, "real") * gain, as_float32(imag, "imag") * gain), fft_length=fft_length)
     noise = noise[:, :num_samples]
     if variant == "exact":
@@ -127,7 +132,8 @@ def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
 
     Args:
         x: Float tensor, `(batch, samples)`.
-        phase: Float tensor, `(batch, frames, fft_length // 2 + 1)`, in radians, for the frames of `phase_frames`.
+        phase: Float tensor, `(batch, frames, fft_length // 2 + 1)`, in radians from -pi to pi,
+            for the frames of `phase_frames`.
         fft_length: Points of the transform, whose window is rectangular.
         hop_length: Samples from one frame to the next.
         damping: None, or a float tensor like `phase`: magnitudes are multiplied by `exp(-damping)`.
@@ -153,7 +159,7 @@ def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
     # Reflection takes more samples than half a frame; a shorter clip goes on with silence.
     missing = max(fft_length // 2 + 1 - num_samples, 0)
     real, imag = stft(ops.pad(x, [(0, 0), (0, missing)]), **settings)
-    cos, sin = ops.cos(phase), ops.sin(phase)
+    cos, sin = cos_sin(as_float32(phase, "phase"))
     if damping is not None:
         cos, sin = cos * ops.exp(-damping), sin * ops.exp(-damping)
     turned = istft(real * cos - imag * sin, real * sin + imag * cos, length=num_samples + missing, **settings)

@@ -44,8 +44,9 @@ def quantise_mu_law(x, bits):
     """
     x = as_float32(x)
     mu = ops.power(2.0, as_float32(bits, "bits"))[:, None] - 1.0
-    width = ops.log1p(mu)
-    compressed = ops.sign(x) * ops.log1p(mu * ops.abs(x)) / width
+    width = ops.log(1.0 + mu)
+    # Not `log1p` and `expm1`, which XLA computes value by value: the levels are far apart against their precision.
+    compressed = ops.sign(x) * ops.log(1.0 + mu * ops.abs(x)) / width
     level = ops.floor((compressed + 1.0) / 2.0 * mu + 0.5)
     rounded = level / mu * 2.0 - 1.0
-    return ops.sign(rounded) * ops.expm1(ops.abs(rounded) * width) / mu
+    return ops.sign(rounded) * (ops.exp(ops.abs(rounded) * width) - 1.0) / mu
