@@ -63,6 +63,28 @@ def run(layer, x):
     return layer(x, training=False)
 
 
+def compiled_training_call(layer, x, runs=None):
+    """The output of a layer without weights called in training, compiled; a list of them for a number of `runs`."""
+    x = keras.tree.map_structure(ops.convert_to_tensor, x)
+    backend, results = keras.backend.backend(), []
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(lambda x: layer(x, training=True), jit_compile=True)
+    elif backend == "jax":
+        import jax
+
+        call = jax.jit(lambda x, state: layer.stateless_call([], state, x, training=True))
+        state = [variable.value for variable in layer.non_trainable_variables]
+    for _ in range(runs or 1):
+        if backend == "jax":
+            y, state = call(x, state)
+        else:
+            y = function(x) if backend == "tensorflow" else layer(x, training=True)
+        results.append(keras.tree.map_structure(numpy, y))
+    return results if runs else results[0]
+
+
 def gradients(layer, x):
     """Gradients of the sum of squares of the output with respect to the input and the trainable weights."""
     backend = keras.backend.backend()

@@ -1,5 +1,23 @@
 """Keras layers: pooling, front-end, networks on waveforms, augmentation, mixing and heads."""
 
+from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
+from keras_audio_si.layers.augmentation_levels import (
+    RandomFragmentGain,
+    RandomGain,
+    RandomMuLaw,
+    RandomPolarity,
+    RandomQuantisation,
+    RandomTimeMask,
+)
+from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise, RandomSine
+from keras_audio_si.layers.augmentation_time import (
+    RandomCyclicShift,
+    RandomSpeed,
+    RandomTimeReversal,
+    RandomTimeShift,
+)
+from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
+from keras_audio_si.layers.eat_augmentations import eat_augmentations
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
@@ -16,6 +34,7 @@ from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
+    "AugmentationChain",
     "ClassScores",
     "ClassToken",
     "FitLength",
@@ -25,6 +44,23 @@ __all__ = [
     "MixUp",
     "PhaseMix",
     "PhaseWaveform",
+    "RandomChoice",
+    "RandomCyclicShift",
+    "RandomFragmentGain",
+    "RandomGain",
+    "RandomHighPass",
+    "RandomLowPass",
+    "RandomMuLaw",
+    "RandomNoise",
+    "RandomOrder",
+    "RandomPhaseNoise",
+    "RandomPolarity",
+    "RandomQuantisation",
+    "RandomSine",
+    "RandomSpeed",
+    "RandomTimeMask",
+    "RandomTimeReversal",
+    "RandomTimeShift",
     "SpatialPadding",
     "TimeConvolution",
     "TimeMix",
@@ -33,4 +69,5 @@ __all__ = [
     "TransformerBlock",
     "build_pooling",
     "class_names_of",
+    "eat_augmentations",
 ]

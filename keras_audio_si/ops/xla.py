@@ -151,6 +151,9 @@ def map_examples(function, args, dtypes):
         import jax
 
         return jax.lax.map(lambda args: function(*args), args)
+    if keras.backend.backend() == "torch":
+        results = [function(*slices) for slices in zip(*args, strict=True)]
+        return keras.tree.map_structure(lambda *values: keras.ops.stack(values), *results)
     import tensorflow as tf
 
     return tf.map_fn(lambda args: function(*args), args, fn_output_signature=dtypes)

@@ -1,0 +1,87 @@
+"""The augmentations of gazneli2022, Table 1, as one layer."""
+
+import numpy as np
+
+from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
+from keras_audio_si.layers.augmentation_levels import (
+    RandomFragmentGain,
+    RandomGain,
+    RandomMuLaw,
+    RandomPolarity,
+    RandomQuantisation,
+    RandomTimeMask,
+)
+from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise
+from keras_audio_si.layers.augmentation_time import RandomCyclicShift, RandomSpeed, RandomTimeShift
+from keras_audio_si.layers.composition import AugmentationChain, RandomChoice
+from keras_audio_si.layers.mixing import MixUp
+
+
+def eat_augmentations(
+    sample_rate,
+    noise=True,
+    mixing=True,
+    probability=0.5,
+    signal_to_noise_decibels=(30.0, 30.0),
+    seed=None,
+):
+    """Build the augmentations of the paper's Table 1 as one layer.
+
+    In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole and of a
+    fragment, polarity, a time mask, linear or mu-law levels; noise of one kind; one mixing. Where one of several is
+    taken, it is one for the batch (but pink, red, blue and violet noise, four of seven kinds, go by example); all else
+    is drawn for each example, and `probability` decides for each example and step whether it is applied. Mixing is
+    applied always.
+
+    Args:
+        sample_rate: In Hz.
+        noise: Whether noise is added. The paper leaves it out for AudioSet and in the experiments on phase.
+        mixing: Whether examples are mixed; without, the layer takes waveforms alone as well.
+        probability: Chance of each step to be applied to an example.
+        signal_to_noise_decibels: Lowest and highest ratio of signal to noise.
+        seed: Integer that sets all draws; None for other draws each time.
+
+    Returns:
+        `AugmentationChain`, a layer from `(waveforms, labels)` to the same, waveforms `(batch, samples)`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> augmentation = eat_augmentations(16000, noise=False, seed=0)
+    >>> waveforms, labels = np.ones((4, 2000), "float32"), np.eye(4, dtype="float32")
+    >>> waveforms, labels = augmentation((waveforms, labels), training=True)
+    >>> tuple(waveforms.shape), tuple(labels.shape)
+    ((4, 2000), (4, 4))
+
+    Reference:
+        gazneli2022, Table 1 and section 4.
+    """
+    seeds = np.random.SeedSequence(seed)
+
+    def settings(**others):
+        (child,) = seeds.spawn(1)
+        return {**others, "seed": None if seed is None else int(child.generate_state(1)[0] >> 1)}
+
+    def step(**others):
+        return settings(probability=probability, **others)
+
+    layers = [
+        RandomSpeed(**step()),
+        RandomChoice([RandomTimeShift(sample_rate, **step()), RandomCyclicShift(**step())], **settings()),
+        RandomChoice([RandomLowPass(**step()), RandomHighPass(**step())], **settings()),
+        RandomGain(**step()),
+        RandomFragmentGain(sample_rate, **step()),
+        RandomPolarity(**step()),
+        RandomTimeMask(sample_rate, **step()),
+        RandomChoice([RandomQuantisation(**step()), RandomMuLaw(**step())], **settings()),
+    ]
+    if noise:
+        kinds = ("white", ("pink", "red", "blue", "violet"), "uniform")
+        noises = [RandomNoise(kind, signal_to_noise_decibels, **step()) for kind in kinds]
+        layers.append(RandomChoice([*noises, RandomPhaseNoise(**step())], (1, 4, 1, 1), **settings()))
+    if mixing:
+        # TimeMix, FreqMix and PhaseMix belong here as well.
+        layers.append(RandomChoice([MixUp(**settings())], **settings()))
+    return AugmentationChain(layers, **settings())

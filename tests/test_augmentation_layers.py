@@ -1,0 +1,180 @@
+"""What every random layer promises, and the ranges of their draws."""
+
+import keras
+import numpy as np
+import pytest
+from harness import compiled_training_call, numpy
+from keras import ops
+
+from keras_audio_si import layers
+
+RATE = 8000
+LAYERS = {
+    "gain": lambda **kw: layers.RandomGain(**kw),
+    "fragment_gain": lambda **kw: layers.RandomFragmentGain(RATE, seconds=(0.01, 0.02), **kw),
+    "time_mask": lambda **kw: layers.RandomTimeMask(RATE, **kw),
+    "polarity": lambda **kw: layers.RandomPolarity(**kw),
+    "quantisation": lambda **kw: layers.RandomQuantisation(**kw),
+    "mu_law": lambda **kw: layers.RandomMuLaw((5, 8), **kw),
+    "time_shift": lambda **kw: layers.RandomTimeShift(RATE, max_seconds=0.01, **kw),
+    "time_shift_fourier": lambda **kw: layers.RandomTimeShift(RATE, 0.01, interpolation="fourier", **kw),
+    "cyclic_shift": lambda **kw: layers.RandomCyclicShift(**kw),
+    "time_reversal": lambda **kw: layers.RandomTimeReversal(**kw),
+    "speed": lambda **kw: layers.RandomSpeed((0.8, 1.1), num_zeros=8, **kw),
+    "low_pass": lambda **kw: layers.RandomLowPass(**kw),
+    "high_pass": lambda **kw: layers.RandomHighPass(scale="sum", **kw),
+    "white_noise": lambda **kw: layers.RandomNoise(**kw),
+    "coloured_noise": lambda **kw: layers.RandomNoise(("pink", "violet"), (10, 30), **kw),
+    "uniform_noise": lambda **kw: layers.RandomNoise("uniform", variant="released", **kw),
+    "sine": lambda **kw: layers.RandomSine(RATE, **kw),
+    "phase_noise": lambda **kw: layers.RandomPhaseNoise(0.5, 64, 16, damping=True, **kw),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def clips(rng, batch=3, samples=501):
+    return (0.3 * rng.standard_normal((batch, samples))).astype("float32")
+
+
+@every_layer
+def test_config_round_trip_repeats_the_draws(name, rng):
+    layer = LAYERS[name](probability=0.5, seed=3, name="mine")
+    clone = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert type(clone) is type(layer) and clone.get_config() == layer.get_config()
+    first, second = layer.draw(4, 501), clone.draw(4, 501)
+    assert first.keys() == second.keys()
+    for key in first:
+        np.testing.assert_array_equal(numpy(first[key]), numpy(second[key]))
+
+
+@every_layer
+def test_compiled_call_draws_and_applies(name, rng):
+    """Compiled as in training: as eager with the same draws, and each example as it comes out alone."""
+    x = clips(rng)
+    layer = LAYERS[name](probability=0.7, seed=1)
+    got = compiled_training_call(LAYERS[name](probability=0.7, seed=1), x)
+    params = layer.draw(*x.shape)
+    wanted = numpy(layer.apply(x, params))
+    np.testing.assert_allclose(got, wanted, atol=1e-4, rtol=1e-4)
+    assert got.shape == x.shape and got.dtype == "float32" and np.isfinite(got).all()
+    applied = numpy(params["applied"])
+    np.testing.assert_array_equal(got[~applied], x[~applied])
+    assert (np.abs(got - x)[applied].max(axis=1) > 1e-6).all()
+    alone = numpy(layer.apply(30 * x[1:2], {key: numpy(value)[1:2] for key, value in params.items()}))
+    together = numpy(layer.apply(np.concatenate([x[:1], 30 * x[1:2], x[2:]]), params))
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-4, rtol=1e-4)
+
+
+@every_layer
+def test_silence_and_single_samples_stay_finite(name):
+    for samples in (1, 2, 40):
+        silence = np.zeros((2, samples), "float32")
+        # An even number of mu-law levels has none at 0.
+        quiet = numpy(LAYERS[name](seed=1)(silence, training=True))
+        np.testing.assert_allclose(quiet, silence, atol=0.02 if name == "mu_law" else 0)
+        y = numpy(LAYERS[name](seed=1)(np.ones((2, samples), "float32"), training=True))
+        assert y.shape == (2, samples) and np.isfinite(y).all()
+
+
+@every_layer
+def test_contract(name, rng):
+    layer, x = LAYERS[name](), clips(rng)
+    labels = np.eye(3, dtype="float32")
+    for training in (False, None):
+        np.testing.assert_array_equal(numpy(layer(x, training=training)), x)
+    outputs = layer((x, labels), training=True)
+    assert len(outputs) == 2
+    np.testing.assert_array_equal(numpy(outputs[1]), labels)
+    symbolic = layer((keras.Input((501,)), keras.Input((3,))), training=True)
+    assert [value.shape for value in symbolic] == [(None, 501), (None, 3)]
+    assert layer(keras.Input((501,))).shape == (None, 501)
+    with pytest.raises(ValueError, match=r"\(batch, samples\); received \(3, 501, 2\).*channels.*mix them down"):
+        layer(np.stack([x, x], -1), training=True)
+    with pytest.raises(TypeError, match="waveforms.*int16"):
+        layer(x.astype("int16"), training=True)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_float32_inside_whatever_the_policy(rng, policy):
+    x = clips(rng)
+    for build in (layers.RandomGain, layers.RandomNoise, layers.RandomCyclicShift):
+        wanted = numpy(build(seed=2)(x, training=True))
+        np.testing.assert_array_equal(numpy(build(seed=2, dtype=policy)(x, training=True)), wanted)
+        half = build(seed=2)(ops.cast(x, "bfloat16"), training=True)
+        assert keras.backend.standardize_dtype(half.dtype) == "bfloat16"
+        np.testing.assert_allclose(numpy(ops.cast(half, "float32")), wanted, atol=0.03)
+
+
+def test_draws_cover_their_ranges():
+    def drawn(layer, samples=4000):
+        return {key: numpy(value) for key, value in layer.draw(2000, samples).items()}
+
+    params = drawn(layers.RandomFragmentGain(RATE, seconds=(0.01, 0.02), gain=(0.5, 1.3), probability=0.3))
+    assert set(params["length"]) == set(range(80, 161))
+    assert params["start"].min() >= 0 and (params["start"] + params["length"]).max() in range(3990, 4001)
+    assert 0.5 <= params["gain"].min() < 0.51 and 1.29 < params["gain"].max() < 1.3
+    assert abs(params["applied"].mean() - 0.3) < 0.05
+    params = drawn(layers.RandomTimeShift(RATE, max_seconds=0.002))
+    assert set(params["samples"]) == set(range(-16, 17))
+    assert -0.5 <= params["fraction"].min() < -0.49 and 0.49 < params["fraction"].max() <= 0.5
+    assert set(drawn(layers.RandomCyclicShift(fractional=False), 7)["samples"]) == set(range(7))
+    assert "fraction" not in drawn(layers.RandomCyclicShift(fractional=False), 7)
+    assert set(drawn(layers.RandomQuantisation((3, 6)))["bits"]) == {3, 4, 5, 6}
+    assert set(drawn(layers.RandomSpeed())["factor"]) == {0, 1, 2, 3}
+    decibels = drawn(layers.RandomNoise("red", (10, 30)))["decibels"]
+    assert 10 <= decibels.min() < 10.2 and 29.8 < decibels.max() <= 30
+    assert len(np.unique(drawn(layers.RandomNoise())["key"], axis=0)) == 2000
+    low = drawn(layers.RandomLowPass((0.2, 0.6)))["cutoff"]
+    assert 0.2 <= low.min() < 0.21 and 0.59 < low.max() <= 0.6
+
+
+def test_noise_is_at_its_level_and_new_each_time(rng):
+    x = clips(rng, samples=2000)
+    layer = layers.RandomNoise("violet", (12.0, 12.0), seed=4)
+    noises = [numpy(layer(x, training=True)) - x for _ in range(2)]
+    for noise in noises:
+        ratio = 10 * np.log10((x**2).mean(axis=1) / (noise.astype("float64") ** 2).mean(axis=1))
+        np.testing.assert_allclose(ratio, 12, atol=0.01)
+    correlation = np.corrcoef(np.concatenate(noises))
+    assert np.abs(correlation - np.eye(6)).max() < 0.15
+
+
+def test_fragment_longer_than_the_clip_is_the_clip():
+    masked = layers.RandomTimeMask(RATE, seconds=(1.0, 2.0))(np.ones((2, 300), "float32"), training=True)
+    np.testing.assert_array_equal(numpy(masked), 0)
+
+
+def test_wrong_arguments():
+    for build, message in (
+        (lambda: layers.RandomGain(probability=1.5), "`probability` must be a number from 0 to 1; received 1.5"),
+        (lambda: layers.RandomGain((2.0, 1.0)), r"`gain` must be a range \(lowest, highest\)"),
+        (lambda: layers.RandomGain(0.5), "`gain` must be a range"),
+        (lambda: layers.RandomTimeMask(0), "`sample_rate` must be positive"),
+        (lambda: layers.RandomTimeMask(RATE, (-1, 1)), "`seconds` must be a range .* from 0"),
+        (lambda: layers.RandomMuLaw((0, 8)), "`bits` must be a range .* from 1 to 24"),
+        (lambda: layers.RandomTimeShift(RATE, interpolation="cubic"), "`interpolation` must be one of"),
+        (lambda: layers.RandomLowPass((0.2, 1.5)), "`cutoff` must be a range .* from 0 to 1"),
+        (lambda: layers.RandomHighPass(num_taps=4), "`num_taps` must be an odd number"),
+        (lambda: layers.RandomHighPass(scale="max"), "`scale` must be one of"),
+        (lambda: layers.RandomNoise("green"), "`kind` must be one of 'white'"),
+        (lambda: layers.RandomNoise(("red", "uniform")), "`kind` must be one of .*or a sequence of"),
+        (lambda: layers.RandomSpeed(()), "`length_factors` must be positive"),
+        (lambda: layers.RandomPhaseNoise(hop_length=0), "`hop_length` must be positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lengths are unknown in TensorFlow's graphs alone")
+def test_unknown_lengths():
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None))]
+    for name in ("gain", "time_mask", "mu_law", "cyclic_shift", "low_pass", "white_noise", "sine"):
+        layer = LAYERS[name](seed=0)
+        for jit in (False, True):
+            function = tf.function(lambda x, layer=layer: layer(x, training=True), signature, jit_compile=jit)
+            assert np.isfinite(function(tf.ones((2, 41))).numpy()).all()
+    for name in ("coloured_noise", "speed", "phase_noise"):
+        with pytest.raises(ValueError, match="must know the number of samples"):
+            tf.function(lambda x, name=name: LAYERS[name]()(x, training=True), signature)(tf.ones((2, 41)))
