@@ -113,10 +113,20 @@ def add_training_arguments(parser):
     group = parser.add_argument_group("training (defaults: the paper's)", argument_default=argparse.SUPPRESS)
     add = group.add_argument
     add("--epochs", type=int, metavar="N", help="largest number of epochs (150)")
-    add("--learning-rate", type=float, metavar="X", help="of Adam, at the start (3e-5)")
+    add("--learning-rate", type=float, metavar="X", help="at the start; of a cycle the largest (3e-5)")
+    add("--optimizer", metavar="NAME", help="adam or adamw (adam)")
+    add("--weight-decay", type=float, metavar="X", help="of adamw (1e-5)")
+    add("--gradient-clip-norm", type=float, metavar="X", help="largest norm of the gradients (none)")
+    add("--schedule", metavar="NAME", help="plateau or one-cycle (plateau)")
+    add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")
     add("--batch-size", type=int, metavar="N", help="patches per batch (128)")
     add("--plateau-epochs", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")
-    add("--early-stopping-epochs", type=int, metavar="N", help="epochs without progress before the end (20)")
+    add(
+        "--early-stopping-epochs",
+        type=_integer_or_none,
+        metavar="N",
+        help="epochs without progress before the end, or none to go through all (20)",
+    )
     add("--mixup-alpha", type=float, metavar="X", help="of the Beta distribution, where mixup is on (1.25)")
     add("--batch-norm-momentum", type=float, metavar="X", help="0.99; a training of few steps wants 0.9")
     add("--width", type=float, metavar="X", help="factor on the number of filters (1)")
@@ -127,6 +137,10 @@ def add_training_arguments(parser):
     add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
     add("--shift-clips", metavar="FILE", help="list of the test clips to shift (drawn by the paper's rules)")
     add_saving_arguments(parser)
+
+
+def _integer_or_none(text):
+    return None if text == "none" else int(text)
 
 
 def add_saving_arguments(parser):

@@ -326,7 +326,9 @@ def _prepare(variants, splits, settings, folder, run_folders, resume, overwrite)
 def _properties(record, manifest):
     """What must not change when a comparison is continued; where the audio lies may."""
     clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
-    return json.loads(json.dumps({**record, **record["training"], "training": None, **clips}))
+    # What an earlier version recorded lacks the settings that were not there, and was done as by their defaults.
+    training = {**dataclasses.asdict(TrainingSettings()), **record["training"]}
+    return json.loads(json.dumps({**record, **training, "training": None, **clips}))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from tiny_training import FAST, network, patches
 
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.training.callbacks import BestCheckpoint
-from keras_audio_si.training.fit import TrainingSettings, _binary_cross_entropy, fit
+from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training.losses import score_binary_cross_entropy
 from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
@@ -97,8 +98,21 @@ def test_wrong_arguments(tmp_path):
         "learning_rate": 0,
         "plateau_factor": 1.0,
         "mixup_alpha": 0.0,
+        "early_stopping_epochs": 0,
         "monitor": "val_loss",
         "jit": "xla",
+        "optimizer": "sgd",
+        "weight_decay": -0.1,
+        "beta_2": 1.0,
+        "gradient_clip_norm": 0.0,
+        "schedule": "cosine",
+        "loss": "mse",
+        "loss_reduction": "none",
+        "label_smoothing": 1.0,
+        "ema_decay": 1.0,
+        "ema_update": "epoch",
+        "teacher_temperature": 0.0,
+        "auxiliary_weight": -0.5,
     }.items():
         with pytest.raises(ValueError, match=f"`{name}` must be"):
             TrainingSettings(**{name: value})
@@ -107,7 +121,9 @@ def test_wrong_arguments(tmp_path):
 def test_loss_is_safe_at_saturation():
     targets = np.array([[1, 0], [0, 1], [1, 0.25]], "float32")
     scores = np.array([[0, 1], [0, 1], [0.9, 0.3]], "float32")
-    losses = keras.ops.convert_to_numpy(_binary_cross_entropy(*map(keras.ops.convert_to_tensor, (targets, scores))))
+    losses = keras.ops.convert_to_numpy(
+        score_binary_cross_entropy(*map(keras.ops.convert_to_tensor, (targets, scores)))
+    )
     p = np.clip(scores, 1e-7, np.float32(1 - 1e-7)).astype("float64")
     expected = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean(axis=1)
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)

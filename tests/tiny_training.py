@@ -66,12 +66,13 @@ def network(classes=2, dropout=0.0, seed=1):
     )
 
 
-def train(folder, seed=1, settings=RESUMED, **arguments):
+def train(folder, seed=1, settings=RESUMED, model=None, **arguments):
     """Trains or continues; the initial weights of a continued training do not count."""
     arguments = {"resume": True, "checkpoint_steps": CHECKPOINT_STEPS, "verbose": 0, **arguments}
     data, validation = patches(0, noise=3.0), patches(1, noise=3.0)
     with unittest.mock.patch.object(fit_module, "ClipValidation", Validation):
-        return fit(network(dropout=0.2, seed=seed), data, validation, settings, folder, **arguments)
+        model = network(dropout=0.2, seed=seed) if model is None else model
+        return fit(model, data, validation, settings, folder, **arguments)
 
 
 def hang_at(function, call):

@@ -10,6 +10,7 @@ import shutil
 import keras
 
 from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.training.ema import averaged
 from keras_audio_si.training.mixed_model import MixedTrainingModel
 from keras_audio_si.training.run_folder import writing
 
@@ -18,7 +19,8 @@ class ClipValidation(keras.callbacks.Callback):
     """Evaluates whole clips at the end of each epoch and adds the results to the logs.
 
     The names are `val_mAP`, `val_d_prime` and `val_accuracy`. The callback must come before those that read
-    these values: schedules, early stopping, checkpoints, logs.
+    these values: schedules, early stopping, checkpoints, logs. Where there are averages of the weights, they
+    are what is evaluated.
 
     Args:
         patch_dataset: `data.pipeline.PatchDataset` of the validation clips.
@@ -38,7 +40,8 @@ class ClipValidation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         from keras_audio_si.evaluation.clips import evaluate_clips
 
-        result = evaluate_clips(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
+        with averaged(self.model):
+            result = evaluate_clips(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
         logs.update(val_mAP=result.mAP, val_d_prime=result.d_prime, val_accuracy=result.accuracy)
 
 
@@ -46,7 +49,8 @@ class BestCheckpoint(keras.callbacks.Callback):
     """Saves the model after each epoch that is better than all before.
 
     The file is written under another name and then renamed: a run that is cut off leaves the best model so
-    far, whole. Under a `MixedTrainingModel` the inner model is saved.
+    far, whole. Under a `MixedTrainingModel` the inner model is saved, with the averages of its weights where
+    there are any.
 
     Args:
         path: the `.keras` file to write.
@@ -81,7 +85,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         if math.isnan(value) or (self.best is not None and value <= self.best):
             return
-        with writing(self.path.parent), written_whole(self.path) as temporary:
+        with writing(self.path.parent), written_whole(self.path) as temporary, averaged(self.model):
             trained_model(self.model).save(temporary)
         self.best, self.best_epoch = value, epoch
 

@@ -284,7 +284,9 @@ def _variables(model):
     """Everything that changes in a training; a `.keras` file has neither seed generators nor metrics."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    frozen = {id(variable) for variable in getattr(model, "frozen_variables", ())}
+    changing = [variable for variable in model.variables if id(variable) not in frozen]
+    return [*changing, *model.optimizer.variables, *model.metrics_variables]
 
 
 def _assign(variables, arrays):

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 import pathlib
 import sys
 
@@ -15,75 +14,14 @@ from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.callbacks import BestCheckpoint, ClipValidation, RunLog, StopOnNaN
 from keras_audio_si.training.checkpoint import Checkpoint, ShortFirstEpoch, StepCheckpoints, TrainingCheckpoints
+from keras_audio_si.training.ema import WeightAverages
 from keras_audio_si.training.identity import refuse_differences, run_identity
+from keras_audio_si.training.logit_model import LogitTrainingModel
+from keras_audio_si.training.losses import score_binary_cross_entropy
 from keras_audio_si.training.mixed_model import MixedTrainingModel
-
-MONITORS = ("val_mAP", "val_d_prime", "val_accuracy")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """Settings of `fit`; the defaults are those of the reference.
-
-    Mixed precision is none of them: it is fixed when the model is built, by `keras.config.set_dtype_policy`.
-    Under `"mixed_float16"` the loss is scaled by itself.
-
-    Args:
-        learning_rate: of Adam, at the start.
-        batch_size: patches per batch, in training and validation.
-        epochs: largest number of epochs.
-        plateau_epochs: epochs without improvement after which the learning rate is multiplied by
-            `plateau_factor`.
-        plateau_factor: above 0 and below 1.
-        early_stopping_epochs: epochs without improvement after which the training ends.
-        mixup_alpha: parameter of the Beta distribution of `MixUp`; None for no mixing.
-        monitor: value that improvement is measured by: `"val_mAP"`, `"val_d_prime"` or `"val_accuracy"`.
-        seed: sets the order of the patches and the mixing. The initial weights are set where the model is
-            built.
-        jit: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
-            TensorFlow with a GPU.
-
-    Raises:
-        ValueError: if a value is out of its range.
-
-    Example:
-
-    >>> TrainingSettings(learning_rate=1e-3, epochs=5).batch_size
-    128
-
-    Reference:
-        Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
-        Neural Networks", 2021, section III.
-    """
-
-    learning_rate: float = 3e-5
-    batch_size: int = 128
-    epochs: int = 150
-    plateau_epochs: int = 10
-    plateau_factor: float = 0.5
-    early_stopping_epochs: int = 20
-    mixup_alpha: float | None = 1.25
-    monitor: str = "val_mAP"
-    seed: int = 0
-    jit: bool | str = "auto"
-
-    def __post_init__(self):
-        for name in ("batch_size", "epochs", "plateau_epochs", "early_stopping_epochs"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1; received {value!r}.")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"`seed` must be an integer of at least 0; received {self.seed!r}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"`learning_rate` must be a positive number; received {self.learning_rate!r}.")
-        if not 0 < self.plateau_factor < 1:
-            raise ValueError(f"`plateau_factor` must be above 0 and below 1; received {self.plateau_factor!r}.")
-        if self.mixup_alpha is not None and not 0 < self.mixup_alpha < math.inf:
-            raise ValueError(f"`mixup_alpha` must be a positive number or None; received {self.mixup_alpha!r}.")
-        if self.monitor not in MONITORS:
-            raise ValueError(f"`monitor` must be one of {MONITORS}; received {self.monitor!r}.")
-        if self.jit not in (True, False, "auto"):
-            raise ValueError(f"`jit` must be True, False or 'auto'; received {self.jit!r}.")
+from keras_audio_si.training.optimizer import build_optimizer
+from keras_audio_si.training.schedules import LearningRateLog
+from keras_audio_si.training.settings import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +53,8 @@ def fit(
     resume=False,
     overwrite=False,
     checkpoint_steps=None,
+    augmentation=None,
+    teacher=None,
 ):
     """Trains a model on patches, validates it on whole clips, and leaves it with its best epoch's weights.
 
@@ -123,7 +63,8 @@ def fit(
     CPU and with the same backend it ends with the same weights and logs as if nothing had happened, to the bit.
 
     Args:
-        model: Keras model from patches to sigmoid scores `(batch, classes)`.
+        model: Keras model from patches to scores `(batch, classes)`. Losses of logits, a teacher and auxiliary
+            classifiers need a functional one that ends in `layers.ClassScores`.
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
         settings: `TrainingSettings`.
@@ -136,13 +77,17 @@ def fit(
         overwrite: whether to replace a run that `output_dir` has. Without either a run there is an error.
         checkpoint_steps: steps of an epoch after which there is a checkpoint each time, beside the one after
             each epoch; None for no others.
+        augmentation: layer from a pair `(waveforms, labels)` to the same, which is called with `training=True`
+            in the compiled step, before `MixUp` where the settings have that; None for none.
+        teacher: trained Keras model of the same classes and inputs, whose logits the model learns from beside
+            the labels; it is not changed. None for none.
 
     Returns:
         `TrainingResult`.
 
     Raises:
-        ValueError: if training and validation classes differ, the model has another number of scores, or a run
-            is continued with other settings, data or another model.
+        ValueError: if training and validation classes differ, the model has another number of scores or not
+            the logits that the settings need, or a run is continued with other settings, data or models.
         FileExistsError: if `output_dir` has a run, and neither `resume` nor `overwrite` is set.
         BlockingIOError: if another process uses `output_dir`.
         OSError: if `output_dir` cannot be written to, or its disk is full.
@@ -153,10 +98,12 @@ def fit(
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
     _check_classes(model, train_data, validation)
+    if teacher is not None:
+        _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
     output_dir = pathlib.Path(output_dir)
     with run_folder.locked(output_dir):
-        identity = run_identity(model, train_data, validation, settings)
+        identity = run_identity(model, train_data, validation, settings, augmentation, teacher)
         start = _start(output_dir, identity, resume, overwrite)
         _write_settings(settings, output_dir / "settings.json")
         if start is not None and verbose:
@@ -174,7 +121,7 @@ def fit(
         else:
             checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
         with _interruption_explained(checkpoints):
-            _training_model(model, settings).fit(
+            _training_model(model, settings, steps, augmentation, teacher).fit(
                 train_data.batches(
                     settings.batch_size,
                     training=True,
@@ -210,7 +157,8 @@ def _start(folder, identity, resume, overwrite):
     """The checkpoint to continue from, or None and a folder without a run."""
     start = Checkpoint.newest(folder / run_folder.CHECKPOINTS) if resume else None
     if start is not None:
-        refuse_differences(start.identity, identity)
+        # A run of an earlier version has no record of settings that were not there, and ran as by their defaults.
+        refuse_differences({**dataclasses.asdict(TrainingSettings()), **start.identity}, identity)
         return start
     if resume and run_folder.has_run(folder):
         raise FileExistsError(
@@ -239,41 +187,36 @@ def _interruption_explained(checkpoints):
         raise
 
 
-def _training_model(model, settings):
-    mixing = None if settings.mixup_alpha is None else MixUp(settings.mixup_alpha, seed=settings.seed)
-    training_model = MixedTrainingModel(model, mixing)
-    training_model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss=_binary_cross_entropy,
-        jit_compile=settings.jit,
-    )
+def _training_model(model, settings, steps_per_epoch, augmentation, teacher):
+    """The model in what it is trained in, compiled."""
+    mixing = [] if augmentation is None else [augmentation]
+    if settings.mixup_alpha is not None:
+        mixing.append(MixUp(settings.mixup_alpha, seed=settings.seed))
+    averages = None
+    if settings.ema_decay is not None:
+        averages = WeightAverages(model, settings.ema_decay, settings.ema_update, steps_per_epoch)
+    if settings.loss == "score-bce":
+        training_model, loss = MixedTrainingModel(model, mixing, averages), score_binary_cross_entropy
+    else:
+        training_model, loss = LogitTrainingModel(model, settings, mixing, averages, teacher), None
+    steps = settings.epochs * steps_per_epoch
+    optimizer = build_optimizer(settings, training_model.trainable_variables, steps)
+    training_model.compile(optimizer, loss, jit_compile=settings.jit)
     model.jit_compile = training_model.jit_compile  # validation predicts with the model alone
     return training_model
 
 
-def _binary_cross_entropy(targets, scores):
-    """Mean over the classes, of scores in [0, 1].
-
-    Keras' own differs between the backends where a score saturates (TensorFlow looks up the logits), and
-    under torch a NaN raises, on a GPU for the rest of the process.
-    """
-    scores = keras.ops.clip(scores, keras.config.epsilon(), 1.0 - keras.config.epsilon())
-    losses = targets * keras.ops.log(scores) + (1.0 - targets) * keras.ops.log1p(-scores)
-    return -keras.ops.mean(losses, axis=-1)
-
-
 def _schedule(settings):
-    return [
-        keras.callbacks.ReduceLROnPlateau(
-            settings.monitor,
-            mode="max",
-            factor=settings.plateau_factor,
-            patience=settings.plateau_epochs,
-            min_delta=0.0,
-        ),
-        keras.callbacks.EarlyStopping(settings.monitor, mode="max", patience=settings.early_stopping_epochs),
-        StopOnNaN(),
-    ]
+    """The callbacks that decide on the learning rate and on the end of the training."""
+    monitored = {"monitor": settings.monitor, "mode": "max"}
+    callbacks = [StopOnNaN()]
+    if settings.early_stopping_epochs is not None:
+        callbacks.insert(0, keras.callbacks.EarlyStopping(**monitored, patience=settings.early_stopping_epochs))
+    if settings.schedule == "one-cycle":
+        return [LearningRateLog(), *callbacks]  # the schedule itself is the optimizer's
+    factor, patience = settings.plateau_factor, settings.plateau_epochs
+    plateau = keras.callbacks.ReduceLROnPlateau(**monitored, factor=factor, patience=patience, min_delta=0.0)
+    return [plateau, *callbacks]
 
 
 def _check_classes(model, train_data, validation):
@@ -288,6 +231,13 @@ def _check_classes(model, train_data, validation):
     check_class_names(model, train_data.class_names)
     for patches in (train_data, validation):
         check_sample_rate(model, patches.sample_rate)
+
+
+def _check_teacher(teacher, train_data, settings):
+    if settings.loss == "score-bce":
+        raise ValueError("`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
+    check_class_names(teacher, train_data.class_names)
+    check_sample_rate(teacher, train_data.sample_rate)
 
 
 def _check_saving(resume, overwrite, checkpoint_steps):

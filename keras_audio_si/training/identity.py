@@ -11,7 +11,7 @@ _CLIPS_HEARD = 64  # reading all clips of a large corpus would take minutes
 _LISTED = 5
 
 
-def run_identity(model, train_data, validation, settings):
+def run_identity(model, train_data, validation, settings, augmentation=None, teacher=None):
     """Describes a training by all that its outcome depends on.
 
     Args:
@@ -19,14 +19,19 @@ def run_identity(model, train_data, validation, settings):
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
         settings: dataclass of the settings.
+        augmentation: Keras layer, or None.
+        teacher: Keras model, or None.
 
     Returns:
-        Dict of values that JSON has. Of the audio it takes the length of all clips and the samples of up to 64.
+        Dict of values that JSON has. Of the audio it takes the length of all clips and the samples of up to 64, of
+        the teacher its weights as well.
     """
     return {
         **dataclasses.asdict(settings),
         "backend": keras.backend.backend(),
         "model": list(_layers(model)),
+        "augmentation": None if augmentation is None else _described_layer(augmentation),
+        "teacher": None if teacher is None else [*_layers(teacher), _weights_digest(teacher)],
         **_described("training", train_data),
         **_described("validation", validation),
     }
@@ -36,7 +41,7 @@ def refuse_differences(before, now):
     """Raises a `ValueError` that names what differs between two dicts of a run's properties.
 
     Args:
-        before: dict as it was recorded, as JSON has it.
+        before: dict as it was recorded.
         now: dict as it is now.
 
     Example:
@@ -45,7 +50,7 @@ def refuse_differences(before, now):
     Traceback (most recent call last):
     ValueError: The run was begun with other settings or data: epochs (3 then, 5 now). Continue it with ...
     """
-    now = json.loads(json.dumps(now))
+    before, now = (json.loads(json.dumps(properties)) for properties in (before, now))
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if names:
         listed = ", ".join(f"{name} ({_difference(before.get(name), now.get(name))})" for name in names[:_LISTED])
@@ -90,11 +95,22 @@ def _layers(model):
         if isinstance(layer, keras.Model):
             yield from _layers(layer)
         else:
-            try:
-                config = json.dumps(_nameless(layer.get_config()), sort_keys=True, default=str)
-            except NotImplementedError:
-                config = ""
-            yield f"{type(layer).__name__} {_digest(config.encode())}"
+            yield _described_layer(layer)
+
+
+def _described_layer(layer):
+    try:
+        config = json.dumps(_nameless(layer.get_config()), sort_keys=True, default=str)
+    except NotImplementedError:
+        config = ""
+    return f"{type(layer).__name__} {_digest(config.encode())}"
+
+
+def _weights_digest(model):
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _nameless(config):

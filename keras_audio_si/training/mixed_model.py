@@ -13,8 +13,9 @@ class MixedTrainingModel(keras.Model):
 
     Args:
         model: Keras model from inputs to scores.
-        mixing: layer from `(inputs, labels)` to `(inputs, labels)`, such as `layers.mixing.MixUp`; None
-            trains on the batches as they come.
+        mixing: layer from `(inputs, labels)` to `(inputs, labels)`, such as `layers.mixing.MixUp`, or a list of
+            such layers in their order; None trains on the batches as they come.
+        averages: `WeightAverages` of the model, which take in its weights at each step; None for none.
 
     Input shape:
         Pair of what `model` takes and the labels. A data set for `fit` yields `((inputs, labels), labels)`.
@@ -35,18 +36,31 @@ class MixedTrainingModel(keras.Model):
     ['loss']
     """
 
-    def __init__(self, model, mixing=None, **kwargs):
+    def __init__(self, model, mixing=None, averages=None, **kwargs):
         # The policy of the model decides on loss scaling. Casting the inputs is up to the model: a waveform
         # stays float32.
         super().__init__(**{"dtype": model.dtype_policy, "autocast": False, **kwargs})
         self.model = model
-        self.mixing = mixing
+        self.mixing = list(mixing) if isinstance(mixing, (list, tuple)) else [] if mixing is None else [mixing]
+        self.averages = averages
 
     def call(self, inputs, training=None):
-        inputs, labels = inputs
-        if self.mixing is not None:
-            inputs, labels = self.mixing((inputs, labels), training=training)
+        inputs, labels = self.augmented(inputs, training)
         return {"scores": self.model(inputs, training=training), "targets": labels}
+
+    def augmented(self, inputs, training=None):
+        """The pair that a step works on: what `mixing` makes of it, and in passing the averages are updated."""
+        inputs, labels = inputs
+        if self.averages is not None:
+            inputs = self.averages(inputs, training=training)
+        for layer in self.mixing:
+            inputs, labels = layer((inputs, labels), training=training)
+        return inputs, labels
+
+    @property
+    def frozen_variables(self):
+        """List of variables that no step changes, which a checkpoint need not have."""
+        return []
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # `y` holds the labels as they were before mixing.
@@ -57,10 +71,11 @@ class MixedTrainingModel(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        mixing = None if self.mixing is None else serialize(self.mixing)
+        mixing = [serialize(layer) for layer in self.mixing]
         return {**super().get_config(), "model": serialize(self.model), "mixing": mixing}
 
     @classmethod
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
-        return cls(**{**config, "model": deserialize(config["model"]), "mixing": deserialize(config["mixing"])})
+        mixing = [deserialize(layer) for layer in config["mixing"]]
+        return cls(**{**config, "model": deserialize(config["model"]), "mixing": mixing})

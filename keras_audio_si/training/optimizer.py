@@ -1,0 +1,99 @@
+"""The optimizer of a training: Adam, or AdamW with its decay on matrices only, along a schedule if there is one."""
+
+import keras
+
+from keras_audio_si.training.schedules import one_cycle_learning_rate, one_cycle_momentum
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class CycledAdamW(keras.optimizers.AdamW):
+    """AdamW whose first beta follows a schedule, a function of the step, as its learning rate may.
+
+    Args:
+        learning_rate: number or schedule.
+        beta_1: number or schedule.
+        **kwargs: those of `keras.optimizers.AdamW`.
+
+    Example:
+
+    >>> from keras_audio_si.training.schedules import one_cycle_momentum
+    >>> optimizer = CycledAdamW(1e-3, beta_1=one_cycle_momentum(100))
+    >>> round(float(optimizer.beta_1), 2)
+    0.95
+
+    Reference:
+        Loshchilov and Hutter, "Decoupled weight decay regularization", 2017.
+    """
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, **kwargs):
+        super().__init__(learning_rate=learning_rate, beta_1=beta_1, **kwargs)
+
+    @property
+    def beta_1(self):
+        return self._beta_1(self.iterations) if callable(self._beta_1) else self._beta_1
+
+    @beta_1.setter
+    def beta_1(self, value):
+        self._beta_1 = value
+
+    def get_config(self):
+        return {**super().get_config(), "beta_1": keras.saving.serialize_keras_object(self._beta_1)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        beta_1 = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects=custom_objects)
+        return super().from_config({**config, "beta_1": beta_1}, custom_objects)
+
+
+def spared_variables(variables):
+    """The variables that weight decay spares: those of one axis, and biases.
+
+    Those are scales and offsets of normalisations. The released rule of gazneli2022 goes by the axes alone: it
+    decays kernels of convolutions (three axes) and of dense layers, and also the class token and the position
+    embedding. Keras' attention layers have biases of two axes, for which PyTorch has one.
+
+    Args:
+        variables: list of Keras variables.
+
+    Returns:
+        List of some of them.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(3)
+    >>> layer.build((None, 2))
+    >>> [variable.name for variable in spared_variables(layer.weights)]
+    ['bias']
+    """
+    return [variable for variable in variables if len(variable.shape) <= 1 or variable.name == "bias"]
+
+
+def build_optimizer(settings, variables, steps):
+    """Makes the optimizer that the settings describe.
+
+    Args:
+        settings: `TrainingSettings`.
+        variables: list of the variables that are trained.
+        steps: number of steps of the whole training.
+
+    Returns:
+        Keras optimizer.
+
+    Example:
+
+    >>> from keras_audio_si.training.settings import TrainingSettings
+    >>> build_optimizer(TrainingSettings(), [], steps=100).name
+    'adam'
+    """
+    common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
+    if settings.optimizer == "adam" and settings.schedule == "plateau":
+        return keras.optimizers.Adam(settings.learning_rate, **common)
+    decay, epsilon = (settings.weight_decay, 1e-8) if settings.optimizer == "adamw" else (0.0, 1e-7)
+    common |= {"weight_decay": decay, "epsilon": epsilon, "name": settings.optimizer}
+    if settings.schedule == "plateau":
+        optimizer = keras.optimizers.AdamW(settings.learning_rate, **common)
+    else:
+        rate = one_cycle_learning_rate(steps, settings.learning_rate)
+        optimizer = CycledAdamW(rate, beta_1=one_cycle_momentum(steps), **common)
+    optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))
+    return optimizer

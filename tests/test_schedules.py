@@ -1,0 +1,42 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_audio_si.training.schedules import OneCycle, one_cycle_learning_rate, one_cycle_momentum
+
+
+def values(schedule, steps):
+    return np.array([float(ops.convert_to_numpy(schedule(step))) for step in steps])
+
+
+def test_every_step_of_the_released_schedule(golden):
+    released = golden("eat_schedule_ema")
+    steps = int(np.prod(released["cfg"]))
+    assert len(released["beta1"]) == steps
+    rates = values(one_cycle_learning_rate(steps, 3e-4), range(steps))
+    # What a cosine leaves near its end is small against the rates there are.
+    np.testing.assert_allclose(rates * 1e4, released["lr_x1e4"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(values(one_cycle_momentum(steps), range(steps)), released["beta1"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 10, 11])
+def test_few_steps(steps):
+    rates = values(one_cycle_learning_rate(steps, 1.0), range(steps + 2))
+    assert np.isfinite(rates).all() and (rates > 0).all() and rates[0] >= 0.04
+    assert rates[-1] == rates[-2]  # it stays where it ended
+    if steps > 1:
+        assert rates[steps - 1] == pytest.approx(4e-6, rel=0.05)
+
+
+def test_config_round_trip():
+    schedule = OneCycle(50, 0.1, 1.0, 0.2, warm_up=0.3)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    np.testing.assert_array_equal(values(copy, range(0, 50, 7)), values(schedule, range(0, 50, 7)))
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="`steps` must be an integer of at least 1; received 0"):
+        OneCycle(0, 1.0, 2.0, 1.0)
+    with pytest.raises(ValueError, match="`warm_up` must be above 0 and below 1; received 1.0"):
+        OneCycle(10, 1.0, 2.0, 1.0, warm_up=1.0)
