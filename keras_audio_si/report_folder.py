@@ -1,10 +1,12 @@
 """The folder of a report on several runs: what they are is written first, and is not mixed up with others."""
 
+import dataclasses
 import json
 
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.evaluation.report import write_rows, written_whole
 from keras_audio_si.training import run_folder
+from keras_audio_si.training.fit import TrainingSettings
 from keras_audio_si.training.identity import refuse_differences
 
 RECORD = "experiment.json"
@@ -61,4 +63,6 @@ def describe(folder, record, manifest, failures=()):
 def _properties(record, manifest):
     """What must not change when a report is continued; where the audio lies may."""
     clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
-    return json.loads(json.dumps({**record, **record["training"], "training": None, **clips}))
+    # What an earlier version recorded lacks the settings that were not there, and was done as by their defaults.
+    training = {**dataclasses.asdict(TrainingSettings()), **record["training"]}
+    return json.loads(json.dumps({**record, **training, "training": None, **clips}))

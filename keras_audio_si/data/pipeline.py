@@ -109,18 +109,16 @@ class PatchDataset:
 
     @property
     def options(self):
-        """What the patches depend on beside the clips, in values that JSON has."""
+        """The arguments after `hop_samples` that are not the default ones, as JSON has them."""
         noise = self.background
-        return {
-            "samples": self.patch_samples,
-            "hop": self.hop_samples,
-            "rate": self.sample_rate,
+        options = {
             "crops": self.crops,
             "short": self.short,
             "sampling": self.sampling,
             "peak": self.peak,
             "noise": noise and [*noise.snr_decibels, noise.probability, int(noise.cache.lengths.sum())],
         }
+        return {name: value for name, value in options.items() if value not in ("fixed", "repeat", "once", None)}
 
     def waveforms(self, indices):
         """Reads patches.
