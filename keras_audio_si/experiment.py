@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sys
 from typing import NamedTuple
@@ -10,26 +9,19 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si import report_folder
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.evaluation.classifiers import patch_dataset, shift_patches, write_stability
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.plots import plot_learning_curves
-from keras_audio_si.evaluation.report import (
-    ModelResult,
-    comparison_table,
-    format_text,
-    write_table,
-    written_whole,
-)
+from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
 from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS, parse_protocol, shift_table
 from keras_audio_si.evaluation.shift_clips import write_clip_list
 from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models import VGG41, Classifier
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.fit import TrainingSettings, fit
-from keras_audio_si.training.identity import refuse_differences
 from keras_audio_si.variants import MODELS
 
 
@@ -150,7 +142,7 @@ def build_model(variant, class_names, settings):
     >>> model.input_shape, model.output_shape
     ((None, 16480), (None, 2))
     """
-    with _precision(settings.mixed_precision):
+    with precision(settings.mixed_precision):
         front_end = LogMelSpectrogram(settings.sample_rate)
         backbone = VGG41(
             len(class_names),
@@ -305,35 +297,26 @@ def _prepare(variants, splits, settings, folder, run_folders, resume, overwrite)
     record = {"variants": [variant.name for variant in variants], **dataclasses.asdict(settings)}
     manifests = [cache.manifest for cache in splits.values()]
     manifest = dataclasses.replace(manifests[0], clips=tuple(clip for part in manifests for clip in part.clips))
-    properties = _properties(record, manifest)
-    if resume and (folder / "experiment.json").exists():  # it is written last: with it there is a manifest
-        before = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
-        refuse_differences(_properties(before, Manifest.read(folder / "manifest.csv")), properties)
-    if overwrite:
-        for path in run_folders:
-            run_folder.clear(path)
-    elif not resume:
-        for path in (folder, *folder.glob("*/"), *folder.glob("*/*/")):
-            run_folder.refuse_existing(path)
-    with run_folder.writing(folder):
-        if settings.protocols:
+    report_folder.claim(folder, record, manifest, run_folders, resume, overwrite)
+    if settings.protocols:
+        with run_folder.writing(folder):
             _write_shift_clips(variants[0], splits["test"], settings, folder)
-        manifest.write(folder / "manifest.csv")
-        with written_whole(folder / "experiment.json") as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def _properties(record, manifest):
-    """What must not change when a comparison is continued; where the audio lies may."""
-    clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
-    # What an earlier version recorded lacks the settings that were not there, and was done as by their defaults.
-    training = {**dataclasses.asdict(TrainingSettings()), **record["training"]}
-    return json.loads(json.dumps({**record, **training, "training": None, **clips}))
+    report_folder.describe(folder, record, manifest, splits["test"].failures)
 
 
 @contextlib.contextmanager
-def _precision(mixed_precision):
-    """Sets the dtype policy that models are built under."""
+def precision(mixed_precision):
+    """Sets the dtype policy that models are built under, within the block.
+
+    Args:
+        mixed_precision: None, `"bfloat16"` or `"float16"`.
+
+    Example:
+
+    >>> with precision("bfloat16"):
+    ...     keras.config.dtype_policy().name
+    'mixed_bfloat16'
+    """
     before = keras.config.dtype_policy()
     if mixed_precision is not None:
         keras.config.set_dtype_policy(f"mixed_{mixed_precision}")

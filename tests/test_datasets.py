@@ -1,15 +1,16 @@
 """Readers of dataset layouts, on folders made here and on real clips."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
 
 from keras_audio_si.data.audio_io import audio_info
+from keras_audio_si.data.audioset import read_audioset
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_class_folders, read_dataset, read_esc50
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.data.splits import assign_splits
 
 
@@ -79,7 +80,7 @@ def test_the_layout_is_recognised(tmp_path):
 def test_a_layout_that_does_not_exist_is_explained(tmp_path):
     with pytest.raises(
         ValueError,
-        match="one of 'manifest', 'esc50', 'fsd50k', 'class_folders'. Received: layout='esc'; did you mean 'esc50'",
+        match="one of 'manifest', 'esc50', 'fsd50k', .*'class_folders'. Received: layout='esc'; did you mean 'esc50'",
     ):
         read_dataset(tmp_path, layout="esc")
     with pytest.raises(ValueError, match="Nothing is at: .*gone"):
@@ -193,6 +194,175 @@ class TestFSD50K:
             read_dataset(tmp_path)
 
 
+URBANSOUND8K = (
+    "slice_file_name,fsID,start,end,salience,fold,classID,class\n"
+    "7-9-0-0.wav,7,0.0,4.0,1,10,9,street_music\n"
+    "7-3-0-1.wav,7,4.0,6.5,2,10,3,dog_bark\n"
+    "8-3-0-0.wav,8,0.0,4.0,1,2,3,dog_bark\n"
+)
+
+
+class TestUrbanSound8K:
+    def write(self, root, text=URBANSOUND8K):
+        touch(root, "audio/fold10/7-9-0-0.wav", "audio/fold10/7-3-0-1.wav", "audio/fold2/8-3-0-0.wav")
+        (root / "metadata").mkdir()
+        (root / "metadata" / "UrbanSound8K.csv").write_text(text)
+        return root
+
+    def test_folds_recordings_and_classes_by_number(self, tmp_path):
+        manifest = read_dataset(self.write(tmp_path))
+        assert manifest.class_names == ("dog_bark", "street_music")
+        assert manifest.clips[1] == Clip(
+            "audio/fold10/7-3-0-1.wav", ("dog_bark",), fold=10, clip_id="7-3-0-1.wav", group="7"
+        )
+        assert all(path.is_file() for path in manifest.paths())
+
+    def test_tables_that_are_wrong(self, tmp_path):
+        with pytest.raises(ValueError, match=r"UrbanSound8K.csv, line 3: `fold` and `classID` .*'10' and 'three'"):
+            read_dataset(self.write(tmp_path, URBANSOUND8K.replace("10,3,", "10,three,")))
+
+    def test_real_clips_of_every_format(self, shared_data, tmp_path):
+        """Ten folds of files of 8 to 96 kHz, 8 bit to float, ADPCM and mu-law."""
+        manifest = read_dataset(shared_data / "urbansound8k")
+        assert {clip.fold for clip in manifest.clips} == set(range(1, 11))
+        formats = {(info.sample_rate, info.subtype) for info in map(audio_info, manifest.paths())}
+        assert {8000, 96000} < {rate for rate, _ in formats}
+        assert {subtype for _, subtype in formats} == {
+            "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "IMA_ADPCM", "ULAW"
+        }  # fmt: skip
+        assigned = assign_splits(manifest, train_folds=range(1, 9), validation_folds=[9], test_folds=[10])
+        cache = ClipCache.build(assigned, 16000, tmp_path / "cache", progress=False)
+        assert len(cache) == 50 and not cache.failures
+        seconds = [audio_info(path).seconds for path in cache.manifest.paths()]
+        np.testing.assert_allclose(cache.lengths / 16000, seconds, atol=1e-4)
+        assert (np.array([np.abs(cache.waveform(i)).max() for i in range(50)]) > 1e-3).all()
+
+
+class TestSpeechCommands:
+    def write(self, root, validation="yes/a_nohash_1.wav\nup/b_nohash_0.wav\n", testing="no/a_nohash_0.wav\n"):
+        touch(root, "yes/a_nohash_0.wav", "yes/a_nohash_1.wav", "no/a_nohash_0.wav", "no/c_nohash_0.wav")
+        touch(root, "_background_noise_/tap.wav", "_background_noise_/README.md", "LICENSE")
+        (root / "validation_list.txt").write_text(validation)
+        (root / "testing_list.txt").write_text(testing)
+        return root
+
+    def test_official_lists_on_the_words_that_are_there(self, tmp_path):
+        manifest = read_dataset(self.write(tmp_path))
+        assert manifest.class_names == ("no", "yes")
+        assert [(clip.path, clip.labels, clip.split) for clip in manifest.clips] == [
+            ("no/a_nohash_0.wav", ("no",), "test"),
+            ("no/c_nohash_0.wav", ("no",), "train"),
+            ("yes/a_nohash_0.wav", ("yes",), "train"),
+            ("yes/a_nohash_1.wav", ("yes",), "val"),
+        ]
+
+    def test_background_noise_is_a_source_of_its_own(self, tmp_path):
+        self.write(tmp_path)
+        assert background_noise_files(tmp_path) == [tmp_path / "_background_noise_" / "tap.wav"]
+        (tmp_path / "_background_noise_" / "tap.wav").unlink()
+        with pytest.raises(ValueError, match=r"must have \.wav files in _background_noise_/"):
+            background_noise_files(tmp_path)
+
+    def test_a_listed_file_that_is_missing_is_counted(self, tmp_path):
+        manifest = read_dataset(self.write(tmp_path, testing="no/gone_nohash_0.wav\n"))
+        assert len(manifest) == 5 and not manifest.select(split="test").paths()[0].exists()
+
+    def test_lists_that_are_wrong(self, tmp_path):
+        self.write(tmp_path, testing="\nyes/a_nohash_1.wav\n")
+        with pytest.raises(ValueError, match=r"testing_list.txt, line 2: 'yes/a_nohash_1.wav' is listed before"):
+            read_dataset(tmp_path)
+        (tmp_path / "testing_list.txt").unlink()
+        with pytest.raises(ValueError, match=r"lacks testing_list.txt\. Without both lists .* 'class_folders'"):
+            read_dataset(tmp_path)
+
+    def test_no_words(self, tmp_path):
+        touch(tmp_path, "testing_list.txt", "validation_list.txt", "_background_noise_/tap.wav")
+        with pytest.raises(ValueError, match="a folder of .wav files for each word"):
+            read_dataset(tmp_path)
+
+    def test_real_clips(self, shared_data):
+        manifest = read_dataset(shared_data / "speech_commands_v2")
+        assert len(manifest.class_names) == 10 and manifest.class_names[:2] == ("eight", "five")
+        assert [len(manifest.select(split=split)) for split in ("train", "val", "test")] == [550, 200, 250]
+        assert all(path.is_file() for path in manifest.paths())
+        assert [path.name for path in background_noise_files(shared_data / "speech_commands_v2")] == [
+            "rain.wav",
+            "sea.wav",
+        ]
+        assert len(assign_splits(manifest)) == 1000
+
+
+CLASSES = 'index,mid,display_name\n0,/m/0,"Male speech, man speaking"\n1,/t/1,Rain\n'
+SEGMENTS = {
+    "balanced_train": "# Segments csv\n# num_segs=2\n# YTID, start_seconds, end_seconds, positive_labels\n"
+    '--aaaaaaaaa, 30.000, 40.000, "/m/0,/t/1"\n'
+    'Ybbbbbbbbbb, 0.000, 10.000, "/t/1"\n',
+    "unbalanced_train": 'ccccccccccc, 30.000, 40.000, "/m/0"\n',
+    "eval": 'ddddddddddd, 30.000, 40.000, "/t/1"\n',
+}
+
+
+class TestAudioSet:
+    def write(self, root, classes=CLASSES, **changed):
+        (root / "class_labels_indices.csv").write_text(classes)
+        for part, text in (SEGMENTS | changed).items():
+            if text is not None:
+                (root / f"{part}_segments.csv").write_text(text)
+        touch(root, "audio/Y--aaaaaaaaa.wav", "audio/balanced/Ybbbbbbbbbb_0.000.flac", "eval/Yddddddddddd.ogg")
+        return root
+
+    def test_parts_labels_and_files_by_the_ids_of_their_videos(self, tmp_path):
+        manifest = read_dataset(self.write(tmp_path))
+        assert manifest.class_names == ("Male speech, man speaking", "Rain")
+        assert [(clip.clip_id, clip.path, clip.split) for clip in manifest.clips] == [
+            ("--aaaaaaaaa", "audio/Y--aaaaaaaaa.wav", "train"),
+            ("Ybbbbbbbbbb", "audio/balanced/Ybbbbbbbbbb_0.000.flac", "train"),
+            ("ccccccccccc", "audio/Yccccccccccc.wav", "train"),  # Its video has been removed.
+            ("ddddddddddd", "eval/Yddddddddddd.ogg", "test"),
+        ]
+        np.testing.assert_array_equal(manifest.label_matrix(), [[1, 1], [0, 1], [1, 0], [0, 1]])
+
+    def test_one_part_to_train_on(self, tmp_path):
+        self.write(tmp_path)
+        assert len(read_dataset(tmp_path, "audioset_balanced")) == 3
+        assert [clip.clip_id for clip in read_dataset(tmp_path, "audioset_unbalanced").clips] == ["c" * 11, "d" * 11]
+
+    def test_the_lists_that_are_there_decide(self, tmp_path):
+        assert len(read_dataset(self.write(tmp_path, unbalanced_train=None))) == 3
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"eval": None}, "lacks eval_segments.csv"),
+            ({"eval": 'ddddddddddd, 30.000, 40.000, "/t/2"\n'}, r"eval_segments.csv, line 1: '/t/2' is not in class_l"),
+            ({"eval": "ddddddddddd, 30.000, 40.000, /t/1, /m/0\n"}, r"line 1: expected YTID.* Received: ddd.*, /m/0"),
+            ({"eval": 'short, 30.000, 40.000, "/t/1"\n'}, "11 characters. Received: short"),
+            ({"classes": CLASSES.replace("1,/t", "2,/t")}, r"indices.csv, line 3: `index` must be 1. Received: '2'"),
+        ],
+    )
+    def test_tables_that_are_wrong(self, tmp_path, change, message):
+        with pytest.raises(ValueError, match=message):
+            read_dataset(self.write(tmp_path, **change))
+
+    def test_no_audio(self, tmp_path):
+        lists = {part: SEGMENTS["eval"] for part in SEGMENTS}
+        self.write(tmp_path, **lists)
+        (tmp_path / "eval" / "Yddddddddddd.ogg").unlink()
+        with pytest.raises(ValueError, match="no audio file whose name begins with the id"):
+            read_dataset(tmp_path)
+        with pytest.raises(ValueError, match="`parts` must be 'balanced'"):
+            read_audioset(tmp_path, parts=())
+
+    def test_real_clips_of_which_some_are_missing(self, shared_data, tmp_path, capsys):
+        manifest = read_dataset(shared_data / "audioset", "audioset_balanced")
+        assert len(manifest) == 60 and len(manifest.class_names) == 23
+        cache = ClipCache.build(assign_splits(manifest), 8000, tmp_path, progress=False)
+        assert len(cache) == 54
+        assert all("there is no such file" in reason for _, reason in cache.failures)
+        assert "Left out 6 of 60 clips:" in capsys.readouterr().err
+        assert len(read_dataset(shared_data / "audioset")) == 120
+
+
 def test_a_layout_that_does_not_fit_is_explained(tmp_path):
     touch(tmp_path, "dog/1.wav")
     with pytest.raises(ValueError, match="does not have the layout 'fsd50k'. It could be read as: 'class_folders'"):
@@ -207,26 +377,3 @@ def test_real_clips_in_the_layout_of_fsd50k(shared_data, tmp_path):
     cache = ClipCache.build(assign_splits(manifest), 16000, tmp_path, progress=False)
     assert len(cache) == 120 and not cache.failures
     assert np.isfinite(cache.samples).all()
-
-
-def test_real_clips_of_every_format_through_a_csv(shared_data, tmp_path):
-    """UrbanSound8K's files, 8 to 96 kHz, 8 bit to float, ADPCM and mu-law: no reader of their layout is needed."""
-    folder = shared_data / "urbansound8k"
-    with open(folder / "metadata" / "UrbanSound8K.csv", newline="") as table:
-        rows = list(csv.DictReader(table))
-    with open(tmp_path / "clips.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "labels", "fold", "clip_id", "group"])
-        for row in rows:
-            audio = folder / "audio" / f"fold{row['fold']}" / row["slice_file_name"]
-            writer.writerow([audio, row["class"], row["fold"], row["slice_file_name"], row["fsID"]])
-    manifest = read_dataset(tmp_path / "clips.csv")
-    formats = {(info.sample_rate, info.subtype) for info in map(audio_info, manifest.paths())}
-    assert {8000, 96000} < {rate for rate, _ in formats}
-    assert {subtype for _, subtype in formats} == {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "IMA_ADPCM", "ULAW"}
-    assigned = assign_splits(manifest, train_folds=range(1, 9), validation_folds=[9], test_folds=[10])
-    cache = ClipCache.build(assigned, 16000, tmp_path / "cache", progress=False)
-    assert len(cache) == 50 and not cache.failures
-    seconds = [audio_info(path).seconds for path in cache.manifest.paths()]
-    np.testing.assert_allclose(cache.lengths / 16000, seconds, atol=1e-4)
-    assert (np.array([np.abs(cache.waveform(i)).max() for i in range(50)]) > 1e-3).all()

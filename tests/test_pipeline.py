@@ -4,8 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.data.pipeline import PatchDataset, epoch_order
+from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.data.sampling import class_balanced_weights, epoch_order
+from keras_audio_si.training.fit import TrainingSettings
+from keras_audio_si.training.identity import refuse_differences, run_identity
 
 tf = pytest.importorskip("tensorflow", reason="the input pipeline is tf.data")
 
@@ -38,6 +42,19 @@ def test_patches_overlap_by_half_and_tails_are_trimmed(patches):
 
 def test_short_clips_are_repeated(patches):
     np.testing.assert_array_equal(patches.waveforms([0])[0], np.tile(np.arange(30), 4)[:100])
+
+
+def test_short_clips_are_filled_with_silence(patches):
+    filled = PatchDataset(patches.cache, 100, short="zero").waveforms(range(12))
+    np.testing.assert_array_equal(filled[0], np.concatenate([np.arange(30), np.zeros(70)]))
+    np.testing.assert_array_equal(filled[1:], patches.waveforms(range(1, 12)))
+
+
+def test_peaks_are_scaled_and_silence_is_not():
+    waveforms = [np.array([0.5, -0.25, 0.0]), np.zeros(3), np.array([0.1, -0.2, 0.0])]
+    cache = ClipCache.from_waveforms(waveforms, [("dog",)] * 3, sample_rate=100)
+    scaled = PatchDataset(cache, 3, peak=0.95).waveforms(range(3))
+    np.testing.assert_allclose(scaled, [[0.95, -0.475, 0], [0, 0, 0], [0.475, -0.95, 0]], rtol=1e-6)
 
 
 def test_other_hops():
@@ -100,6 +117,140 @@ def test_starting_within_the_epochs_equals_coming_there(patches, start_step):
         np.testing.assert_array_equal(labels, resumed_labels)
 
 
+class TestRandomCrops:
+    @pytest.fixture
+    def crops(self, patches):
+        return PatchDataset(patches.cache, 100, crops="random")
+
+    def test_one_of_each_clip_and_epoch_that_starts_anywhere(self, crops):
+        seen = {clip: set() for clip in range(5)}
+        for epoch in range(400):
+            clips, starts = crops.training_examples(seed=3, epoch=epoch)
+            assert sorted(clips) == list(range(5))
+            for clip, start in zip(clips, starts, strict=True):
+                seen[clip].add(int(start))
+        assert [seen[clip] for clip in range(3)] == [{0}, {0}, set(range(50))]
+        assert seen[3] == set(range(51)) and min(seen[4]) < 5 and max(seen[4]) > 315
+
+    def test_a_function_of_seed_and_epoch(self, crops):
+        first = crops.training_examples(seed=3, epoch=7)
+        np.testing.assert_array_equal(first, crops.training_examples(seed=3, epoch=7))
+        assert (first[1] != crops.training_examples(seed=4, epoch=7)[1]).any()
+        assert (first[1] != crops.training_examples(seed=3, epoch=8)[1]).any()
+
+    def test_batches_hold_them(self, crops):
+        assert crops.steps_per_epoch(2) == 3
+        batches = taken(crops.batches(2, training=True, seed=3, with_clip_ids=True), 6)
+        for epoch in range(2):
+            in_epoch = batches[3 * epoch : 3 * epoch + 3]
+            waveforms, labels, clips = (np.concatenate(parts) for parts in zip(*in_epoch, strict=True))
+            expected_clips, starts = (np.resize(values, 6) for values in crops.training_examples(3, epoch))
+            np.testing.assert_array_equal(clips, expected_clips)
+            np.testing.assert_array_equal(waveforms[:, 0], 1000 * clips + starts)
+            np.testing.assert_array_equal(labels, crops.labels[clips])
+
+    def test_evaluation_keeps_the_fixed_patches(self, patches, crops):
+        batches = [taken(data.batches(5, training=False), -1) for data in (patches, crops)]
+        for expected, received in zip(*batches, strict=True):
+            np.testing.assert_array_equal(received[0], expected[0])
+
+
+class TestClassBalancedSampling:
+    LABELS = [("dog",)] * 90 + [("rain",)] * 10 + [("rain", "sea")] * 2 + [()]
+
+    @pytest.fixture
+    def data(self):
+        waveforms = [np.full(10, index) for index in range(len(self.LABELS))]
+        cache = ClipCache.from_waveforms(waveforms, self.LABELS, sample_rate=100)
+        return PatchDataset(cache, 10, crops="random", sampling="class_balanced")
+
+    def test_classes_come_equally_often(self, data):
+        drawn = np.concatenate([data.training_examples(seed=0, epoch=epoch)[0] for epoch in range(300)])
+        assert drawn.max() == 101  # The clip without a label never comes.
+        labels = data.labels[drawn].sum(axis=0)
+        # Two of the twelve "rain" clips are the "sea" clips, whose weight is 1 and a sixth: 1, 2 and 7/6 of 3 draws.
+        np.testing.assert_allclose(labels / len(drawn), [1 / 3, 2 / 3, 7 / 18], rtol=0.03)
+
+    def test_an_epoch_is_as_long_and_a_function_of_seed_and_epoch(self, data):
+        first = data.training_examples(seed=5, epoch=2)[0]
+        assert len(first) == 103
+        np.testing.assert_array_equal(first, data.training_examples(seed=5, epoch=2)[0])
+        assert (first != data.training_examples(seed=5, epoch=3)[0]).any()
+
+    def test_a_long_clip_counts_no_more_than_a_short_one(self):
+        waveforms = [np.full(length, index) for index, length in enumerate((100, 10, 10))]
+        cache = ClipCache.from_waveforms(waveforms, [("dog",), ("dog",), ("rain",)], sample_rate=100)
+        data = PatchDataset(cache, 10, sampling="class_balanced")
+        drawn = np.concatenate([data.training_examples(0, epoch)[0] for epoch in range(300)])
+        np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.25, 0.25, 0.5], rtol=0.05)
+
+    def test_labels_are_needed(self):
+        cache = ClipCache.from_waveforms([np.ones(10)], [()], sample_rate=100, class_names=("dog",))
+        with pytest.raises(ValueError, match="clips with labels"):
+            PatchDataset(cache, 10, sampling="class_balanced")
+
+    def test_weights_of_the_released_code(self, golden):
+        arrays = golden("psla_sampling_weights")
+        np.testing.assert_allclose(class_balanced_weights(arrays["targets"]), arrays["sample_weight_eat"], rtol=1e-6)
+
+
+class TestBackgroundNoise:
+    @pytest.fixture
+    def noise(self, rng):
+        recordings = [rng.normal(size=250), rng.normal(size=40)]
+        cache = ClipCache.from_waveforms(recordings, [(), ()], sample_rate=100, class_names=("dog",))
+        return BackgroundNoise(cache, snr_decibels=(3.0, 12.0), probability=0.5)
+
+    def test_levels_and_share(self, noise, rng):
+        patches = rng.normal(size=(400, 100)).astype("float32")
+        added = noise.add(patches, np.random.default_rng(1)) - patches
+        noisy = np.abs(added).max(axis=1) > 0
+        assert 150 < noisy.sum() < 250
+        ratio = (patches[noisy] ** 2).sum(axis=1) / (added[noisy] ** 2).sum(axis=1)
+        snr = 10 * np.log10(ratio)
+        assert 2.99 < snr.min() < 3.5 and 11.5 < snr.max() < 12.01
+        assert not noise.add(np.zeros((20, 100), "float32"), np.random.default_rng(1)).any()
+
+    def test_in_training_only_and_the_same_after_resuming(self, patches, noise):
+        data = PatchDataset(patches.cache, 100, background=noise)
+        np.testing.assert_array_equal(data.waveforms(range(12)), patches.waveforms(range(12)))
+        through = taken(data.batches(5, training=True, seed=7), 6)
+        plain = taken(patches.batches(5, training=True, seed=7), 6)
+        changed = [(one[0] != other[0]).any() for one, other in zip(through, plain, strict=True)]
+        assert sum(changed) > 3
+        (resumed,) = taken(data.batches(5, training=True, seed=7, start_epoch=1, start_step=2), 1)
+        np.testing.assert_array_equal(resumed[0], through[5][0])
+
+    @pytest.mark.parametrize(
+        "arguments", [{"snr_decibels": (9, 3)}, {"snr_decibels": (0, np.inf)}, {"probability": 1.5}]
+    )
+    def test_wrong_arguments(self, noise, arguments):
+        with pytest.raises(ValueError, match=f"`{next(iter(arguments))}`"):
+            BackgroundNoise(noise.cache, **arguments)
+
+
+def test_options_are_part_of_what_a_run_is(patches):
+    cache = patches.cache
+    settings = TrainingSettings()
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(3)])
+    before = run_identity(model, patches, patches, settings)
+    for changed in ({"crops": "random"}, {"short": "zero"}, {"sampling": "class_balanced"}, {"peak": 0.5}):
+        now = run_identity(model, PatchDataset(cache, 100, **changed), patches, settings)
+        with pytest.raises(ValueError, match=f"training {next(iter(changed))}"):
+            refuse_differences(before, now)
+
+
+@pytest.mark.parametrize("options", [{"crops": "random"}, {"sampling": "class_balanced"}])
+@pytest.mark.parametrize("start_step", [0, 2])
+def test_random_examples_are_the_same_after_resuming(patches, options, start_step):
+    data = PatchDataset(patches.cache, 100, **options)
+    steps = data.steps_per_epoch(2)
+    through = taken(data.batches(2, training=True, seed=7), 2 * steps)[steps + start_step :]
+    resumed = taken(data.batches(2, training=True, seed=7, start_epoch=1, start_step=start_step), steps - start_step)
+    for expected, received in zip(through, resumed, strict=True):
+        np.testing.assert_array_equal(received[0], expected[0])
+
+
 def test_clips_and_mixing_targets_go_with_their_waveforms(patches):
     for waveforms, labels, clips in taken(patches.batches(4, training=True, with_clip_ids=True), 6):
         np.testing.assert_array_equal(waveforms[:, 0] // 1000, clips)
@@ -132,6 +283,13 @@ def test_gpus_are_left_to_the_backend_that_trains(patches, monkeypatch):
         ),
         (lambda patches: PatchDataset(patches.cache, 1.5), "`patch_samples`.*=1.5"),
         (lambda patches: PatchDataset(patches.cache, 10, hop_samples=-1), "`hop_samples`.*=-1"),
+        (
+            lambda patches: PatchDataset(patches.cache, 10, crops="centre"),
+            "`crops` must be .*centre",
+        ),
+        (lambda patches: PatchDataset(patches.cache, 10, short="pad"), "`short` must be 'repeat' or 'zero'"),
+        (lambda patches: PatchDataset(patches.cache, 10, sampling="balanced"), "`sampling` must be 'once' or 'class_b"),
+        (lambda patches: PatchDataset(patches.cache, 10, peak=95), "`peak`.*=95"),
         (lambda patches: patches.batches(0, training=True), "`batch_size`"),
         (
             lambda patches: patches.batches(4, training=True, seed=-1),

@@ -8,6 +8,9 @@ import numpy as np
 import soundfile
 import soxr
 
+AUDIO_SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
+)
 BLOCK_FRAMES = 1 << 20
 LARGEST_SAMPLE = 2.0**31  # Integers of 32 bits that were saved as floats. The power of much more overflows in float32.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.

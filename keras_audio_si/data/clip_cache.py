@@ -17,6 +17,7 @@ from keras_audio_si.data.manifest import Clip, Manifest
 FORMAT = 1  # Goes into the key of a cache: count up when the meaning of its files changes.
 SAMPLES_FILE = "samples.float32"
 INDEX_FILE = "index.json"
+LISTED = 20  # Files left out that are named on stderr: of AudioSet tens of thousands are missing.
 
 
 class ClipCache:
@@ -74,14 +75,16 @@ class ClipCache:
     def select(self, split=None, folds=None):
         """Clips of a split or of some folds; the arguments are those of `Manifest.select`."""
         kept = self.manifest.indices(split, folds)
-        return ClipCache(
-            self.manifest.subset(kept),
-            self.sample_rate,
-            self.samples,
-            self.starts[kept],
-            self.lengths[kept],
-            self.failures,
-        )
+        return self._view(self.manifest.subset(kept), kept)
+
+    def of(self, manifest):
+        """The clips of another manifest, by their ids, with its splits: another division of the same clips."""
+        number = {clip.clip_id: index for index, clip in enumerate(self.manifest.clips)}
+        return self._view(manifest, [number[clip.clip_id] for clip in manifest.clips])
+
+    def _view(self, manifest, kept):
+        starts, lengths = self.starts[kept], self.lengths[kept]
+        return ClipCache(manifest, self.sample_rate, self.samples, starts, lengths, self.failures)
 
     @classmethod
     def from_waveforms(cls, waveforms, labels, sample_rate, class_names=None):
@@ -225,4 +228,5 @@ def _decoded(paths, sample_rate, num_workers, progress):
 
 
 def _described(failures):
-    return "\n".join(f"  {path}: {reason}" for path, reason in failures)
+    lines = [f"  {path}: {reason}" for path, reason in failures[:LISTED]]
+    return "\n".join([*lines, f"  and {len(failures) - LISTED} more"] if len(failures) > LISTED else lines)

@@ -6,14 +6,15 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keras_audio_si.data import audioset
+from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
+from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
 
 MANIFEST_FILE = "manifest.csv"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
+URBANSOUND8K_TABLE = pathlib.Path("metadata", "UrbanSound8K.csv")
 FSD50K_TABLES = pathlib.Path("FSD50K.ground_truth")
-AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
-)
 
 
 def read_esc50(root):
@@ -31,19 +32,44 @@ def read_esc50(root):
 
     Reference: K. J. Piczak, "ESC: Dataset for environmental sound classification", 2015.
     """
+    columns = {"name": "filename", "label": "category", "target": "target", "group": "src_file"}
+    return _read_folds(root, ESC50_TABLE, columns, audio="audio/{name}")
+
+
+def read_urbansound8k(root):
+    """Reads UrbanSound8K: `metadata/UrbanSound8K.csv` and `audio/fold1/` to `audio/fold10/`.
+
+    Args:
+        root: Folder of the data set.
+
+    Returns:
+        A `Manifest` with the official folds; classes are in the order of `classID`, and `group` is the Freesound
+        recording that a clip was cut from (`fsID`).
+
+    Raises:
+        ValueError: If the table lacks a column, or a fold or a class is not a number.
+
+    Reference: J. Salamon et al., "A dataset and taxonomy for urban sound research", 2014.
+    """
+    columns = {"name": "slice_file_name", "label": "class", "target": "classID", "group": "fsID"}
+    return _read_folds(root, URBANSOUND8K_TABLE, columns, audio="audio/fold{fold}/{name}")
+
+
+def _read_folds(root, table, columns, audio):
+    """Reads a table with a row per clip of one class, which is divided into folds."""
     root = pathlib.Path(root)
-    table = read_rows(root / ESC50_TABLE, ("filename", "fold", "target", "category", "src_file"))
-    clips = [
-        Clip(
-            path=f"audio/{row['filename']}",
-            labels=(row["category"],),
-            fold=int(row["fold"]),
-            clip_id=row["filename"],
-            group=row["src_file"],
-        )
-        for _, row in table
-    ]
-    target = {row["category"]: int(row["target"]) for _, row in table}
+    clips, target = [], {}
+    for line, row in read_rows(root / table, ("fold", *columns.values())):
+        values = {name: row[column] for name, column in columns.items()}
+        try:
+            fold, target[values["label"]] = int(row["fold"]), int(values["target"])
+        except ValueError:
+            raise ValueError(
+                f"{root / table}, line {line}: `fold` and `{columns['target']}` must be whole numbers. "
+                f"Received: {row['fold']!r} and {values['target']!r}"
+            ) from None
+        path = audio.format(fold=fold, name=values["name"])
+        clips.append(Clip(path, (values["label"],), fold=fold, clip_id=values["name"], group=values["group"]))
     return Manifest(clips, sorted(target, key=target.get), root)
 
 
@@ -156,6 +182,14 @@ def _manifest_file(path):
     return path / MANIFEST_FILE if path.is_dir() else path
 
 
+def _audioset_layout(*parts):
+    tables = [audioset.CLASSES, *(audioset.SEGMENTS[part] for part in parts)]
+    return Layout(
+        matches=lambda path: all((path / table).is_file() for table in tables),
+        read=lambda path: audioset.read_audioset(path, parts),
+    )
+
+
 LAYOUTS = {  # In this order "auto" tries them: class folders match every folder.
     "manifest": Layout(
         matches=lambda path: _manifest_file(path).suffix == ".csv" and _manifest_file(path).is_file(),
@@ -163,6 +197,13 @@ LAYOUTS = {  # In this order "auto" tries them: class folders match every folder
     ),
     "esc50": Layout(matches=lambda path: (path / ESC50_TABLE).is_file(), read=read_esc50),
     "fsd50k": Layout(matches=lambda path: (path / FSD50K_TABLES).is_dir(), read=read_fsd50k),
+    "urbansound8k": Layout(matches=lambda path: (path / URBANSOUND8K_TABLE).is_file(), read=read_urbansound8k),
+    "speech_commands": Layout(
+        matches=lambda path: any((path / name).is_file() for name in LISTS.values()), read=read_speech_commands
+    ),
+    "audioset": _audioset_layout("balanced", "unbalanced"),
+    "audioset_balanced": _audioset_layout("balanced"),
+    "audioset_unbalanced": _audioset_layout("unbalanced"),
     "class_folders": Layout(matches=pathlib.Path.is_dir, read=read_class_folders),
 }
 
@@ -172,8 +213,9 @@ def read_dataset(root, layout="auto"):
 
     Args:
         root: Folder of the data set, or the path of a manifest's CSV file.
-        layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "class_folders", or
-            "auto" for the first of these that fits.
+        layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "urbansound8k",
+            "speech_commands", "audioset" (trains on the balanced and the unbalanced segments), "audioset_balanced",
+            "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
 
     Returns:
         A `Manifest`.

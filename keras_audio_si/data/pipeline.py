@@ -1,42 +1,37 @@
 """Fixed-length patches of clips as a `tf.data.Dataset`, in a computed order that can be resumed."""
 
+import functools
 import numbers
 
 import keras
 import numpy as np
 
+from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, weighted_draws
 
-def epoch_order(num_patches, seed, epoch):
-    """Order in which one epoch visits the patches: a pure function of its arguments.
-
-    Args:
-        num_patches: Number of patches.
-        seed: Non-negative integer.
-        epoch: Number of the epoch, from 0.
-
-    Returns:
-        `(num_patches,)` int64 permutation: place `i` of the epoch holds patch `order[i]`.
-
-    Example:
-
-    >>> from keras_audio_si.data.pipeline import epoch_order
-    >>> sorted(epoch_order(4, seed=0, epoch=3).tolist())
-    [0, 1, 2, 3]
-    """
-    return np.random.default_rng((seed, epoch)).permutation(num_patches)
+CROPS = ("fixed", "random")
+SHORT = ("repeat", "zero")
+SAMPLING = ("once", "class_balanced")
 
 
 class PatchDataset:
     """Patches of equal length cut from the clips of a `ClipCache`, with the labels of their clips.
 
-    A clip shorter than a patch is repeated until it fills one. A longer clip gives patches at 0,
-    `hop_samples`, `2 * hop_samples`, ... as long as a whole patch fits; what is left at its end is trimmed.
+    A clip gives patches at 0, `hop_samples`, `2 * hop_samples`, ... as long as a whole patch fits; what is left at
+    its end is trimmed. Evaluation always sees these patches. So does training, unless it takes random crops.
 
     Args:
         cache: `ClipCache` with the waveforms, the labels and the sampling rate.
         patch_samples: Length of a patch in samples.
         hop_samples: Distance between the starts of two patches in samples; half a patch (50 % overlap) if
             None.
+        crops: What training takes: `"fixed"`, the patches above, or `"random"`, in each epoch one patch of each clip
+            that starts anywhere.
+        short: What fills a clip that is shorter than a patch: `"repeat"`, the clip again, or `"zero"`, silence at
+            its end.
+        sampling: `"once"`: an epoch of training has every example once. `"class_balanced"`: it has as many, drawn
+            with replacement by `sampling.class_balanced_weights`.
+        peak: Largest magnitude that each patch is scaled to, silence excepted; None leaves the level as it is.
+        background: `background.BackgroundNoise` to add in training, after that; None for none.
 
     Attributes:
         num_patches: Number of patches.
@@ -47,9 +42,10 @@ class PatchDataset:
         clip_ids: Tuple of the clips' ids.
         class_names: Tuple of the classes' names, in the order of the columns of `labels`.
         sample_rate: In Hz.
+        num_examples: Number of examples in an epoch of training.
 
     Raises:
-        ValueError: If a length is not a positive integer.
+        ValueError: If a length is not a positive integer, or another argument is none of its values.
 
     Example:
 
@@ -63,15 +59,34 @@ class PatchDataset:
     ([0, 1, 1, 1, 1], [0, 0, 50, 100, 150])
     >>> patches.waveforms([0, 4]).shape
     (2, 100)
+    >>> PatchDataset(cache, patch_samples=100, crops="random").num_examples
+    2
 
     Reference: E. Fonseca et al., "Improving sound event classification by increasing shift invariance in
         convolutional neural networks", 2021, section III.
     """
 
-    def __init__(self, cache, patch_samples, hop_samples=None):
+    def __init__(
+        self,
+        cache,
+        patch_samples,
+        hop_samples=None,
+        crops="fixed",
+        short="repeat",
+        sampling="once",
+        peak=None,
+        background=None,
+    ):
         self.patch_samples = _integer("patch_samples", patch_samples, minimum=1)
         hop_samples = max(1, self.patch_samples // 2) if hop_samples is None else hop_samples
         self.hop_samples = _integer("hop_samples", hop_samples, minimum=1)
+        self.crops = _one_of("crops", crops, CROPS)
+        self.short = _one_of("short", short, SHORT)
+        self.sampling = _one_of("sampling", sampling, SAMPLING)
+        if peak is not None and not 0 < peak <= 1:
+            raise ValueError(f"`peak` must be above 0 and at most 1, or None. Received: peak={peak!r}")
+        self.peak = peak
+        self.background = background
         self.cache = cache
         self.labels = cache.manifest.label_matrix()
         self.clip_ids = tuple(clip.clip_id for clip in cache.manifest.clips)
@@ -79,11 +94,31 @@ class PatchDataset:
         self.sample_rate = cache.sample_rate
         self.num_clips = len(self.clip_ids)
 
-        per_clip = 1 + np.maximum(cache.lengths - self.patch_samples, 0) // self.hop_samples
+        self._room = np.maximum(cache.lengths - self.patch_samples, 0)
+        per_clip = 1 + self._room // self.hop_samples
         self.num_patches = int(per_clip.sum())
         self.patch_clip = np.repeat(np.arange(self.num_clips), per_clip)
         first_patch = np.cumsum(per_clip) - per_clip
         self.patch_start = (np.arange(self.num_patches) - first_patch[self.patch_clip]) * self.hop_samples
+        self.num_examples = self.num_clips if crops == "random" else self.num_patches
+        self._weights = None
+        if sampling == "class_balanced":
+            # Divided among its patches, so that a clip counts the same whatever its length.
+            weights = class_balanced_weights(self.labels)
+            self._weights = weights if crops == "random" else (weights / per_clip)[self.patch_clip]
+
+    @property
+    def options(self):
+        """The arguments after `hop_samples` that are not the default ones, as JSON has them."""
+        noise = self.background
+        options = {
+            "crops": self.crops,
+            "short": self.short,
+            "sampling": self.sampling,
+            "peak": self.peak,
+            "noise": noise and [*noise.snr_decibels, noise.probability, int(noise.cache.lengths.sum())],
+        }
+        return {name: value for name, value in options.items() if value not in ("fixed", "repeat", "once", None)}
 
     def waveforms(self, indices):
         """Reads patches.
@@ -95,19 +130,43 @@ class PatchDataset:
             `(n, patch_samples)` float32 array.
         """
         indices = np.asarray(indices)
-        patches = np.empty((len(indices), self.patch_samples), "float32")
-        clips, starts = self.patch_clip[indices], self.patch_start[indices]
+        return self._cut(self.patch_clip[indices], self.patch_start[indices])
+
+    def training_examples(self, seed, epoch):
+        """The examples of one epoch of training in their order: a pure function of the arguments.
+
+        Args:
+            seed: Non-negative integer.
+            epoch: Number of the epoch, from 0.
+
+        Returns:
+            `(clips, starts)`, both `(num_examples,)` int64: the clip of each example, and the sample of it at which
+            the example starts.
+        """
+        if self._weights is None:
+            order = epoch_order(self.num_examples, seed, epoch)
+        else:
+            order = weighted_draws(self._weights, seed, epoch)
+        if self.crops == "random":
+            return order, crop_starts(self._room[order], seed, epoch)
+        return self.patch_clip[order], self.patch_start[order]
+
+    def _cut(self, clips, starts):
+        patches = np.zeros((len(clips), self.patch_samples), "float32")
         for patch, clip, start in zip(patches, clips, starts, strict=True):
-            waveform = self.cache.waveform(clip)
-            if len(waveform) < self.patch_samples:
+            waveform = self.cache.waveform(clip)[start : start + self.patch_samples]
+            if self.short == "repeat":
                 patch[:] = np.resize(waveform, self.patch_samples)
             else:
-                patch[:] = waveform[start : start + self.patch_samples]
+                patch[: len(waveform)] = waveform
+        if self.peak is not None:
+            peaks = np.abs(patches).max(axis=1, keepdims=True)
+            patches *= np.divide(self.peak, peaks, out=np.ones_like(peaks), where=peaks > 0)
         return patches
 
     def steps_per_epoch(self, batch_size):
-        """Number of training batches in which every patch is seen at least once."""
-        return -(-self.num_patches // _integer("batch_size", batch_size, minimum=1))
+        """Number of training batches in an epoch, which hold each of its examples at least once."""
+        return -(-self.num_examples // _integer("batch_size", batch_size, minimum=1))
 
     def batches(self, batch_size, training, seed=0, start_epoch=0, start_step=0, mixed=False, with_clip_ids=False):
         """Makes the `tf.data.Dataset`, which runs under every Keras backend.
@@ -115,11 +174,10 @@ class PatchDataset:
         Args:
             batch_size: Patches in a batch.
             training: False gives every patch once, in order, the last batch as large as what is left. True
-                gives epoch after epoch without end, each `steps_per_epoch(batch_size)` batches long and in
-                the order `epoch_order(num_patches, seed, epoch)`. All these batches are of `batch_size`: the
-                last one of an epoch is completed by the patches the same epoch began with, so none is ever
-                left out.
-            seed: Non-negative integer that sets the order.
+                gives epoch after epoch without end, each `steps_per_epoch(batch_size)` batches long, with
+                what `training_examples(seed, epoch)` says. All these batches are of `batch_size`: the last one
+                of an epoch is completed by the examples the same epoch began with, so none is ever left out.
+            seed: Non-negative integer that sets the order, the crops and the noise.
             start_epoch: First epoch. Starting there equals having come there from epoch 0.
             start_step: First batch of that epoch, from 0, likewise.
             mixed: Whether to yield `((waveforms, labels), labels)`, as a model that mixes its inputs and
@@ -143,42 +201,59 @@ class PatchDataset:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
         tf = _tensorflow()
 
+        # Batches by number: each is made of it alone, so that entering an epoch anywhere reads no other audio.
         if training:
-            # Skipping rows of indices reads no audio.
-            indices = self._training_indices(tf, batch_size, seed, start_epoch).skip(start_step)
+            first = start_epoch * self.steps_per_epoch(batch_size) + start_step
+            numbers_of_batches, size = tf.data.Dataset.counter(first), batch_size
+            read = self._training_reader(batch_size, seed)
         else:
-            indices = tf.data.Dataset.range(self.num_patches).batch(batch_size)
+            numbers_of_batches, size = tf.data.Dataset.range(-(-self.num_patches // batch_size)), None
+            read = self._evaluation_reader(batch_size)
 
-        def read(index):
-            clips = self.patch_clip[index]
-            return self.waveforms(index), self.labels[clips], clips
-
-        def load(index):
+        def load(number):
             # One call of Python per batch, and the labels of a large corpus stay out of TensorFlow's graph.
             types = (tf.float32, tf.float32, tf.int64)
-            waveforms, labels, clips = tf.numpy_function(read, [index], types, stateful=False)
-            waveforms = tf.ensure_shape(waveforms, (index.shape[0], self.patch_samples))
-            labels = tf.ensure_shape(labels, (index.shape[0], len(self.class_names)))
-            clips = tf.ensure_shape(clips, (index.shape[0],))
+            waveforms, labels, clips = tf.numpy_function(read, [number], types, stateful=False)
+            waveforms = tf.ensure_shape(waveforms, (size, self.patch_samples))
+            labels = tf.ensure_shape(labels, (size, len(self.class_names)))
+            clips = tf.ensure_shape(clips, (size,))
             if mixed:
                 return (waveforms, labels), labels
             return (waveforms, labels, clips) if with_clip_ids else (waveforms, labels)
 
-        loaded = indices.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        loaded = numbers_of_batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return loaded.prefetch(tf.data.AUTOTUNE)
 
-    def _training_indices(self, tf, batch_size, seed, start_epoch):
+    def _training_reader(self, batch_size, seed):
+        """Function of the number of a batch, counted through all epochs."""
         steps = self.steps_per_epoch(batch_size)
+        examples = functools.lru_cache(maxsize=2)(functools.partial(self.training_examples, seed))
 
-        def epoch_indices(epoch):
-            return np.resize(epoch_order(self.num_patches, seed, epoch), (steps, batch_size))
+        def read(number):
+            epoch, step = divmod(int(number), steps)
+            places = np.arange(step * batch_size, (step + 1) * batch_size) % self.num_examples
+            clips, starts = (values[places] for values in examples(epoch))
+            waveforms = self._cut(clips, starts)
+            if self.background is not None:
+                sequence = np.random.SeedSequence((seed, epoch, step), spawn_key=(2,))
+                waveforms = self.background.add(waveforms, np.random.default_rng(sequence))
+            return waveforms, self.labels[clips], clips
 
-        def one_epoch(epoch):
-            indices = tf.numpy_function(epoch_indices, [epoch], tf.int64, stateful=False)
-            return tf.ensure_shape(indices, (steps, batch_size))
+        return read
 
-        epochs = tf.data.Dataset.counter(start_epoch).map(one_epoch).prefetch(1)
-        return epochs.unbatch()
+    def _evaluation_reader(self, batch_size):
+        def read(number):
+            indices = np.arange(number * batch_size, min((number + 1) * batch_size, self.num_patches))
+            clips = self.patch_clip[indices]
+            return self.waveforms(indices), self.labels[clips], clips
+
+        return read
+
+
+def _one_of(name, value, known):
+    if value not in known:
+        raise ValueError(f"`{name}` must be {' or '.join(map(repr, known))}. Received: {name}={value!r}")
+    return value
 
 
 def _integer(name, value, minimum):

@@ -108,13 +108,18 @@ def write_table(rows, folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     flat = [_flatten(row) for row in rows]
     paths = folder / f"{name}.csv", folder / f"{name}.md"
-    with written_whole(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _columns(flat))
-        writer.writeheader()
-        writer.writerows(flat)
+    write_rows(flat, paths[0])
     with written_whole(paths[1]) as temporary:
         temporary.write_text(format_markdown(rows) + "\n", encoding="utf-8")
     return paths
+
+
+def write_rows(rows, path):
+    """Writes dicts of columns to a CSV file."""
+    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _columns(rows))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def format_markdown(rows):

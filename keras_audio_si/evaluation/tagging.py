@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_audio_si.data.audio_io import AudioError
+from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
-from keras_audio_si.data.datasets import AUDIO_SUFFIXES
 from keras_audio_si.evaluation.classifiers import patch_layout
 from keras_audio_si.layers import class_names_of
 
@@ -70,7 +69,7 @@ class FileScores(NamedTuple):
 def find_audio(paths):
     """Lists the audio files that some paths name.
 
-    Folders are searched to any depth for files with a suffix in `data.datasets.AUDIO_SUFFIXES`, hidden ones as well;
+    Folders are searched to any depth for files with a suffix in `data.audio_io.AUDIO_SUFFIXES`, hidden ones as well;
     links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. What
     cannot be read is listed with the reason: a folder without audio, or one without permission.
 

@@ -86,6 +86,7 @@ def _described(split, patches):
         f"{split} labels": _digest(np.ascontiguousarray(patches.labels)),
         f"{split} audio": digest.hexdigest()[:16],
         f"{split} patches": [patches.num_patches, patches.patch_samples, patches.hop_samples, patches.sample_rate],
+        **{f"{split} {name}": value for name, value in patches.options.items()},
     }
 
 

@@ -1,0 +1,95 @@
+"""AudioSet: lists of ten-second segments of videos, of which many have been removed since."""
+
+import csv
+import pathlib
+
+from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
+from keras_audio_si.data.manifest import Clip, Manifest, read_rows
+
+CLASSES = "class_labels_indices.csv"
+SEGMENTS = {
+    "balanced": "balanced_train_segments.csv",
+    "unbalanced": "unbalanced_train_segments.csv",
+    "eval": "eval_segments.csv",
+}
+_ID_LENGTH = 11  # Of every YouTube id.
+
+
+def read_audioset(root, parts=("balanced", "unbalanced")):
+    """Reads AudioSet: the published lists of segments, and audio files that carry the ids of their videos.
+
+    A file belongs to a segment if its name begins with the id, after a "Y" or not: `Y--PJHxphWEs.wav`,
+    `--PJHxphWEs_30.000.flac`. The audio lies anywhere below the folder. A segment without a file stays in the
+    manifest, for `ClipCache` to count.
+
+    Args:
+        root: Folder with `class_labels_indices.csv`, the lists and the audio.
+        parts: What to train on, "balanced", "unbalanced" or both.
+
+    Returns:
+        A `Manifest`: the parts as "train", the eval segments as "test", the classes by their display names in the
+        order of their indices.
+
+    Raises:
+        ValueError: If a list is missing or malformed, a label is unknown, or there is no audio.
+
+    Reference: J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
+    """
+    root = pathlib.Path(root)
+    if not parts or not set(parts) <= {"balanced", "unbalanced"}:
+        raise ValueError(f"`parts` must be 'balanced', 'unbalanced' or both. Received: parts={tuple(parts)!r}")
+    class_names = _read_classes(root / CLASSES)
+    segments = [
+        (video, tuple(class_names[code] for code in codes), "test" if part == "eval" else "train")
+        for part in (*parts, "eval")
+        for video, codes in _read_segments(root / SEGMENTS[part], class_names)
+    ]
+    files = _audio_files(root, {video for video, _, _ in segments})
+    if not files:
+        raise ValueError(f"{root} has no audio file whose name begins with the id of a segment, such as Y<id>.wav.")
+    clips = [
+        Clip(files.get(video, f"audio/Y{video}.wav"), labels, split, clip_id=video) for video, labels, split in segments
+    ]
+    return Manifest(clips, tuple(class_names.values()), root)
+
+
+def _read_classes(path):
+    """Display names by code ("/m/09x0r"), in the order of the indices."""
+    rows = read_rows(path, ("index", "mid", "display_name"))
+    for number, (line, row) in enumerate(rows):
+        if row["index"] != str(number):
+            raise ValueError(f"{path}, line {line}: `index` must be {number}. Received: {row['index']!r}")
+    return {row["mid"]: row["display_name"] for _, row in rows}
+
+
+def _read_segments(path, codes):
+    """Yields the id and the codes of each segment."""
+    if not path.is_file():
+        raise ValueError(f"{path.parent} lacks {path.name}, one of the published lists of segments.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file, skipinitialspace=True)
+        for row in rows:
+            if not row or row[0].startswith("#"):
+                continue
+            if len(row) != 4 or len(row[0]) != _ID_LENGTH:
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: expected YTID, start_seconds, end_seconds, "
+                    f'"positive_labels", the id of {_ID_LENGTH} characters. Received: {", ".join(row)}'
+                )
+            labels = row[3].split(",")
+            for label in labels:
+                if label not in codes:
+                    raise ValueError(f"{path}, line {rows.line_num}: {label!r} is not in {CLASSES}.")
+            yield row[0], labels
+
+
+def _audio_files(root, videos):
+    """The first file of each video, relative to the root."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            for video in (path.stem[1 : 1 + _ID_LENGTH] if path.stem[0] == "Y" else "", path.stem[:_ID_LENGTH]):
+                if video in videos:
+                    found.setdefault(video, path.relative_to(root).as_posix())
+                    break
+    return found

@@ -1,0 +1,56 @@
+"""Recordings of noise, mixed into the patches of a training."""
+
+import numpy as np
+
+
+class BackgroundNoise:
+    """Adds a random stretch of a random recording to patches, at a random level.
+
+    Args:
+        cache: `ClipCache` of the recordings, at the rate of the patches; shorter ones are repeated.
+        snr_decibels: Lowest and highest ratio of the patch's power to that of the noise, in dB.
+        probability: Share of the patches that get noise.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+
+    >>> from keras_audio_si.data.background import BackgroundNoise
+    >>> from keras_audio_si.data.clip_cache import ClipCache
+    >>> hum = ClipCache.from_waveforms([np.sin(np.arange(50.0))], [()], sample_rate=100, class_names=("dog",))
+    >>> noise = BackgroundNoise(hum, snr_decibels=(20.0, 20.0), probability=1.0)
+    >>> patches = np.ones((2, 80), "float32")
+    >>> added = noise.add(patches, np.random.default_rng(0)) - patches
+    >>> print(-10 * np.log10((added**2).mean(axis=1)).round(3))
+    [20. 20.]
+    """
+
+    def __init__(self, cache, snr_decibels=(0.0, 30.0), probability=0.5):
+        low, high = snr_decibels
+        if not -np.inf < low <= high < np.inf:
+            raise ValueError(f"`snr_decibels` must be (lowest, highest). Received: snr_decibels={snr_decibels!r}")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"`probability` must be from 0 to 1. Received: probability={probability!r}")
+        self.cache, self.snr_decibels, self.probability = cache, (float(low), float(high)), probability
+
+    def add(self, patches, rng):
+        """Patches with noise.
+
+        Args:
+            patches: `(batch, samples)` float32.
+            rng: `numpy.random.Generator`, which decides everything.
+
+        Returns:
+            `(batch, samples)` float32. A silent patch stays silent: it has no power to compare with.
+        """
+        noisy = patches.copy()
+        for patch in noisy:
+            chosen, snr = rng.random() < self.probability, rng.uniform(*self.snr_decibels)
+            recording = self.cache.waveform(rng.integers(len(self.cache)))
+            start = rng.integers(max(len(recording) - len(patch), 0), endpoint=True)
+            noise = np.resize(recording[start : start + len(patch)], len(patch))
+            power, noise_power = np.mean(patch**2, dtype="float64"), np.mean(noise**2, dtype="float64")
+            if chosen and noise_power > 0:
+                patch += noise * np.float32(np.sqrt(power / noise_power) * 10 ** (-snr / 20))
+        return noisy
