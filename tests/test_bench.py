@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_audio_si.bench import pipeline
+from keras_audio_si.bench import eat, pipeline
 from keras_audio_si.bench.layers import SUBJECTS, bench_layers
 from keras_audio_si.bench.models import bench_models
 from keras_audio_si.bench.timing import compare, forward_pass, gradient_pass, report
@@ -88,6 +88,29 @@ def test_every_layer_is_compared():
     public = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
     assert public <= named
     assert all(next(iter(subject.layers)).startswith("keras ") for subject in SUBJECTS.values())
+
+
+def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
+    """With a network that takes no time to compile in the place of EAT-S."""
+
+    def build(num_classes, input_length, factors, activation=None):
+        inputs = keras.Input((input_length,))
+        return keras.Model(inputs, keras.layers.Dense(num_classes, activation="sigmoid")(inputs[:, :3]))
+
+    monkeypatch.setattr(eat, "parameter_rows", lambda: [{"data": "ESC-50", "EAT-S": 1}])
+    monkeypatch.setattr(eat, "EATSmall", build)
+    rows = eat.bench_eat(2, rounds=1, jit=JIT, seconds=(1, 5), json_path=tmp_path / "bench.json")
+    assert [row["name"] for row in rows] == [
+        "matmul 1024^3, float32",
+        "EAT-S forward, 1 s, batch 1",
+        "EAT-S forward, 5 s, batch 1",
+        "EAT-S forward, 5 s, batch 2",
+        "EAT-S step, 5 s, batch 2",
+    ]
+    assert json.loads((tmp_path / "bench.json").read_text())["rows"] == rows
+    assert "ESC-50" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="seconds must be some of 1, 5, 10, got"):
+        eat.bench_eat(seconds=(2,))
 
 
 def test_unknown_names_name_the_nearest():

@@ -60,6 +60,7 @@ def test_small_network_and_its_gradient(golden):
     assert model.input_shape == (None, tokens * 4 * np.prod(factors)) and model.output_shape == (None, classes)
     x = arrays["x"][:, 0]
     np.testing.assert_allclose(numpy(run(model, x)), arrays["logits"], rtol=1e-4, atol=1e-5)
+    model.trainable = False  # The gradients of the weights take long to compile, and none is on record.
     slopes = arrays["grad_x"][:, 0]
     np.testing.assert_allclose(gradients(model, x)[0], slopes, rtol=1e-4, atol=1e-4 * np.abs(slopes).max())
 
@@ -95,12 +96,9 @@ def after_training(layer, x):
     return numpy(layer(x, training=True))
 
 
-def check_statistics(norm, state, prefix, mean, variance, count):
+def check_statistics(norm, mean, variance):
     np.testing.assert_allclose(numpy(norm.moving_mean), mean, atol=1e-5)
-    # PyTorch keeps the unbiased variance of a batch, Keras the one it normalises by.
-    before = 0.9 * state[f"{prefix}.running_var"]
-    unbiased = before + (numpy(norm.moving_variance) - before) * count / (count - 1)
-    np.testing.assert_allclose(unbiased, variance, atol=1e-5)
+    np.testing.assert_allclose(numpy(norm.moving_variance), variance, atol=1e-5)
 
 
 @pytest.mark.parametrize("dilation, base", [(1, 3000), (3, 3100), (9, 3200)])
@@ -116,7 +114,7 @@ def test_residual_block(golden, dilation, base):
     np.testing.assert_allclose(gradients(layer, x)[0], slopes, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(after_training(layer, x), channels_last(arrays[f"train_d{dilation}"]), atol=1e-5)
     mean, variance = (arrays[f"train_bn_t_running_{kind}_d{dilation}"] for kind in ("mean", "var"))
-    check_statistics(layer.by_channel.norm, state, "block_t.2", mean, variance, x.shape[0] * x.shape[1])
+    check_statistics(layer.by_channel.norm, mean, variance)
 
 
 @pytest.mark.parametrize("factor, base", [(4, 4000), (2, 4100)])
@@ -131,7 +129,7 @@ def test_downsampling_stage(golden, factor, base):
     np.testing.assert_allclose(numpy(run(layer, x)), channels_last(arrays[f"eval_f{factor}"]), atol=1e-5)
     np.testing.assert_allclose(after_training(layer, x), channels_last(arrays[f"train_f{factor}"]), atol=1e-5)
     mean, variance = (arrays[f"train_running_{kind}_f{factor}"] for kind in ("mean", "var"))
-    check_statistics(convolution.norm, state, "down.2", mean, variance, x.shape[0] * x.shape[1])
+    check_statistics(convolution.norm, mean, variance)
 
 
 def test_transformer(golden):

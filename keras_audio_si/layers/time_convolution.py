@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_audio_si.ops.convolution import convolve_time, convolve_time_by_channel
+from keras_audio_si.ops.normalisation import normalise_batch
 from keras_audio_si.ops.padding import check_padding
 
 
@@ -74,11 +75,20 @@ class TimeConvolution(keras.layers.Layer):
 
     def call(self, x, training=False):
         if training and self.norm.trainable:
-            x = self.norm(self._convolve(x, self.kernel), training=True)
+            x = self._normalise(self._convolve(x, self.kernel))
         else:
             kernel, bias = self.folded()
             x = self._convolve(x, kernel) + bias
         return ops.leaky_relu(x, self.negative_slope)
+
+    def _normalise(self, x):
+        norm = self.norm
+        x, mean, variance = normalise_batch(
+            x, ops.convert_to_tensor(norm.gamma), ops.convert_to_tensor(norm.beta), norm.epsilon
+        )
+        for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
+            moving.assign(moving * norm.momentum + ops.stop_gradient(value) * (1 - norm.momentum))
+        return x
 
     def folded(self):
         """Return the kernel and the bias that convolve and normalise at once, by the moving statistics."""

@@ -209,8 +209,8 @@ def with_input_length(model, input_length):
     Example:
 
     >>> model = EAT(10, input_length=4096, factors=(4, 2), channels=2, transformer_layers=1)
-    >>> with_input_length(model, 8192).get_layer("class_token").positions.shape
-    (1, 257, 128)
+    >>> with_input_length(model, 8192).get_layer("class_token").output.shape
+    (None, 257, 128)
     """
     inputs = keras.Input((input_length, *model.input_shape[2:]), name=model.inputs[0].name)
     longer = keras.models.clone_model(model, input_tensors=inputs)

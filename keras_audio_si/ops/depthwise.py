@@ -90,11 +90,12 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     """
     window = tuple(taps.shape[:2])
     taps = ops.cast(taps, x.dtype)
-    if not compiled_by_xla(x) and strides[0] == strides[1]:
+    if not compiled_by_xla(x) and (strides[0] == strides[1] or x.shape[2] == 1):
         if padding not in ("same", "valid"):
             x = pad_spatial(x, window_padding(x.shape[1:3], window, strides, padding), padding)
             padding = "valid"
-        return ops.depthwise_conv(x, taps, strides, padding, data_format="channels_last")
+        # The kernels want one stride for both axes; on an axis of one element any does.
+        return ops.depthwise_conv(x, taps, strides[0], padding, data_format="channels_last")
     x = pad_spatial(x, window_padding(ops.shape(x)[1:3], window, strides, padding), padding)
 
     def forward(x, taps):
