@@ -10,8 +10,7 @@ from test_spectral_mixing import analysed, noise, synthesised
 from keras_audio_si.layers import PhaseWaveform
 
 
-@pytest.mark.parametrize("window", ["rectangular", "hann"])
-@pytest.mark.parametrize("samples, fft, hop", [(1001, 128, 32), (777, 45, 11)])
+@pytest.mark.parametrize("samples, fft, hop, window", [(1001, 128, 32, "rectangular"), (777, 45, 11, "hann")])
 def test_equations_2_and_3(rng, samples, fft, hop, window):
     x = noise(rng, 3, samples)
     spectra, taps = analysed(x, fft, hop, window)

@@ -50,9 +50,9 @@ def noise(rng, *shape):
     return rng.standard_normal(shape).astype("float32")
 
 
-@pytest.mark.parametrize("bins", ["released", "paper"])
 @pytest.mark.parametrize("samples, fft, hop", SETTINGS)
-def test_mix_in_frequency_is_the_formula(rng, samples, fft, hop, bins):
+def test_mix_in_frequency_is_the_formula(rng, samples, fft, hop):
+    bins = "paper" if fft % 2 else "released"
     x, weight, high = noise(rng, 3, samples), np.float32([0.55, 0.8, 0.7]), np.array([True, False, True])
     spectra, taps = analysed(x, fft, hop, "hann")
     num_bins = fft // 2 + 1
@@ -65,9 +65,9 @@ def test_mix_in_frequency_is_the_formula(rng, samples, fft, hop, bins):
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("window", ["rectangular", "hann"])
-@pytest.mark.parametrize("samples, fft, hop", SETTINGS[:3])
-def test_mix_phases_is_the_formula(rng, samples, fft, hop, window):
+@pytest.mark.parametrize("samples, fft, hop", SETTINGS[:2])
+def test_mix_phases_is_the_formula(rng, samples, fft, hop):
+    window = "hann" if fft % 2 else "rectangular"
     x, weight = noise(rng, 3, samples), np.float32([0.1, 0.5, 1.0])
     mixed = run(lambda *v: mixing.mix_phases(*v, fft, hop, window), x, PARTNER, weight)
     # Mirrored, the first frame has the phases 0 and pi, and rounding chooses the signs of pi.
@@ -112,18 +112,24 @@ def test_shortest_clips(samples):
     np.testing.assert_allclose(ops.convert_to_numpy(spectrum.synthesise(real, imag, samples, 8, 2)), x, atol=1e-6)
 
 
+@pytest.mark.parametrize("samples", [65, 70])
+def test_spectra_of_symmetric_frames_are_real(rng, samples):
+    x = noise(rng, 3, samples)
+    real, imag = run(lambda v: spectrum.analyse(v, 16, 4), x)
+    expected = analysed(x, 16, 4, "hann")[0]
+    np.testing.assert_allclose(real + 1j * imag, expected, atol=1e-5)
+    exact = (imag == 0).all(axis=(0, 2))
+    np.testing.assert_array_equal(np.flatnonzero(exact), [0, 16] if samples == 65 else [0])
+    assert not imag[..., [0, -1]].any()
+
+
 def test_phase_of_every_quadrant(rng):
-    real, imag = np.meshgrid(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41))
-    real, imag = np.float32([real, 1e-12 * real]).reshape(2, -1), np.float32([imag, 1e-12 * imag]).reshape(2, -1)
-    # The outer columns are frequency 0 and half the sample rate.
-    real, imag = (np.pad(part, ((0, 0), (1, 1)), constant_values=-1.0) for part in (real, imag))
-    imag[0, 0], imag[1, 0] = -0.0, -1e-9
-    phase = run(lambda *v: spectrum.phase(*v, 2 * (real.shape[1] - 1)), real, imag)
+    real, imag = (axis.reshape(-1) for axis in np.meshgrid(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41)))
     expected = np.angle(real + 1j * imag)
-    expected[:, [0, -1]] = np.pi
-    expected[(real == 0) & (imag == 0)] = 0.0
+    expected = np.stack([expected, expected])
+    real, imag = np.float32([real, 1e-12 * real]), np.float32([imag, 1e-12 * imag])
+    phase = run(spectrum.phase, real, imag)
     np.testing.assert_allclose(phase, expected, atol=1e-6)
-    assert phase[0, 0] > 0
     parts = run(spectrum.from_polar, np.full_like(phase, 2.0), phase)
     for part, wanted in zip(parts, (2 * np.cos(expected), 2 * np.sin(expected)), strict=True):
         np.testing.assert_allclose(part, wanted, atol=2e-6)
@@ -143,15 +149,13 @@ def test_calls_and_configs(rng, build):
     layer = build()
     copy = keras.layers.deserialize(keras.layers.serialize(layer))
     assert copy.get_config() == layer.get_config()
-    one = layer.apply(inputs, layer.draw(4))
-    two = copy(inputs, training=True)
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+    if BACKEND != "jax":  # where everything is compiled, and then again
+        for a, b in zip(layer.apply(inputs, layer.draw(4)), copy(inputs, training=True), strict=True):
+            np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+        mixed, _ = layer((ops.cast(inputs[0], "bfloat16"), inputs[1]), training=True)
+        assert keras.backend.standardize_dtype(mixed.dtype) == "bfloat16"
     for value, same in zip(layer(inputs, training=False), inputs, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(value), same)
-    low = ops.cast(inputs[0], "bfloat16")
-    mixed, _ = layer((low, inputs[1]), training=True)
-    assert keras.backend.standardize_dtype(mixed.dtype) == "bfloat16"
     x, y = layer((keras.Input((501,)), keras.Input((4,))), training=True)
     assert (x.shape, y.shape) == ((None, 501), (None, 4))
 
@@ -163,7 +167,10 @@ def test_compiles_for_any_batch(rng, build):
     if BACKEND == "jax":
         state = [layer.seed_generator.state.value]
         step = compiled(lambda x, y, state: layer.stateless_call([], state, (x, y), training=True))
-        (mixed, labels), changed = step(noise(rng, 4, 501), np.eye(4, dtype="float32"), state)
+        x = ops.cast(noise(rng, 4, 501), "bfloat16")
+        (mixed, labels), changed = step(x, np.eye(4, dtype="float32"), state)
+        assert mixed.dtype == x.dtype
+        mixed = np.asarray(mixed, "float32")
         assert not np.array_equal(changed[0], state[0])
         assert np.isfinite(mixed).all() and labels.shape == (4, 4)
         return
@@ -179,15 +186,14 @@ def test_compiles_for_any_batch(rng, build):
 
 
 def test_the_drawn_size_is_taken(rng):
-    inputs = noise(rng, 3, 400), np.eye(3, dtype="float32")
-    both = FreqMix(8000, sizes=[(64, 16), (128, 32)], seed=0)
-    params = both.draw(3)
-    for size in range(2):
-        alone = FreqMix(8000, sizes=[both.sizes[size]])
-        expected = ops.convert_to_numpy(alone.apply(inputs, {**params, "size": 0})[0])
-        for given in (size, ops.convert_to_tensor(size, dtype="int32")):
-            mixed = ops.convert_to_numpy(both.apply(inputs, {**params, "size": given})[0])
-            np.testing.assert_allclose(mixed, expected, atol=1e-6)
+    x, labels = noise(rng, 3, 400), np.eye(3, dtype="float32")
+    params = {"weight": np.full(3, 0.6, "float32"), "partner": PARTNER, "high": np.array([True, False, True])}
+    both = FreqMix(8000, sizes=[(64, 16), (128, 32)])
+    drawn = [run(lambda x, size: both.apply((x, labels), {**params, "size": size})[0], x, size) for size in (0, 1)]
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.01
+    for size, mixed in enumerate(drawn):
+        known = run(lambda x, size=size: both.apply((x, labels), {**params, "size": size})[0], x)
+        np.testing.assert_allclose(mixed, known, atol=1e-6)
 
 
 def test_draws():

@@ -59,7 +59,8 @@ def gain_aware_weight(x, partner, weight):
     >>> np.asarray(gain_aware_weight(loud_and_soft, np.array([1, 0]), np.float32([0.5, 0.5]))).round(3).tolist()
     [0.25, 0.75]
     """
-    power = ops.mean(ops.square(signal.as_float32(x)), axis=tuple(range(1, len(x.shape))))
+    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
+    power = ops.mean(ops.square(x), axis=tuple(range(1, len(x.shape))))
     level = ops.sqrt(ops.maximum(power, QUIETEST_POWER))
     own, other = weight * ops.take(level, partner, axis=0), (1.0 - weight) * level
     return own / (own + other)
@@ -79,6 +80,7 @@ def equal_power(weight):
     >>> float(equal_power(np.float32(0.5)))
     1.4142135381698608
     """
+    weight = signal.as_float32(weight, "weight")
     return ops.rsqrt(ops.square(weight) + ops.square(1.0 - weight))
 
 
@@ -104,7 +106,7 @@ def mix_in_time(x, partner, weight, position):
     >>> np.asarray(mixed).tolist()
     [[1.0, 1.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]]
     """
-    x = signal.as_float32(x)
+    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
     samples = ops.shape(x)[-1]
     count = ops.floor((1.0 - weight) * ops.cast(samples, "float32"))
     return ops.where(_segment(samples, count, position), ops.take(x, partner, axis=0), x)
@@ -139,7 +141,7 @@ def mix_in_frequency(x, partner, weight, high, fft_length, hop_length, window="h
     >>> bool(np.abs(np.asarray(mixed) - x.sum(axis=0)).max() < 0.01)
     True
     """
-    x = signal.as_float32(x)
+    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
     signal.check_choice("bins", bins, BIN_RULES)
     num_bins = fft_length // 2 + 1
     if bins == "released":
@@ -184,15 +186,15 @@ def mix_phases(x, partner, weight, fft_length, hop_length, window="rectangular")
 
     def mix(x, other, weight):
         real, imag = spectrum.analyse(x, fft_length, hop_length, window)
-        own = spectrum.phase(real, imag, fft_length)
+        own = spectrum.phase(real, imag)
         magnitude = signal.power_spectrum(real, imag, power=1.0)
-        other = spectrum.phase(*spectrum.analyse(other, fft_length, hop_length, window), fft_length)
+        other = spectrum.phase(*spectrum.analyse(other, fft_length, hop_length, window))
         weight = weight[:, None, None]
         real, imag = spectrum.from_polar(magnitude, weight * own + (1.0 - weight) * other)
         return spectrum.synthesise(real, imag, ops.shape(x)[-1], fft_length, hop_length, window)
 
-    x = signal.as_float32(x)
-    return xla.each_example(mix, (x, ops.take(x, partner, axis=0), ops.cast(weight, "float32")))
+    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
+    return xla.each_example(mix, (x, ops.take(x, partner, axis=0), weight))
 
 
 def mix_labels(labels, partner, weight, rule, union_limit=None):
@@ -228,10 +230,10 @@ def mix_labels(labels, partner, weight, rule, union_limit=None):
 
 def _segment(size, count, position):
     """Whether an index of `size` is in a segment of `count` that lies at `position`, 0 to 1: `(batch, size)`."""
-    start = ops.floor(position * (ops.cast(size, "float32") - count))[:, None]
+    start = ops.floor(signal.as_float32(position, "position") * (ops.cast(size, "float32") - count))[:, None]
     index = ops.cast(ops.arange(size), "float32")
     return ops.logical_and(index >= start, index < start + count[:, None])
 
 
 def _as_column(values, x):
-    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))
+    return ops.reshape(signal.as_float32(values, "weight"), (-1,) + (1,) * (len(x.shape) - 1))

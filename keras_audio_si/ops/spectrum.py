@@ -16,6 +16,10 @@ def analyse(x, fft_length, hop_length, window="hann"):
     `hop_length` does not divide its length there is one frame more than in `signal.stft(center=True)`, so that
     `synthesise` gives the last samples back as well.
 
+    With an even `fft_length` the bins of frequency 0 and of half the sample rate are real, and so are all bins of a
+    frame centred on the first or on the last sample, which is symmetric. There the imaginary part is exactly 0: what
+    rounding leaves would decide between the phases pi and -pi.
+
     Args:
         x: Float tensor, `(..., N)`. In a TensorFlow graph `N` may be unknown.
         fft_length: Samples per frame, the points of the transform.
@@ -35,7 +39,13 @@ def analyse(x, fft_length, hop_length, window="hann"):
     >>> tuple(real.shape)
     (2, 17, 129)
     """
-    return ops.rfft(_windowed_frames(x, fft_length, hop_length, window))
+    real, imag = ops.rfft(_windowed_frames(x, fft_length, hop_length, window))
+    if fft_length % 2:
+        return real, imag
+    centre = hop_length * ops.arange(ops.shape(real)[-2])
+    symmetric = ops.logical_or(centre == 0, centre == ops.shape(x)[-1] - 1)
+    real_bins = np.isin(np.arange(fft_length // 2 + 1), (0, fft_length // 2))
+    return real, ops.where(ops.logical_or(symmetric[:, None], real_bins), 0.0, imag)
 
 
 def synthesise(real, imag, samples, fft_length, hop_length, window="hann"):
@@ -124,31 +134,23 @@ def _mirrored(index, samples):
     return ops.minimum(index, period - index)
 
 
-def phase(real, imag, fft_length):
-    """Phase of each bin, 0 where nothing is heard.
-
-    The bins of frequency 0 and of half the sample rate are real: their phase is 0 or pi, whatever rounding leaves in
-    the imaginary part.
+def phase(real, imag):
+    """Phase of complex numbers, 0 where they are.
 
     Args:
-        real: Float tensor, `(..., fft_length // 2 + 1)`.
+        real: Float tensor.
         imag: Float tensor of the same shape.
-        fft_length: Points of the transform.
 
     Returns:
         Float32 tensor of the shape of `real`, from -pi to pi.
 
     Example:
 
-    >>> np.asarray(phase(np.float32([-1.0, 0.0, 1.0]), np.float32([-0.0, 2.0, 0.0]), fft_length=4)).round(2).tolist()
+    >>> np.asarray(phase(np.float32([-1.0, 0.0, 0.0]), np.float32([0.0, 2.0, 0.0]))).round(2).tolist()
     [3.140000104904175, 1.5700000524520874, 0.0]
     """
-    complex_bins = np.ones(fft_length // 2 + 1, bool)
-    complex_bins[0] = False
-    complex_bins[-1] = fft_length % 2 == 1
     heard = ops.square(real) + ops.square(imag) > signal.TINY
-    imag = ops.where(ops.logical_and(heard, complex_bins), imag, 0.0)
-    real = ops.where(heard, real, 1.0)
+    real, imag = ops.where(heard, real, 1.0), ops.where(heard, imag, 0.0)
     if not _is_compiled_for_cpu(real):
         return ops.arctan2(imag, real)
     return xla.with_gradient(_arctan2, _arctan2_slopes)(imag, real)
