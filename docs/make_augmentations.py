@@ -117,7 +117,8 @@ def picture(columns):
     for (title, waveform), (above, below) in zip(columns, axes.T, strict=True):
         above.plot(np.arange(len(waveform)) / SAMPLE_RATE, waveform, linewidth=0.3, color="black", rasterized=True)
         above.set_title(title, fontsize=9)
-        level = 10 * np.log10(spectrum(waveform) + 1e-20) - loudest
+        # In steps of 5 dB, which a PNG file holds in half the space.
+        level = 5 * np.round(2 * np.log10(spectrum(waveform) + 1e-20) - loudest / 5)
         below.imshow(
             level.T,
             aspect="auto",
@@ -126,11 +127,12 @@ def picture(columns):
             vmin=DECIBELS[0],
             vmax=DECIBELS[1],
             cmap="Greys",
+            interpolation="nearest",
         )
         below.set_xlabel("s", fontsize=8)
         for axis in (above, below):
             axis.tick_params(labelsize=7)
-    axes[0, 0].set_ylim(-1, 1)
+    axes[0, 0].set_ylim(-0.4, 0.4)
     axes[1, 0].set_ylabel("kHz", fontsize=8)
     return figure
 
