@@ -145,6 +145,12 @@ CASES = [
     Case("time_mel_pool", lambda: layers.TimeMelPool("max_mel_mean_time"), maps(9, 7), dynamic=MAP),
     Case("global_pool", lambda: layers.GlobalTimeMelPool("mean_max_deviation"), maps(9, 7), dynamic=MAP),
     Case("spatial_padding", lambda: layers.SpatialPadding(3, "reflect"), maps(5, 4), dynamic=MAP),
+    Case(
+        "augmentations",
+        lambda: layers.eat_augmentations(8000, mixing=False, seed=0),
+        waveforms,
+        dynamic=(None, None),
+    ),
     Case("class_scores", lambda: layers.ClassScores("softmax", "abcd"), lambda rng: maps(1, 1)(rng)[:, 0, 0]),
     Case("vgg41", lambda: models.VGG41(6, (33, 28), width=0.125, class_names="abcdef"), spectrograms),
     Case("vgg41_blur", lambda: models.VGG41(6, (33, 28), "blur5", True, "reflect", width=0.125), spectrograms),
@@ -159,3 +165,26 @@ CASES = [
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]
+
+RATE = 8000
+# With draws of their own in training, which `test_augmentation_layers.py` gives them.
+RANDOM_LAYERS = {
+    "gain": lambda **kw: layers.RandomGain(**kw),
+    "fragment_gain": lambda **kw: layers.RandomFragmentGain(RATE, seconds=(0.01, 0.02), **kw),
+    "time_mask": lambda **kw: layers.RandomTimeMask(RATE, **kw),
+    "polarity": lambda **kw: layers.RandomPolarity(**kw),
+    "quantisation": lambda **kw: layers.RandomQuantisation(**kw),
+    "mu_law": lambda **kw: layers.RandomMuLaw((5, 8), **kw),
+    "time_shift": lambda **kw: layers.RandomTimeShift(RATE, max_seconds=0.01, **kw),
+    "time_shift_fourier": lambda **kw: layers.RandomTimeShift(RATE, 0.01, interpolation="fourier", **kw),
+    "cyclic_shift": lambda **kw: layers.RandomCyclicShift(**kw),
+    "time_reversal": lambda **kw: layers.RandomTimeReversal(**kw),
+    "speed": lambda **kw: layers.RandomSpeed((0.8, 1.1), num_zeros=8, **kw),
+    "low_pass": lambda **kw: layers.RandomLowPass(**kw),
+    "high_pass": lambda **kw: layers.RandomHighPass(scale="sum", **kw),
+    "white_noise": lambda **kw: layers.RandomNoise(**kw),
+    "coloured_noise": lambda **kw: layers.RandomNoise(("pink", "violet"), (10, 30), **kw),
+    "uniform_noise": lambda **kw: layers.RandomNoise("uniform", variant="released", **kw),
+    "sine": lambda **kw: layers.RandomSine(RATE, **kw),
+    "phase_noise": lambda **kw: layers.RandomPhaseNoise(0.5, 64, 16, damping=True, **kw),
+}

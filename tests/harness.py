@@ -85,6 +85,19 @@ def compiled_training_call(layer, x, runs=None):
     return results if runs else results[0]
 
 
+def computed(function, *tensors, **settings):
+    """The result of a function as NumPy arrays; on JAX compiled as a whole, see `run`."""
+
+    def call(*tensors):
+        return function(*tensors, **settings)
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        call = jax.jit(call)
+    return keras.tree.map_structure(numpy, call(*keras.tree.map_structure(ops.convert_to_tensor, tensors)))
+
+
 def gradients(layer, x):
     """Gradients of the sum of squares of the output with respect to the input and the trainable weights."""
     backend = keras.backend.backend()

@@ -21,6 +21,8 @@ from keras_audio_si.layers.spectral_mixing import stft_sizes
 from keras_audio_si.variants import did_you_mean
 
 SAMPLE_RATE = 16000
+EAT_SAMPLE_RATE = 22050
+EAT_SHAPE = (5 * EAT_SAMPLE_RATE,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,36 @@ def _spectral_mixings(mixing):
             mixing, 22050, sizes=[(fft_length, hop_length)]
         )
         for fft_length, hop_length in stft_sizes(22050)
+    }
+
+
+def _augmented_inputs(name, x):
+    """Waveforms as loud as audio is, with labels where something mixes them."""
+    return (0.1 * x, np.eye(len(x), 50, dtype="float32")) if "mixing" in name else 0.1 * x
+
+
+def _augmentations():
+    rate, noises = EAT_SAMPLE_RATE, layers.RandomNoise
+    return {
+        "RandomGain": lambda: layers.RandomGain(),
+        "RandomFragmentGain": lambda: layers.RandomFragmentGain(rate),
+        "RandomTimeMask": lambda: layers.RandomTimeMask(rate),
+        "RandomPolarity": lambda: layers.RandomPolarity(),
+        "RandomTimeReversal": lambda: layers.RandomTimeReversal(),
+        "RandomQuantisation": lambda: layers.RandomQuantisation(),
+        "RandomMuLaw": lambda: layers.RandomMuLaw(),
+        "RandomTimeShift": lambda: layers.RandomTimeShift(rate),
+        "RandomCyclicShift": lambda: layers.RandomCyclicShift(),
+        "RandomSpeed": lambda: layers.RandomSpeed(),
+        "RandomLowPass": lambda: layers.RandomLowPass(),
+        "RandomHighPass": lambda: layers.RandomHighPass(),
+        "RandomNoise white": lambda: noises("white"),
+        "RandomNoise pink": lambda: noises("pink"),
+        "RandomNoise uniform": lambda: noises("uniform"),
+        "RandomSine": lambda: layers.RandomSine(rate),
+        "RandomPhaseNoise": lambda: layers.RandomPhaseNoise(),
+        "RandomOrder of two": lambda: layers.RandomOrder([layers.RandomGain(), layers.RandomMuLaw()]),
+        "RandomChoice of two": lambda: layers.RandomChoice([layers.RandomGain(), layers.RandomMuLaw()]),
     }
 
 
@@ -204,6 +236,24 @@ SUBJECTS = {
             "PhaseWaveform both": lambda: layers.PhaseWaveform("both"),
         },
         inputs=lambda name, x: x[..., None] if name.startswith("keras") else x,
+    ),
+    # The nearest that Keras has for waveforms.
+    "augmentation": Subject(
+        EAT_SHAPE,
+        {"keras GaussianNoise": lambda: keras.layers.GaussianNoise(0.1), **_augmentations()},
+        inputs=_augmented_inputs,
+        training=True,
+    ),
+    # Draws other kinds in every round, and not all of them cost the same.
+    "augmentation-chain": Subject(
+        EAT_SHAPE,
+        {
+            "keras GaussianNoise": lambda: keras.layers.GaussianNoise(0.1),
+            "AugmentationChain of Table 1": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, mixing=False),
+            "AugmentationChain of Table 1 and mixing": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE),
+        },
+        inputs=_augmented_inputs,
+        training=True,
     ),
     "scores": Subject(
         (200,),

@@ -131,13 +131,20 @@ def _jax(layer, inputs, jit, arguments, gradient):
     )
 
     def forward(inputs, weights, state):
-        return layer.stateless_call(weights, state, inputs, **arguments)[0]
+        return layer.stateless_call(weights, state, inputs, **arguments)
 
     def backward(inputs, weights, state):
-        return jax.grad(lambda inputs, weights: _loss(forward(inputs, weights, state)), (0, 1))(inputs, weights)
+        return jax.grad(lambda inputs, weights: _loss(forward(inputs, weights, state)[0]), (0, 1))(inputs, weights)
 
     compiled = jax.jit(backward if gradient else forward)
-    return lambda: jax.block_until_ready(compiled(inputs, weights, state))
+
+    def run():
+        nonlocal state
+        results = jax.block_until_ready(compiled(inputs, weights, state))
+        if not gradient:
+            state = results[1]  # Random layers draw anew.
+
+    return run
 
 
 def _torch(layer, inputs, jit, arguments, gradient):

@@ -69,6 +69,7 @@ class RandomWaveformLayer(keras.layers.Layer):
             What came in, with other waveforms.
         """
         waveforms, labels = split_pair(inputs)
+        params = {name: ops.convert_to_tensor(value) for name, value in params.items()}
         changed = self.transform(as_float32(waveforms, "waveforms"), params)
         changed = ops.cast(changed, waveforms.dtype)
         if "applied" in params:

@@ -199,7 +199,8 @@ class RandomChoice(_Composition):
     def draw_parameters(self, batch_size):
         shape = () if self.per == "batch" else (batch_size,)
         uniform = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        return {"choice": ops.sum(ops.cast(uniform[..., None] >= self._upper, "int32"), axis=-1)}
+        above = uniform[..., None] >= ops.convert_to_tensor(self._upper)
+        return {"choice": ops.sum(ops.cast(above, "int32"), axis=-1)}
 
     def apply(self, inputs, params):
         """Changes waveforms, or waveforms and labels, as `params` says."""

@@ -43,13 +43,13 @@ def band_taps(cutoff, num_taps=15, band="low", scale="band"):
         raise ValueError(f"`num_taps` must be odd, so that a filter does not delay. Received {num_taps}.")
     offsets = np.arange(num_taps) - num_taps // 2
     window = 0.54 + 0.46 * np.cos(2 * np.pi * offsets / max(num_taps - 1, 1))
-    cutoff = as_float32(cutoff, "cutoff")[:, None]
-    taps = cutoff * ops.sinc(cutoff * offsets.astype("float32"))
-    if band == "high":
-        taps = (offsets == 0).astype("float32") - taps
-    taps = taps * window.astype("float32")
     signs = np.cos(np.pi * offsets) if band == "high" and scale == "band" else np.ones(num_taps)
-    return taps / ops.sum(taps * signs.astype("float32"), axis=1, keepdims=True)
+    cutoff = as_float32(cutoff, "cutoff")[:, None]
+    taps = cutoff * ops.sinc(cutoff * _tensor(offsets))
+    if band == "high":
+        taps = _tensor(offsets == 0) - taps
+    taps = taps * _tensor(window)
+    return taps / ops.sum(taps * _tensor(signs), axis=1, keepdims=True)
 
 
 def delay_taps(delay, num_taps=31):
@@ -69,7 +69,7 @@ def delay_taps(delay, num_taps=31):
     >>> [round(float(tap), 3) + 0.0 for tap in delay_taps(np.float32([0.0]), num_taps=3)[0]]
     [0.0, 1.0, 0.0]
     """
-    times = as_float32(delay, "delay")[:, None] + (np.arange(num_taps) - num_taps // 2).astype("float32")
+    times = as_float32(delay, "delay")[:, None] + _tensor(np.arange(num_taps) - num_taps // 2)
     angle = times * (2 * math.pi / num_taps)
     taps = ops.sinc(times) * (0.42 + 0.5 * ops.cos(angle) + 0.08 * ops.cos(2.0 * angle))
     return taps / ops.sum(taps, axis=1, keepdims=True)
@@ -114,3 +114,7 @@ def reflect_ends(x, count):
     if num_samples is None or num_samples > count:
         return pad_axis(x, 1, count, count, "reflect")
     return ops.take(x, np.pad(np.arange(num_samples), count, mode="reflect"), axis=1)
+
+
+def _tensor(array):
+    return ops.convert_to_tensor(array.astype("float32"))
