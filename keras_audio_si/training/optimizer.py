@@ -91,8 +91,8 @@ def build_optimizer(settings, variables, steps):
     Example:
 
     >>> from keras_audio_si.training.settings import TrainingSettings
-    >>> build_optimizer(TrainingSettings(), [], steps=100).name
-    'adam'
+    >>> type(build_optimizer(TrainingSettings(), [], steps=100)).__name__
+    'Adam'
     """
     common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
     if settings.optimizer == "adam" and settings.schedule == "plateau":
