@@ -143,6 +143,10 @@ class TestSettings:
         settings = self.parse(*"--epochs 3 --width 2 --no-jit --mixed-precision bfloat16 --protocols".split())
         assert (settings.training.epochs, settings.width, settings.training.jit) == (3, 2.0, False)
         assert (settings.mixed_precision, settings.protocols) == ("bfloat16", ())
+        cycle = "--schedule one-cycle --optimizer adamw --ema-decay 0.9 --early-stopping-epochs none"
+        training = self.parse(*cycle.split()).training
+        assert (training.schedule, training.optimizer, training.ema_decay) == ("one-cycle", "adamw", 0.9)
+        assert training.early_stopping_epochs is None
 
     def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
         parser = cli.Parser()

@@ -51,9 +51,8 @@ def test_view_shares_the_weights(rng):
     model = network()
     view = training_view(model, ["stage1", "stage2"])
     x, _ = batch(rng)
-    outputs = view(x)
-    scores = np.exp(log_softmax(numpy(outputs["logits"])))
-    np.testing.assert_allclose(scores, numpy(model(x)), rtol=1e-5)
+    outputs = view.predict(x, verbose=0)
+    np.testing.assert_allclose(np.exp(log_softmax(outputs["logits"])), model.predict(x, verbose=0), rtol=1e-5)
     assert [tuple(v.shape) for pair in outputs["auxiliary"] for v in pair] == [(8, 4), (8, 3)] * 2
     shared = {id(w) for w in model.weights}
     assert shared < {id(w) for w in view.weights}
@@ -63,13 +62,18 @@ def test_view_shares_the_weights(rng):
         np.testing.assert_array_equal(one, other)
 
 
-def test_view_of_a_classifier_of_waveforms(rng):
-    vgg = models.VGG41(4, input_shape=(16, 20), width=0.125)
-    classifier = models.Classifier(layers.LogMelSpectrogram(8000, num_mels=20), vgg, input_samples=1440)
-    x = (0.1 * rng.standard_normal((2, 1440))).astype("float32")
-    outputs = training_view(classifier, ["pool1", "pool3"])(x)
-    np.testing.assert_allclose(1 / (1 + np.exp(-numpy(outputs["logits"]))), numpy(classifier(x)), rtol=1e-5)
+def test_view_of_a_model_in_a_model(rng):
+    """As `models.Classifier` joins a front-end and a network; the layers are those of the network."""
+    inputs = keras.Input((24,))
+    chain = keras.Model(inputs, network()(keras.layers.Reshape((12, 2))(inputs)))
+    x = rng.normal(size=(2, 24)).astype("float32")
+    outputs = training_view(chain, ["stage1", "stage2"]).predict(x, verbose=0)
+    np.testing.assert_allclose(np.exp(log_softmax(outputs["logits"])), chain.predict(x, verbose=0), rtol=1e-5)
     assert len(outputs["auxiliary"]) == 2
+    vgg = models.VGG41(4, input_shape=(16, 20), width=0.0625)
+    classifier = models.Classifier(layers.LogMelSpectrogram(8000, num_mels=20), vgg, input_samples=1440)
+    view = training_view(classifier, ["pool1"])
+    assert view.input_shape == (None, 1440) and view.output["logits"].shape == (None, 4)
 
 
 def test_view_of_others_is_refused():

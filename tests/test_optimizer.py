@@ -57,11 +57,10 @@ def test_what_decays():
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.MultiHeadAttention(2, 2)(x, x)
     x = keras.layers.LayerNormalization()(x)
-    x = keras.layers.Embedding(9, 4)(keras.ops.cast(x[..., 0], "int32")) + keras.layers.Dense(4)(x)
-    variables = keras.Model(inputs, x).trainable_variables
+    variables = keras.Model(inputs, keras.layers.Dense(4)(x)).trainable_variables
     spared = {id(variable) for variable in spared_variables(variables)}
     decayed = [variable.name for variable in variables if id(variable) not in spared]
-    assert set(decayed) == {"kernel", "embeddings"} and len(decayed) == 7
+    assert decayed == ["kernel"] * 6
     # Keras' attention has biases of two axes, which are of one in the released layout.
     assert max(len(v.shape) for v in variables if id(v) in spared) == 2
 

@@ -138,9 +138,10 @@ def training_view(model, auxiliary_layers=(), seed=0):
             f"{type(model).__name__} that ends in a {type(last).__name__}. Train it with loss='score-bce', without "
             "teacher and auxiliary layers."
         )
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     # The layers are in the order of the graph, and the last one has a single input: the one before makes it.
     if isinstance(last, keras.Model):
-        return keras.Model(model.input, training_view(last, auxiliary_layers, seed)(model.layers[-2].output))
+        return keras.Model(inputs, training_view(last, auxiliary_layers, seed)(model.layers[-2].output))
     outputs = {"logits": last.input}
     if auxiliary_layers:
         features = model.layers[-2].input
@@ -157,4 +158,4 @@ def training_view(model, auxiliary_layers=(), seed=0):
             name = f"auxiliary_classifier_{place}"
             classifier = auxiliary_classifier(stage.shape, width, classes, dtype, seed + place, name)
             outputs["auxiliary"].append(classifier(stage))
-    return keras.Model(model.input, outputs)
+    return keras.Model(inputs, outputs)

@@ -30,11 +30,20 @@ class CycledAdamW(keras.optimizers.AdamW):
 
     @property
     def beta_1(self):
+        if self._beta_1_of_step is not None:
+            return self._beta_1_of_step
         return self._beta_1(self.iterations) if callable(self._beta_1) else self._beta_1
 
     @beta_1.setter
     def beta_1(self, value):
-        self._beta_1 = value
+        self._beta_1, self._beta_1_of_step = value, None
+
+    def apply(self, grads, trainable_variables=None):
+        self._beta_1_of_step = self.beta_1  # Adam asks for it twice per variable
+        try:
+            super().apply(grads, trainable_variables)
+        finally:
+            self._beta_1_of_step = None
 
     def get_config(self):
         return {**super().get_config(), "beta_1": keras.saving.serialize_keras_object(self._beta_1)}
@@ -82,8 +91,8 @@ def build_optimizer(settings, variables, steps):
     Example:
 
     >>> from keras_audio_si.training.settings import TrainingSettings
-    >>> build_optimizer(TrainingSettings(), [], steps=100).name
-    'adam'
+    >>> type(build_optimizer(TrainingSettings(), [], steps=100)).__name__
+    'Adam'
     """
     common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
     if settings.optimizer == "adam" and settings.schedule == "plateau":
