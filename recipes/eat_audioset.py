@@ -2,7 +2,7 @@
 
     python recipes/eat_audioset.py --data audioset --layout audioset_balanced --output runs/eat_audioset_balanced
     python recipes/eat_audioset.py --data audioset --size medium --mixed-precision bfloat16    # both lists, EAT-M
-    python recipes/eat_audioset.py --data ../shared/data/audioset --epochs 2 --ema-decay 0 --batch-size 8
+    python recipes/eat_audioset.py --data ../shared/data/audioset --epochs 2 --ema-decay none --batch-size 8
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Table 5 and section 4.4. The pre-training of
     eat_finetune.py.
