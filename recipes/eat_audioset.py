@@ -11,7 +11,7 @@ Settings: section 4.4 and the released code: batches of 208 clips of 10 s at 22.
     are classes.
 Data: the lists, class_labels_indices.csv, and files that begin with the ids of the videos, anywhere below the folder.
     Videos that are gone are tolerated and counted: on stderr, in left_out.csv with the file that was looked for, and
-    by the numbers of clips in runs.csv. The layout "audioset" trains on the balanced and the unbalanced list,
+    by number in runs.csv. The layout "audioset" trains on the balanced and the unbalanced list,
     "audioset_balanced" and "audioset_unbalanced" on one of them; the eval list is the test.
 Validation: 5 % of the training clips. The paper does not say how it chose the epoch.
 
