@@ -13,7 +13,7 @@ from keras_audio_si.evaluation.report import Estimate, write_table
 from keras_audio_si.training import run_folder
 
 QUANTITIES = ("mAP", "d'", "accuracy")
-COLUMNS = ("fold", "seed", "parameters", "clips", *QUANTITIES)  # Of `runs.csv`.
+COLUMNS = ("fold", "seed", "parameters", "clips", "left out", *QUANTITIES)  # Of `runs.csv`.
 ALL_FOLDS = "all folds"
 
 
@@ -25,6 +25,7 @@ class RunScore(NamedTuple):
         seed: Seed of the run.
         parameters: Number of trainable parameters.
         clips: Numbers of training, validation and test clips, such as "1360/240/400".
+        left_out: Number of clips of the data set that are missing or cannot be read; `left_out.csv` names them.
         values: Dict of "mAP", "d'" and "accuracy".
     """
 
@@ -32,6 +33,7 @@ class RunScore(NamedTuple):
     seed: int
     parameters: int
     clips: str
+    left_out: int
     values: dict
 
 
@@ -119,7 +121,7 @@ def cross_validate(run, cache, divisions, seeds, folder, record, resume=False, o
             parameters, evaluation = run(splits, seed, path)
             values = dict(zip(QUANTITIES, (evaluation.mAP, evaluation.d_prime, evaluation.accuracy), strict=True))
             clips = "/".join(str(len(part)) for part in splits.values())
-            scores.append(RunScore(name, seed, parameters, clips, values))
+            scores.append(RunScore(name, seed, parameters, clips, len(cache.failures), values))
             with run_folder.writing(folder):
                 rows = [dict(zip(COLUMNS, (*score[:-1], *score.values.values()), strict=True)) for score in scores]
                 write_table(rows, folder, "runs")
@@ -152,7 +154,7 @@ def fold_table(scores, folds=None):
 
     >>> from keras_audio_si.evaluation.report import format_text
     >>> accuracy = {("fold-1", 0): 0.6, ("fold-1", 1): 0.62, ("fold-2", 0): 0.7, ("fold-2", 1): 0.72}
-    >>> runs = [RunScore(*key, 9, "4/1/2", {"accuracy": value}) for key, value in accuracy.items()]
+    >>> runs = [RunScore(*key, 9, "4/1/2", 0, {"accuracy": value}) for key, value in accuracy.items()]
     >>> print(format_text(fold_table(runs)))
     tested on  runs       accuracy
     fold-1        2  0.610 ± 0.014
@@ -190,6 +192,7 @@ def _read(path):
                 int(row["seed"]),
                 int(row["parameters"]),
                 row["clips"],
+                int(row["left out"]),
                 {quantity: float(row[quantity]) for quantity in QUANTITIES},
             )
             for row in csv.DictReader(file)

@@ -3,7 +3,7 @@
     python recipes/eat_ablation.py --data ESC-50 --output runs/eat_ablation                 # both tables, seed 0
     python recipes/eat_ablation.py --data ESC-50 --table a --seeds 3 --output runs/eat_ablation_a
     python recipes/eat_ablation.py --data ../shared/data/esc50 --test-folds 4 \\
-        --epochs 30 --ema-decay 0 --batch-size 32
+        --epochs 30 --ema-decay none --batch-size 32
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Table 6. Its rows add up: each has what those above it
     have.

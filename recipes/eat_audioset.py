@@ -2,7 +2,7 @@
 
     python recipes/eat_audioset.py --data audioset --layout audioset_balanced --output runs/eat_audioset_balanced
     python recipes/eat_audioset.py --data audioset --size medium --mixed-precision bfloat16    # both lists, EAT-M
-    python recipes/eat_audioset.py --data ../shared/data/audioset --epochs 2 --ema-decay 0 --batch-size 8
+    python recipes/eat_audioset.py --data ../shared/data/audioset --epochs 2 --ema-decay none --batch-size 8
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Table 5 and section 4.4. The pre-training of
     eat_finetune.py.
@@ -11,7 +11,7 @@ Settings: section 4.4 and the released code: batches of 208 clips of 10 s at 22.
     are classes.
 Data: the lists, class_labels_indices.csv, and files that begin with the ids of the videos, anywhere below the folder.
     Videos that are gone are tolerated and counted: on stderr, in left_out.csv with the file that was looked for, and
-    by the numbers of clips in runs.csv. The layout "audioset" trains on the balanced and the unbalanced list,
+    by number in runs.csv. The layout "audioset" trains on the balanced and the unbalanced list,
     "audioset_balanced" and "audioset_unbalanced" on one of them; the eval list is the test.
 Validation: 5 % of the training clips. The paper does not say how it chose the epoch.
 

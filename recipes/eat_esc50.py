@@ -1,14 +1,14 @@
 """Table 2: EAT on ESC-50, five folds times three seeds in one command, mean and deviation.
 
     python recipes/eat_esc50.py --data ESC-50 --output runs/eat_esc50 --seeds 3
-    python recipes/eat_esc50.py --data ../shared/data/esc50 --test-folds 4 --epochs 30 --ema-decay 0 --batch-size 32
+    python recipes/eat_esc50.py --data ../shared/data/esc50 --test-folds 4 --epochs 30 --ema-decay none --batch-size 32
 
 Paper: Gazneli, Zimerman, Ridnik, Sharir, Noy: End-to-End Audio Strikes Back: Boosting Augmentations Towards an
     Efficient Audio Classification Network, 2022. Table 2, and the baselines of Tables 6 and 7.
 Settings: section 4 and 4.1: AdamW 5e-4 (the released code has 3e-4), one cycle, weight decay 1e-5, averages of the
     weights with 0.995 per epoch, label smoothing 0.1, one noise and one mixing per batch; from the released code 3500
     epochs, batches of 128, clips at 22.05 kHz scaled to a peak of 0.95 and filled up to 114688 samples with silence.
-    The averages need hundreds of epochs: `--ema-decay 0` does without. `--teacher runs/eat_esc50` distils from the
+    The averages need hundreds of epochs: `--ema-decay none` does without. `--teacher runs/eat_esc50` distils from the
     networks of an earlier report, fold by fold.
 Validation: the paper does not say how it chose the epoch. Here 15 % of the training recordings of every class choose
     it, and the test fold is looked at once, at the end.
@@ -42,8 +42,7 @@ def settings_of(args, defaults):
 
 
 def number_or_none(text):
-    """A number, where 0 stands for "none"."""
-    return float(text) or None
+    return None if text == "none" else float(text)
 
 
 def data_of(args):
@@ -84,7 +83,7 @@ def parser_of(description, output):
     add("--augmentation", action=argparse.BooleanOptionalAction, help="all of Table 1 but the mixings (yes)")
     add("--noise", action=argparse.BooleanOptionalAction, help="noises among the augmentations")
     add("--mixings", nargs="*", metavar="NAME", help="some of mixup, timemix, freqmix, phasemix; no names: none (all)")
-    add("--peak", type=number_or_none, metavar="X", help="that clips are scaled to; 0 for no scaling (0.95)")
+    add("--peak", type=number_or_none, metavar="X", help="that clips are scaled to, or none (0.95)")
     add("--epochs", type=int, metavar="N", help="number of epochs")
     add("--batch-size", type=int, metavar="N", help="clips per batch")
     add("--learning-rate", type=float, metavar="X", help="the largest of the cycle")
@@ -92,14 +91,14 @@ def parser_of(description, output):
         "--ema-decay",
         type=number_or_none,
         metavar="X",
-        help="of the averaged weights, per epoch; 0 for none (0.995)",
+        help="of the averaged weights, per epoch, or none (0.995)",
     )
     add("--label-smoothing", type=float, metavar="X", help="for one label per clip (0.1)")
     add(
         "--gradient-clip-norm",
         type=number_or_none,
         metavar="X",
-        help="largest norm of gradients; 0 for no limit (0)",
+        help="largest norm of the gradients, or none (none)",
     )
     add("--teacher", metavar="DIR", help="report with the same folds and seeds, to distil from its networks")
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")

@@ -2,7 +2,7 @@
 
     python recipes/eat_speech_commands.py --data speech_commands_v0.02 --output runs/eat_speech_commands
     python recipes/eat_speech_commands.py --data ../shared/data/speech_commands_v2 --background-noise \\
-        --epochs 40 --batch-size 32 --learning-rate 2e-3 --ema-decay 0 --channels 8 --transformer-layers 2
+        --epochs 40 --batch-size 32 --learning-rate 2e-3 --ema-decay none --channels 8 --transformer-layers 2
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Table 4 and section 4.3.
 Settings: as eat_esc50.py, but clips of 1 s at 16 kHz (16384 samples of the network, factors 4 4 4) and 1500 epochs.

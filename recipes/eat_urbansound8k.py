@@ -2,7 +2,7 @@
 
     python recipes/eat_urbansound8k.py --data UrbanSound8K --output runs/eat_urbansound8k
     python recipes/eat_urbansound8k.py --data ../shared/data/urbansound8k --test-folds 10 \\
-        --epochs 2 --ema-decay 0 --batch-size 8
+        --epochs 2 --ema-decay none --batch-size 8
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Table 3 and section 4.2.
 Settings: as eat_esc50.py; clips at 22.05 kHz, shorter ones filled up with silence to 4 s (90112 samples of the

@@ -2,7 +2,7 @@
 
     python recipes/phase_information.py --data ESC-50 --output runs/phase_information
     python recipes/phase_information.py --data ../shared/data/esc50 --test-folds 4 \\
-        --epochs 30 --ema-decay 0 --batch-size 32
+        --epochs 30 --ema-decay none --batch-size 32
 
 Paper: Gazneli et al.: End-to-End Audio Strikes Back, 2022. Appendix A and Table 7.
 Settings: as eat_esc50.py, without noise and mixings, as the paper says. The waveforms of phase and magnitude are

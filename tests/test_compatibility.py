@@ -45,6 +45,15 @@ def test_another_rate(model, use):
         use(model, cache(rate=800))
 
 
+def test_another_rate_than_that_of_a_network_without_a_front_end():
+    layer = keras.layers.Dense(3)
+    layer.sample_rate = 1000
+    network = keras.Sequential([keras.Input((2000,)), layer], name="net")
+    evaluate_clips(network, PatchDataset(cache(), 2000))
+    with pytest.raises(ValueError, match="'net' takes audio at 1000 Hz, the data are at 800 Hz"):
+        evaluate_clips(network, PatchDataset(cache(rate=800), 2000))
+
+
 @pytest.mark.parametrize(
     ("class_names", "message"),
     [

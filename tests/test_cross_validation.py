@@ -130,6 +130,7 @@ class TestCrossValidate:
         arguments["cache"] = cache_of(folds(), failures=[("audio/Ygone.wav", "there is no such file")])
         cross_validate(make_run([]), folder=tmp_path, **arguments)
         assert rows_of(tmp_path / "left_out.csv") == [{"path": "audio/Ygone.wav", "reason": "there is no such file"}]
+        assert {row["left out"] for row in rows_of(tmp_path / "runs.csv")} == {"1"}
 
     @pytest.fixture
     def cut_off(self, arguments, tmp_path):
@@ -177,8 +178,8 @@ class TestCrossValidate:
 
 
 def test_a_seed_without_all_folds_is_in_no_mean_over_them():
-    scores = [RunScore(f"fold-{fold}", 0, 9, "", {"accuracy": 0.25 * fold}) for fold in (1, 2)]
-    scores.append(RunScore("fold-1", 1, 9, "", {"accuracy": 0.75}))
+    scores = [RunScore(f"fold-{fold}", 0, 9, "", 0, {"accuracy": 0.25 * fold}) for fold in (1, 2)]
+    scores.append(RunScore("fold-1", 1, 9, "", 0, {"accuracy": 0.75}))
     rows = fold_table(scores)
     assert [(row["tested on"], row["runs"], row["accuracy"].mean) for row in rows] == [
         ("fold-1", 2, 0.5),

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import pathlib
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -34,7 +35,7 @@ RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
 RATE = 4000
 TINY = EATExperiment(
     sample_rate=RATE, input_length=1024, factors=(2,), augmentation=False, mixings=("mixup",), validation_share=0.25
-).changed(epochs=2, batch_size=8, learning_rate=0.02, ema_decay=None)
+).changed(epochs=8, batch_size=8, learning_rate=0.03, ema_decay=None)
 
 
 def network(num_classes, input_length, factors, in_channels=1, activation=None, class_names=None, **options):
@@ -109,15 +110,22 @@ def test_a_report_is_continued(report, data, monkeypatch):
         run_folds(TINY.changed(peak=None), read_dataset(data), **arguments)
 
 
-def test_rows_of_a_table(data, tmp_path):
-    rows = {"no mixing": TINY.changed(epochs=1, mixings=()), "repeated": TINY.changed(epochs=1, short="repeat")}
-    arguments = {"cache_dir": data / "cache", "paper": {"repeated": 80.5}, "test_folds": [1], "verbose": 0}
-    table = run_rows(rows, read_dataset(data), tmp_path, **arguments)
-    assert [row["row"] for row in table] == ["no mixing", "repeated"]
+def test_rows_of_a_table(data, tmp_path, monkeypatch):
+    def train_and_test(splits, settings, seed, path, *arguments, **saving):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "log.csv").write_text("epoch,loss,val_mAP\n0,0.5,0.1\n")
+        return 9, SimpleNamespace(mAP=0.25, d_prime=1.0, accuracy=0.5 + 0.25 * len(settings.mixings))
+
+    monkeypatch.setattr("keras_audio_si.eat_experiment.train_and_test", train_and_test)
+    rows = {"no mixing": TINY.changed(mixings=()), "mixup": TINY}
+    table = run_rows(rows, read_dataset(data), tmp_path, data / "cache", paper={"mixup": 86.5})
+    assert [(row["row"], row["runs"], row["accuracy"].mean) for row in table] == [
+        ("no mixing", 2, 0.5),
+        ("mixup", 2, 0.75),
+    ]
     first, second = rows_of(tmp_path / "rows.csv")
-    assert (first["accuracy in the paper (%)"], second["accuracy in the paper (%)"]) == ("", "80.5")
-    assert first["runs"] == "1" and float(first["accuracy"]) == table[0]["accuracy"].mean
-    assert (tmp_path / "no-mixing" / "model.keras").exists()
+    assert (first["accuracy in the paper (%)"], second["accuracy in the paper (%)"]) == ("", "86.5")
+    assert (tmp_path / "no-mixing" / "fold-2" / "log.csv").exists() and (tmp_path / "rows.md").exists()
 
 
 def test_class_balanced_sampling_noise_and_teacher(report, data, tmp_path):
@@ -248,8 +256,8 @@ class TestSettings:
         esc50 = recipe("eat_esc50")
         parser = esc50.parser_of("", "out")
         assert esc50.settings_of(parser.parse_args(["--data", "x"]), esc50.SETTINGS) == esc50.SETTINGS
-        args = "--data x --ema-decay 0 --peak 0 --seeds 3 --mixings mixup --no-noise --epochs 9 --factors 4 4".split()
-        settings = esc50.settings_of(parser.parse_args(args), esc50.SETTINGS)
+        args = "--data x --ema-decay none --peak none --seeds 3 --mixings mixup --no-noise --epochs 9 --factors 4 4"
+        settings = esc50.settings_of(parser.parse_args(args.split()), esc50.SETTINGS)
         assert (settings.training.ema_decay, settings.peak, settings.seeds) == (None, None, (0, 1, 2))
         assert (settings.mixings, settings.noise, settings.training.epochs) == (("mixup",), False, 9)
         assert settings.factors == (4, 4) and settings.training.label_smoothing == 0.1

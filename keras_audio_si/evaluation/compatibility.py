@@ -1,6 +1,5 @@
 """Do a model and the data that it is given speak of the same thing: the same sampling rate, the same classes?"""
 
-from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import class_names_of
 
 
@@ -8,17 +7,19 @@ def check_sample_rate(model, sample_rate):
     """Raises if a model of waveforms was made for another sampling rate.
 
     Args:
-        model: Keras model. One without a `LogMelSpectrogram` among its layers says nothing about its rate.
+        model: Keras model. One that has no layer with a `sample_rate`, as `LogMelSpectrogram` has, says nothing about
+            its rate.
         sample_rate: Of the data, in Hz.
 
     Raises:
-        ValueError: If the model's front-end has another rate.
+        ValueError: If a layer of the model has another rate.
     """
     for layer in model.layers:
-        if isinstance(layer, LogMelSpectrogram) and layer.sample_rate != sample_rate:
+        rate = getattr(layer, "sample_rate", None)
+        if rate is not None and rate != sample_rate:
             raise ValueError(
-                f"The model {model.name!r} takes audio at {layer.sample_rate} Hz, the data are at {sample_rate} Hz. "
-                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={layer.sample_rate}, ...)."
+                f"The model {model.name!r} takes audio at {rate} Hz, the data are at {sample_rate} Hz. "
+                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...)."
             )
 
 
