@@ -6,7 +6,6 @@ import itertools
 import pathlib
 
 import keras
-import numpy as np
 
 from keras_audio_si import layers, models
 from keras_audio_si.cross_validation import cross_validate, divide, fold_table, run_path
@@ -18,13 +17,13 @@ from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.report import write_table
 from keras_audio_si.experiment import precision, trainable_parameters
+from keras_audio_si.layers.eat_augmentations import MIXINGS
 from keras_audio_si.models.new_classes import with_classes
 from keras_audio_si.training.fit import TrainingSettings, fit
 from keras_audio_si.training.run_folder import BEST_MODEL
 
 SIZES = {"small": "EATSmall", "medium": "EATMedium"}
 CONTENTS = ("waveform", "phase", "magnitude", "both")
-MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 
 # Section 4 of the paper, and from the released code what it does not state: the second beta of AdamW, the form of the
 # averages and the numbers of epochs, which the recipes have.
@@ -177,23 +176,9 @@ def build_augmentation(settings, seed):
         settings: `EATExperiment`.
         seed: Seed of its draws.
     """
-    # One for each layer: with the same one, the choice of a mixing would be tied to its weights.
-    seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(2 + len(MIXINGS)) >> 1]
-    chain = []
     if settings.augmentation:
-        chain.append(layers.eat_augmentations(settings.sample_rate, settings.noise, mixing=False, seed=seeds[0]))
-    if settings.mixings:
-        drawn = [_mixing(name, settings.sample_rate, seeds[2 + MIXINGS.index(name)]) for name in settings.mixings]
-        chain.append(layers.RandomChoice(drawn, seed=seeds[1]))
-    return layers.AugmentationChain(chain) if chain else None
-
-
-def _mixing(name, sample_rate, seed):
-    if name == "mixup":
-        return layers.MixUp(alpha=1.0, gain_aware=True, weight_range=(0.1, 1.0), seed=seed)
-    if name == "timemix":
-        return layers.TimeMix(seed=seed)
-    return {"freqmix": layers.FreqMix, "phasemix": layers.PhaseMix}[name](sample_rate, seed=seed)
+        return layers.eat_augmentations(settings.sample_rate, settings.noise, settings.mixings, seed=seed)
+    return layers.eat_mixing(settings.sample_rate, settings.mixings, seed) if settings.mixings else None
 
 
 def train_and_test(splits, settings, seed, folder, background=None, teacher=None, verbose="auto", **saving):

@@ -147,7 +147,7 @@ CASES = [
     Case("spatial_padding", lambda: layers.SpatialPadding(3, "reflect"), maps(5, 4), dynamic=MAP),
     Case(
         "augmentations",
-        lambda: layers.eat_augmentations(8000, mixing=False, seed=0),
+        lambda: layers.eat_augmentations(8000, mixings=(), seed=0),
         waveforms,
         dynamic=(None, None),
     ),

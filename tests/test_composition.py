@@ -97,8 +97,8 @@ def test_paper_set_compiled(rng):
 def test_paper_set_has_the_switches_of_the_paper():
     full = eat_augmentations(16000)
     assert len(eat_augmentations(16000, noise=False).layers) == len(full.layers) - 1
-    assert full.mixes_labels and not eat_augmentations(16000, mixing=False).mixes_labels
-    assert not RandomChoice([eat_augmentations(16000, mixing=False)]).mixes_labels
+    assert full.mixes_labels and not eat_augmentations(16000, mixings=()).mixes_labels
+    assert not RandomChoice([eat_augmentations(16000, mixings=())]).mixes_labels
     first, second = (eat_augmentations(16000, seed=1).get_config() for _ in range(2))
     assert _without_names(first) == _without_names(second)
     seeds = [layer.seed for layer in eat_augmentations(16000, seed=1).layers]

@@ -249,7 +249,7 @@ SUBJECTS = {
         EAT_SHAPE,
         {
             "keras GaussianNoise": lambda: keras.layers.GaussianNoise(0.1),
-            "AugmentationChain of Table 1": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, mixing=False),
+            "AugmentationChain of Table 1": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, mixings=()),
             "AugmentationChain of Table 1 and mixing": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE),
         },
         inputs=_augmented_inputs,

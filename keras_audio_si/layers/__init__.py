@@ -17,7 +17,7 @@ from keras_audio_si.layers.augmentation_time import (
     RandomTimeShift,
 )
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
-from keras_audio_si.layers.eat_augmentations import eat_augmentations
+from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
@@ -70,4 +70,5 @@ __all__ = [
     "build_pooling",
     "class_names_of",
     "eat_augmentations",
+    "eat_mixing",
 ]

@@ -1,4 +1,4 @@
-"""The augmentations of gazneli2022, Table 1, as one layer."""
+"""The augmentations of gazneli2022, Table 1, and its mixings, each as one layer."""
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from keras_audio_si.layers.augmentation_levels import (
 from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise
 from keras_audio_si.layers.augmentation_time import RandomCyclicShift, RandomSpeed, RandomTimeShift
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice
-from keras_audio_si.layers.mixing import MixUp
+from keras_audio_si.layers.mixing import MixUp, TimeMix
+from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
+
+MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 
 
 def eat_augmentations(
     sample_rate,
     noise=True,
-    mixing=True,
+    mixings=MIXINGS,
     probability=0.5,
     signal_to_noise_decibels=(30.0, 30.0),
     seed=None,
@@ -36,7 +39,8 @@ def eat_augmentations(
     Args:
         sample_rate: In Hz.
         noise: Whether noise is added. The paper leaves it out for AudioSet and in the experiments on phase.
-        mixing: Whether examples are mixed; without, the layer takes waveforms alone as well.
+        mixings: Of `MIXINGS` those of which one is drawn for each batch; without any, the layer takes waveforms alone
+            as well.
         probability: Chance of each step to be applied to an example.
         signal_to_noise_decibels: Lowest and highest ratio of signal to noise.
         seed: Integer that sets all draws; None for other draws each time.
@@ -58,11 +62,7 @@ def eat_augmentations(
     Reference:
         gazneli2022, Table 1 and section 4.
     """
-    seeds = np.random.SeedSequence(seed)
-
-    def settings(**others):
-        (child,) = seeds.spawn(1)
-        return {**others, "seed": None if seed is None else int(child.generate_state(1)[0] >> 1)}
+    settings = _seeded(seed)
 
     def step(**others):
         return settings(probability=probability, **others)
@@ -81,7 +81,54 @@ def eat_augmentations(
         kinds = ("white", ("pink", "red", "blue", "violet"), "uniform")
         noises = [RandomNoise(kind, signal_to_noise_decibels, **step()) for kind in kinds]
         layers.append(RandomChoice([*noises, RandomPhaseNoise(**step())], (1, 4, 1, 1), **settings()))
-    if mixing:
-        # TimeMix, FreqMix and PhaseMix belong here as well.
-        layers.append(RandomChoice([MixUp(**settings())], **settings()))
+    if mixings:
+        layers.append(eat_mixing(sample_rate, mixings, **settings()))
     return AugmentationChain(layers, **settings())
+
+
+def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
+    """Build the mixings of the paper as one layer, which draws one of them for each batch.
+
+    Args:
+        sample_rate: In Hz.
+        mixings: Some of `MIXINGS`.
+        seed: Integer that sets all draws; None for other draws each time.
+
+    Returns:
+        `RandomChoice`, a layer from `(waveforms, labels)` to the same, waveforms `(batch, samples)`.
+
+    Raises:
+        ValueError: If there is no mixing, or one is unknown.
+
+    Example:
+
+    >>> [layer.name for layer in eat_mixing(16000, ("timemix", "freqmix"), seed=0).layers]
+    ['timemix', 'freqmix']
+
+    Reference:
+        gazneli2022, section 3.2, Table 1 and Table 6a.
+    """
+    if not mixings or not set(mixings) <= set(MIXINGS):
+        raise ValueError(f"mixings must be some of {', '.join(map(repr, MIXINGS))}, got {tuple(mixings)!r}")
+    # Each has seeds of its own, whichever others there are; with one for all, the choice would be tied to the weights.
+    settings = _seeded(seed)
+    choice = settings()
+    build = {
+        "mixup": lambda **others: MixUp(alpha=1.0, gain_aware=True, weight_range=(0.1, 1.0), **others),
+        "timemix": lambda **others: TimeMix(**others),
+        "freqmix": lambda **others: FreqMix(sample_rate, **others),
+        "phasemix": lambda **others: PhaseMix(sample_rate, **others),
+    }
+    layers = {name: build[name](**settings(name=name)) for name in MIXINGS}
+    return RandomChoice([layers[name] for name in MIXINGS if name in mixings], **choice)
+
+
+def _seeded(seed):
+    """A function that adds a seed of its own to the settings of every layer."""
+    seeds = np.random.SeedSequence(seed)
+
+    def settings(**others):
+        (child,) = seeds.spawn(1)
+        return {**others, "seed": None if seed is None else int(child.generate_state(1)[0] >> 1)}
+
+    return settings
