@@ -259,7 +259,7 @@ class RandomMuLaw(_RandomLevels):
 
     >>> rounded = RandomMuLaw()(np.float32([[1.0, 0.5]]), training=True)
     >>> [round(float(value), 3) for value in rounded[0]]
-    [1.0, 0.496]
+    [1.0, 0.497]
 
     Reference:
         gazneli2022, Table 1, "mu law"; 8 bits as in the released code.

@@ -59,6 +59,7 @@ def unit_power(noise):
     >>> print(keras.ops.convert_to_numpy(unit_power(np.float32([[3, -3]]))))
     [[ 1. -1.]]
     """
+    noise = as_float32(noise, "noise")
     return noise * ops.rsqrt(ops.maximum(_mean_square(noise), TINY))
 
 

@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from keras_audio_si.ops.signal import as_float32
+
 _COSINE = [(-1) ** n / math.factorial(2 * n) for n in range(6)]  # Right to 1e-6 up to a quarter turn.
 _SINE = [(-1) ** n / math.factorial(2 * n + 1) for n in range(6)]
 
@@ -14,7 +16,7 @@ def cos_sin(angle):
     XLA on a CPU computes its own sine and cosine value by value, which took 15 times as long.
 
     Args:
-        angle: float32 tensor, in radians.
+        angle: Float tensor, in radians.
 
     Returns:
         Two float32 tensors of the shape of `angle`.
@@ -25,7 +27,7 @@ def cos_sin(angle):
     >>> [round(float(value), 5) + 0.0 for value in (*cos, *sin)]
     [1.0, 0.0, 0.0, 1.0]
     """
-    half = 0.5 * angle
+    half = 0.5 * as_float32(angle, "angle")
     square = ops.square(half)
     cos, sin = _series(square, _COSINE), half * _series(square, _SINE)
     return 1.0 - 2.0 * ops.square(sin), 2.0 * sin * cos
