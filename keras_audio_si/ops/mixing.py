@@ -135,8 +135,8 @@ def mix_in_frequency(x, partner, weight, high, fft_length, hop_length, window="h
 
     Example:
 
-    >>> time = np.arange(4000) / 8000
-    >>> x = np.stack([np.sin(2 * np.pi * 440 * time), np.sin(2 * np.pi * 2500 * time)]).astype("float32")
+    >>> time = np.arange(4001) / 8000
+    >>> x = np.stack([np.cos(2 * np.pi * 440 * time), np.cos(2 * np.pi * 2500 * time)]).astype("float32")
     >>> mixed = mix_in_frequency(x, np.array([1, 0]), np.float32([0.5, 0.5]), np.array([True, False]), 256, 64)
     >>> bool(np.abs(np.asarray(mixed) - x.sum(axis=0)).max() < 0.01)
     True

@@ -95,7 +95,7 @@ def keep_bins(x, share, fft_length, hop_length, window="hann"):
 
     Example:
 
-    >>> x = np.sin(2 * np.pi * 500 * np.arange(1001) / 8000).astype("float32")[None]
+    >>> x = np.cos(2 * np.pi * 500 * np.arange(1001) / 8000).astype("float32")[None]
     >>> low = (np.arange(129) < 40).astype("float32")[None]  # up to 1250 Hz
     >>> bool(np.abs(keep_bins(x, low, fft_length=256, hop_length=128) - x).max() < 1e-2)
     True
