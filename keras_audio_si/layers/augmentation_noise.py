@@ -21,6 +21,7 @@ from keras_audio_si.ops.noise import (
     unit_power,
 )
 from keras_audio_si.ops.signal import check_choice, check_positive
+from keras_audio_si.ops.xla import map_examples
 
 KINDS = (*COLOURS, "uniform")
 
@@ -169,6 +170,9 @@ class RandomSine(_RandomAddedNoise):
 class RandomPhaseNoise(RandomWaveformLayer):
     """Turns the phase of every bin of a short-time Fourier transform by a small random angle.
 
+    Examples are taken one by one: the spectra of a batch would not fit into a processor's cache, and the unchanged
+    ones cost nothing.
+
     Args:
         radians: Largest angle; the angles are uniform from 0 on.
         fft_length: Points of the transform, whose window is rectangular.
@@ -209,14 +213,23 @@ class RandomPhaseNoise(RandomWaveformLayer):
 
     def transform(self, waveforms, params):
         check_known_length(self, waveforms)
-        frames = phase_frames(waveforms.shape[1], self.fft_length, self.hop_length)
+        keys = [params[name] for name in ("key", "damping_key") if name in params]
+        applied = params.get("applied", ops.ones_like(keys[0][:, 0]))
+        return map_examples(
+            lambda x, applied, *keys: ops.switch(applied, [lambda x, *_: x, self.turned], x, *keys),
+            (waveforms, ops.cast(applied, "int32"), *keys),
+            "float32",
+        )
+
+    def turned(self, waveform, *keys):
+        """One waveform with its phases turned by what follows from its keys."""
+        frames = phase_frames(waveform.shape[0], self.fft_length, self.hop_length)
         bins = self.fft_length // 2 + 1
-
-        def angles(keys):
-            return ops.reshape(keyed_uniform(keys, frames * bins, 0.0, self.radians), (-1, frames, bins))
-
-        damping = angles(params["damping_key"]) if self.damping else None
-        return perturb_phase(waveforms, angles(params["key"]), self.fft_length, self.hop_length, damping)
+        angles = [
+            ops.reshape(keyed_uniform(key[None], frames * bins, 0.0, self.radians), (1, frames, bins)) for key in keys
+        ]
+        damping = angles[1] if self.damping else None
+        return perturb_phase(waveform[None], angles[0], self.fft_length, self.hop_length, damping)[0]
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("radians", "fft_length", "hop_length", "damping")}
