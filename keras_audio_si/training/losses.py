@@ -179,6 +179,7 @@ def score_binary_cross_entropy(targets, scores):
     >>> round(float(score_binary_cross_entropy(np.float32([[1, 0]]), np.float32([[0.5, 0.5]]))[0]), 4)
     0.6931
     """
+    targets = ops.convert_to_tensor(targets)
     scores = ops.clip(scores, keras.config.epsilon(), 1.0 - keras.config.epsilon())
     losses = targets * ops.log(scores) + (1.0 - targets) * ops.log1p(-scores)
     return -ops.mean(losses, axis=-1)
