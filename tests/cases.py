@@ -46,7 +46,7 @@ class MixedWithItsReverse(keras.layers.Layer):
         index = ops.arange(batch)
         fixed = {name: ops.full((2 * batch,), value) for name, value in (("weight", 0.7), ("position", 0.5))}
         params = {**fixed, "partner": ops.concatenate([index + batch, index]), "high": fixed["weight"] > 0.5, "size": 0}
-        both = ops.concatenate([x, x[:, ::-1]])
+        both = ops.concatenate([x, ops.flip(x, axis=1)])
         return self.mixing.apply((both, ops.ones_like(both[:, :1])), params)[0][:batch]
 
     def compute_output_spec(self, x, training=None):
