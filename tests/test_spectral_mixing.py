@@ -82,7 +82,7 @@ def test_gradient_of_mixed_phases(rng):
     x, weight, slope = noise(rng, 3, samples), np.float32([0.3, 0.6, 0.9]), noise(rng, 3, samples)
     cotangent = noise(rng, 3, samples)
     cotangent[:, : fft // 2 + 1] = 0.0
-    gradient = vjp(lambda v: mixing.mix_phases(v, PARTNER, weight, fft, hop), x, cotangent)
+    gradient = vjp(compiled(lambda v: mixing.mix_phases(v, PARTNER, weight, fft, hop)), x, cotangent)
     step = 1e-6
     ahead, behind = (phase_mixed(x + sign * step * slope.astype("float64"), weight, fft, hop) for sign in (1, -1))
     expected = ((ahead - behind) * cotangent).sum() / (2 * step)
@@ -100,7 +100,7 @@ def test_silence_stays_finite(rng, mix):
         return mix(v, PARTNER, np.float32([0.4, 0.5, 0.6]), *more, 32, 8)
 
     assert np.isfinite(run(function, x)).all()
-    assert np.isfinite(vjp(function, x, noise(rng, 3, 200))).all()
+    assert np.isfinite(vjp(compiled(function), x, noise(rng, 3, 200))).all()
     silent = run(function, 0 * x)
     np.testing.assert_array_equal(silent, 0.0)
 
@@ -139,7 +139,7 @@ MIXINGS = [
     lambda: MixUp(1.0, "union", 3, gain_aware=True, weight_range=(0.1, 1.0), union_limit=0.9),
     lambda: TimeMix((0.0, 1.0), "anywhere", seed=3),
     lambda: FreqMix(8000, bins="paper", window="hamming", sizes=[(64, 16), (128, 64)], seed=3),
-    lambda: PhaseMix(8000, label_rule="union", union_limit=0.8, sizes=[(64, 16), (32, 8)], seed=3),
+    lambda: PhaseMix(8000, label_rule="union", union_limit=0.8, sizes=[(32, 8)], seed=3),
 ]
 
 

@@ -163,18 +163,30 @@ def each_example(function, args):
     """Call `function(*args)`, of one float32 result, example by example where that is faster.
 
     On a CPU the intermediate values of a whole batch of sounds are larger than what an allocator keeps: the pages
-    that it asks for anew at every call take more time than the work. Those of one example stay in the cache.
+    that it asks for anew at every call take more time than the work. Those of one example stay in the cache. The
+    gradient calls `function` again for what it needs.
 
     Args:
-        function: Takes tensors with a batch axis and returns one.
-        args: Tuple of tensors with a batch axis.
+        function: Takes tensors with a batch axis and returns one that depends on all of them.
+        args: Tuple of float32 tensors with a batch axis.
 
     Returns:
         Float32 tensor.
     """
     if not compiled_for_cpu(args[0]):
         return function(*args)
-    return map_examples(lambda *args: function(*(x[None] for x in args))[0], args, "float32")
+
+    def forward(*args):
+        return map_examples(lambda *args: function(*(x[None] for x in args))[0], args, "float32")
+
+    def backward(args, _, upstream):
+        def one(*args):
+            *args, upstream = (x[None] for x in args)
+            return tuple(slope[0] for slope in slopes(function, tuple(args), upstream))
+
+        return map_examples(one, (*args, upstream), ("float32",) * len(args))
+
+    return with_gradient(forward, backward)(*args)
 
 
 def slopes(function, args, upstream):
