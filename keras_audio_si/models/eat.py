@@ -194,7 +194,7 @@ def with_input_length(model, input_length):
     """Copy a network on waveforms for another length, with the learned positions of its tokens interpolated.
 
     All other weights are the same. What a short clip becomes in a long network is not what it was: the positions
-    stand for other times. Windows of the old length (`keras-audio-si tag`) leave the network as it is.
+    stand for other times. Windows of the old length, whose scores are averaged, leave the network as it is.
 
     Args:
         model: Functional model on waveforms of a fixed length, such as `EAT`. It is not changed.
