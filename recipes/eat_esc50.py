@@ -1,7 +1,8 @@
 """Table 2: EAT on ESC-50, five folds times three seeds in one command, mean and deviation.
 
     python recipes/eat_esc50.py --data ESC-50 --output runs/eat_esc50 --seeds 3
-    python recipes/eat_esc50.py --data ../shared/data/esc50 --test-folds 4 --epochs 30 --ema-decay none --batch-size 32
+    python recipes/eat_esc50.py --data ../shared/data/esc50 --train-folds 1 2 3 --test-folds 4 --seeds 2 --epochs 35 \\
+        --batch-size 16 --learning-rate 1e-3 --ema-decay none
 
 Paper: Gazneli, Zimerman, Ridnik, Sharir, Noy: End-to-End Audio Strikes Back: Boosting Augmentations Towards an
     Efficient Audio Classification Network, 2022. Table 2, and the baselines of Tables 6 and 7.
