@@ -1,5 +1,6 @@
 """Keras layers: pooling, front-end, networks on waveforms, augmentation, mixing and heads."""
 
+from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
     RandomFragmentGain,
@@ -34,6 +35,7 @@ from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
+    "AttentionHead",
     "AugmentationChain",
     "ClassScores",
     "ClassToken",

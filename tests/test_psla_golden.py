@@ -1,0 +1,91 @@
+"""The parts of PSLA against its released code: attention head, learning rates, metrics, sampling weights."""
+
+import numpy as np
+import pytest
+from harness import gradients, numpy, run
+
+from keras_audio_si.layers import AttentionHead
+from keras_audio_si.metrics import DPrime, MeanAveragePrecision, MeanROCAUC
+from keras_audio_si.ops.attention import normalised_attention
+
+CLASSES, CHANNELS = 5, 32
+
+
+def drawn(number, *shape):
+    return np.random.default_rng(number).standard_normal(shape)
+
+
+def convolutions(first, count):
+    """Kernel (channels, count, classes) and bias (count, classes) of 1x1 convolutions, numbered by their tensors."""
+    kernels = [drawn(first + 2 * i, CLASSES, CHANNELS, 1, 1)[..., 0, 0].T for i in range(count)]
+    biases = [drawn(first + 2 * i + 1, CLASSES) for i in range(count)]
+    return np.stack(kernels, axis=1) / np.sqrt(CHANNELS), 0.1 * np.stack(biases)
+
+
+def head(heads, *weights):
+    layer = AttentionHead(CLASSES, heads)
+    layer.build((None, None, CHANNELS))
+    layer.set_weights(weights)
+    return layer
+
+
+@pytest.fixture(scope="module")
+def four_heads():
+    attention, classes = convolutions(5001, 4), convolutions(5009, 4)
+    return head(4, *classes, *attention, 0.25 + 0.1 * drawn(5000, 4))
+
+
+def last(array):
+    """(batch, channels, ...) with the channels last."""
+    return np.moveaxis(array, 1, -1)
+
+
+def test_four_heads_on_feature_maps(golden, four_heads):
+    arrays = golden("psla_attention")
+    maps = np.moveaxis(arrays["feat"], (1, 2, 3), (3, 2, 1))
+    np.testing.assert_allclose(numpy(run(four_heads, maps)), arrays["mhead_out"], atol=1e-5)
+
+
+def test_four_heads_on_frames_and_the_gradient(golden, four_heads):
+    arrays = golden("psla_attention")
+    frames = last(arrays["pooled"])
+    np.testing.assert_allclose(numpy(run(four_heads, frames)), arrays["mhead_out"], atol=1e-5)
+    gradient = gradients(four_heads, frames)[0]
+    np.testing.assert_allclose(gradient, last(arrays["mhead_grad_pooled"]), atol=1e-5)
+    # Of more axes than (batch, channels, time) the released head takes the first place only.
+    direct = last(arrays["direct_in"][..., 0])
+    np.testing.assert_allclose(numpy(run(four_heads, direct)), arrays["direct_out"], atol=1e-5)
+
+
+def test_one_head_and_its_attention(golden):
+    arrays = golden("psla_attention")
+    frames, attention = last(arrays["pooled"]), convolutions(5050, 1)
+    layer = head(1, *convolutions(5052, 1), *attention, np.ones(1))
+    np.testing.assert_allclose(numpy(run(layer, frames)), arrays["attn_out"], atol=1e-5)
+    logits = (frames @ attention[0][:, 0] + attention[1]).astype("float32")
+    np.testing.assert_allclose(last(numpy(normalised_attention(logits))), arrays["attn_norm_att"], atol=1e-5)
+
+
+def test_mean_over_time(golden):
+    arrays = golden("psla_attention")
+    layer = head(0, *convolutions(5080, 1))
+    np.testing.assert_allclose(numpy(run(layer, last(arrays["pooled"]))), arrays["meanpool_out"], atol=1e-5)
+
+
+def test_metrics(golden):
+    arrays = golden("psla_metrics")
+    valid = arrays["valid"].astype(bool)
+    size = {"capacity": len(arrays["scores"]), "num_classes": len(valid)}
+    values = {}
+    for kind in (MeanAveragePrecision, MeanROCAUC, DPrime):
+        metric = kind(**size)
+        metric.update_state(arrays["targets"], arrays["scores"])
+        assert np.flatnonzero(~valid).tolist() == metric.excluded_classes()
+        values[kind] = float(metric.result()), metric.per_class()[valid]
+    for kind, mean, per_class in (
+        (MeanAveragePrecision, "mAP_valid", "ap_valid"),
+        (MeanROCAUC, "mAUC_valid", "auc_valid"),
+        (DPrime, "dprime_of_mean_auc", "dprime_per_class_valid"),
+    ):
+        np.testing.assert_allclose(values[kind][0], arrays[mean], atol=1e-5)
+        np.testing.assert_allclose(values[kind][1], arrays[per_class], atol=1e-5)
