@@ -117,7 +117,7 @@ def add_training_arguments(parser):
     add("--optimizer", metavar="NAME", help="adam or adamw (adam)")
     add("--weight-decay", type=float, metavar="X", help="of adamw (1e-5)")
     add("--gradient-clip-norm", type=float, metavar="X", help="largest norm of the gradients (none)")
-    add("--schedule", metavar="NAME", help="plateau or one-cycle (plateau)")
+    add("--schedule", metavar="NAME", help="plateau, one-cycle or warm-up-and-decay (plateau)")
     add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")
     add("--batch-size", type=int, metavar="N", help="patches per batch (128)")
     add("--plateau-epochs", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")

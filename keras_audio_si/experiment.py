@@ -154,7 +154,7 @@ def build_model(variant, class_names, settings):
             class_names=class_names,
             name=variant.model,
         )
-        return Classifier(front_end, backbone, front_end.num_samples(settings.frames))
+        return Classifier(front_end, backbone, input_samples=front_end.num_samples(settings.frames))
 
 
 def run(variant, splits, settings, seed, folder, verbose="auto", **saving):

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from harness import gradients, numpy, run
+from harness import computed, gradients, numpy, run
 
+from keras_audio_si.data.sampling import psla_weights
 from keras_audio_si.layers import AttentionHead
 from keras_audio_si.metrics import DPrime, MeanAveragePrecision, MeanROCAUC
 from keras_audio_si.ops.attention import normalised_attention
+from keras_audio_si.training.optimizer import build_optimizer
+from keras_audio_si.training.settings import TrainingSettings
 
 CLASSES, CHANNELS = 5, 32
 
@@ -89,3 +92,26 @@ def test_metrics(golden):
     ):
         np.testing.assert_allclose(values[kind][0], arrays[mean], atol=1e-5)
         np.testing.assert_allclose(values[kind][1], arrays[per_class], atol=1e-5)
+
+
+@pytest.mark.parametrize("plan, peak, start", [("as_bal", 1e-3, 35), ("as_full", 1e-4, 10), ("fsd", 5e-4, 10)])
+def test_learning_rates(golden, plan, peak, start):
+    arrays = golden("psla_lr_schedule")
+    of_epochs, rising = arrays[f"{plan}_epoch_end_lr_x1e4"], arrays[f"{plan}_warm_every50_x1e4"]
+    settings = TrainingSettings(
+        learning_rate=peak,
+        epochs=len(of_epochs),
+        schedule="warm-up-and-decay",
+        optimizer="adam-l2",
+        decay_start_epoch=start,
+    )
+    steps = 300
+    optimizer = build_optimizer(settings, [], steps * len(of_epochs))
+    rate = numpy(computed(optimizer._learning_rate, np.arange(steps * len(of_epochs), dtype="int32"))) * 1e4
+    np.testing.assert_allclose(rate[steps - 1 :: steps], of_epochs, rtol=1e-6)
+    np.testing.assert_allclose(rate[: 50 * len(rising) : 50], rising, rtol=1e-6)
+
+
+def test_sampling_weights(golden):
+    arrays = golden("psla_sampling_weights")
+    np.testing.assert_allclose(psla_weights(arrays["targets"]), arrays["sample_weight"], rtol=1e-6)

@@ -20,6 +20,7 @@ from keras_audio_si.layers.augmentation_time import (
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength
+from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.mixing import MixUp, TimeMix
@@ -40,6 +41,7 @@ __all__ = [
     "ClassScores",
     "ClassToken",
     "FitLength",
+    "FrameMask",
     "FreqMix",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
