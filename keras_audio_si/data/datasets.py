@@ -218,8 +218,8 @@ def read_dataset(root, layout="auto"):
     Args:
         root: Folder of the data set, or the path of a manifest's CSV file.
         layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "urbansound8k",
-            "speech_commands", "nsynth", "audioset" (trains on the balanced and the unbalanced segments), "audioset_balanced",
-            "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
+            "speech_commands", "nsynth", "audioset" (trains on the balanced and the unbalanced segments),
+            "audioset_balanced", "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
 
     Returns:
         A `Manifest`.

@@ -51,11 +51,15 @@ def read_nsynth(root):
 def _notes(path):
     """Names and descriptions of the notes of a table."""
     if not path.is_file():
-        raise ValueError(f"{path.parent.parent} lacks {path.parent.name}/{path.name}, one of the three official tables.")
+        raise ValueError(
+            f"{path.parent.parent} lacks {path.parent.name}/{path.name}, one of the three official tables."
+        )
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} must be a JSON file with an entry for each note. Reading it failed: {error}") from error
+        raise ValueError(
+            f"{path} must be a JSON file with an entry for each note. Reading it failed: {error}"
+        ) from error
     if not isinstance(notes, dict) or not notes:
         raise ValueError(f"{path} must have an entry for each note, by its name. It holds: {type(notes).__name__}")
     return sorted(notes.items())

@@ -199,7 +199,7 @@ class PatchDataset:
         start_step = _integer("start_step", start_step, minimum=0)
         if mixed and with_clip_ids:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
-        tf = _tensorflow()
+        tf = import_tensorflow()
 
         # Batches by number: each is made of it alone, so that entering an epoch anywhere reads no other audio.
         if training:
@@ -262,7 +262,12 @@ def _integer(name, value, minimum):
     return int(value)
 
 
-def _tensorflow():
+def import_tensorflow():
+    """TensorFlow for tf.data, which leaves the GPU to the backend that trains.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
     try:
         import tensorflow as tf
     except ImportError as error:

@@ -166,8 +166,9 @@ class MixUp(BatchMixing):
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. Fonseca et al., "Improving Sound
         Event Classification by Increasing Shift Invariance in Convolutional Neural Networks", 2021, section
-        III (alpha 1.25). Gong et al., "PSLA", 2021 (alpha 10, probability 0.5, waveforms). Gain-aware: Tokozume et al., "Learning from Between-class Examples for Deep Sound
-        Recognition", 2018; Gazneli et al., "End-to-End Audio Strikes Back", 2022, eq. 1 and Table 1.
+        III (alpha 1.25). Gong et al., "PSLA", 2021 (alpha 10, probability 0.5). Gain-aware: Tokozume et al.,
+        "Learning from Between-class Examples for Deep Sound Recognition", 2018; Gazneli et al., "End-to-End Audio
+        Strikes Back", 2022, eq. 1 and Table 1.
     """
 
     waveforms_only = False
@@ -201,7 +202,9 @@ class MixUp(BatchMixing):
             mixed = self.draw_uniform(batch_size) < self.probability
             params["weight"] = ops.where(mixed, params["weight"], 1.0)
             # With itself: a partner of no weight would still give its labels to a union.
-            params["partner"] = ops.where(mixed, params["partner"], ops.arange(batch_size, dtype=params["partner"].dtype))
+            params["partner"] = ops.where(
+                mixed, params["partner"], ops.arange(batch_size, dtype=params["partner"].dtype)
+            )
         return params
 
     def draw_weight(self, batch_size):

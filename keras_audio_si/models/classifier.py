@@ -22,7 +22,7 @@ def Classifier(
 
     Args:
         front_end: Layer from waveforms to spectrograms, such as `layers.LogMelSpectrogram`, or a list of it and of
-            layers on spectrograms that follow, such as SpecAugment; None for a network on waveforms, such as `EATSmall`.
+            layers on spectrograms that follow, such as SpecAugment; None for a network on waveforms, such as `EAT`.
         resolution: Layer from spectrograms to spectrograms of other frames, with channels, such as `DiffResLayer` or
             the baselines it is compared with; None for the frames as they are.
         backbone: Model on what comes before, such as `VGG41`, `EfficientNetTagger` or `EfficientNetBackbone`.
@@ -74,7 +74,7 @@ def Classifier(
             clips = keras.Input((), dtype="int32", name="samples")
             inputs = [waveforms, clips]
         mask = FrameMask(front_end.num_samples(1), front_end.hop_length, name="frame_mask")([x, clips])
-        x = resolution(x, mask=mask)
+        x = keras.ops.copy(resolution(x, mask=mask))  # Without its mask, which Keras warns that the networks ignore.
     elif resolution is not None:
         x = resolution(x)
     wanted = backbone.input_shape
