@@ -22,6 +22,8 @@ class Plan:
         sample_rate: In Hz.
         frame_seconds: Length of the analysis window.
         hop_seconds: From one frame to the next.
+        fft_length: Points of the Fourier transform, which the paper does not state: 512 leave the lowest of 128 bands
+            without any.
         num_mels: Number of mel bands.
         masked_bands: Largest share of the bands that SpecAugment masks.
         masked_frames: Largest share of the frames.
@@ -43,13 +45,15 @@ class Plan:
     sample_rate: int = 16000
     frame_seconds: float = 0.025
     hop_seconds: float = 0.01
+    fft_length: int = 1024
     num_mels: int = 128
     masked_bands: float = 0.375
     masked_frames: float = 0.5
 
     def front_end(self):
         """Builds the log-mel spectrogram of the plan."""
-        return LogMelSpectrogram(self.sample_rate, self.frame_seconds, self.hop_seconds, self.num_mels)
+        windows = {"frame_seconds": self.frame_seconds, "hop_seconds": self.hop_seconds, "fft_length": self.fft_length}
+        return LogMelSpectrogram(self.sample_rate, num_mels=self.num_mels, **windows)
 
     @property
     def clip_samples(self):

@@ -113,20 +113,23 @@ class TestParts:
         np.testing.assert_allclose(numpy(plain(waveforms)), numpy(backbone(layer(waveforms))), rtol=1e-5)
 
     def test_a_head_on_a_vgg_that_takes_channels(self):
-        vgg = models.VGG41(3, (8, BANDS), in_channels=2, width=0.125)
-        maps = keras.Model(vgg.input, vgg.get_layer("block4b_relu").output)
-        head = keras.Sequential([AttentionHead(4, heads=2), ClassScores(None, "abcd")])
-        model = models.Classifier(front_end(), MaskedPairs(channels=2), maps, head, input_samples=1440)
+        with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
+            vgg = models.VGG41(3, (8, BANDS), in_channels=2, width=0.125)
+            maps = keras.Model(vgg.input, vgg.get_layer("block4b_relu").output)
+            head = keras.Sequential([AttentionHead(4, heads=2), ClassScores(None, "abcd")])
+            model = models.Classifier(front_end(), MaskedPairs(channels=2), maps, head, input_samples=1440)
         assert model.output_shape == (None, 4) and layers.class_names_of(model) == ("a", "b", "c", "d")
 
     def test_a_network_on_waveforms(self):
-        eat = models.EAT(3, 1024, (4,), channels=2, transformer_layers=1, padding="same")
-        assert models.Classifier(None, backbone=eat).input_shape == (None, 1024)
-        both = models.EAT(3, 1024, (4,), channels=2, transformer_layers=1, padding="same", in_channels=2)
-        assert models.Classifier(layers.PhaseWaveform("both"), both, input_samples=1024).output_shape == (None, 3)
+        with keras.StatelessScope(initialize_variables=False):
+            eats = [models.EAT(3, 1024, (4,), channels=2, padding="same", in_channels=count) for count in (1, 2)]
+            assert models.Classifier(None, backbone=eats[0]).input_shape == (None, 1024)
+            both = models.Classifier(layers.PhaseWaveform("both"), eats[1], input_samples=1024)
+        assert both.output_shape == (None, 3)
 
     def test_parts_that_do_not_fit(self):
-        vgg = models.VGG41(3, (16, BANDS), width=0.125)
+        with keras.StatelessScope(initialize_variables=False):
+            vgg = models.VGG41(3, (16, BANDS), width=0.125)
         with pytest.raises(ValueError, match="axis 1 differs; change input_samples, the resolution"):
             models.Classifier(front_end(), MaskedPairs(), vgg, input_samples=1440)
         with pytest.raises(ValueError, match="another number of axes"):
