@@ -106,6 +106,7 @@ def add_data_arguments(parser):
         help="allow groups (recordings, uploaders) that lie in the training and in the validation clips",
     )
     _add_cache_argument(group)
+    group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
 
 
 def add_training_arguments(parser):
@@ -196,7 +197,7 @@ def splits_of(args, sample_rate):
         args.validation_share,
         shared_validation_groups=args.shared_validation_groups,
     )
-    splits = load_splits(manifest, sample_rate, args.cache_dir)
+    splits = load_splits(manifest, sample_rate, args.cache_dir, args.decoder)
     print(", ".join(f"{name}: {len(cache)} clips" for name, cache in splits.items()))
     return splits
 
