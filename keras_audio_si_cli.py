@@ -300,9 +300,8 @@ def _parser():
     shift_test.add_argument(
         "--protocols",
         nargs="+",
-        default=["time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5"],
         metavar="NAME",
-        help="time-N (frames), freq-N (mel bands), samples-N (default: time-1/3/5 and freq-1/3/5)",
+        help="time-N (frames), freq-N (mel bands), samples-N (default: those of time-1/3/5 and freq-1/3/5 that apply)",
     )
     shift_test.add_argument("--max-clips", type=int, default=1000, metavar="N", help="largest number (default: 1000)")
     shift_test.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")

@@ -39,21 +39,25 @@ def evaluate(args):
 def shift_test(args):
     from keras_audio_si.evaluation.classifiers import front_end_of, shift_patches, write_stability
     from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
-    from keras_audio_si.evaluation.shift import shift_table
+    from keras_audio_si.evaluation.shift import paper_protocols, shift_table
     from keras_audio_si.evaluation.shift_clips import write_clip_list
     from keras_audio_si.experiment import summary, trainable_parameters
     from keras_audio_si.layers import class_names_of
 
     models = _load_models(args.models)
     first = next(iter(models.values()))
-    kinds = {(model.input_shape, front_end_of(model).sample_rate, class_names_of(model)) for model in models.values()}
+    kinds = {
+        (model.input_shape, front_end_of(model).sample_rate, front_end_of(model).hop_length, class_names_of(model))
+        for model in models.values()
+    }
     if len(kinds) > 1:
-        raise ValueError("Models that are compared must have the same input length, sample rate and classes.")
+        raise ValueError("Models that are compared must have the same input length, sample rate, frames and classes.")
+    protocols = args.protocols or paper_protocols(models.values())
     cache = _clips_for(first, args)
-    patches = shift_patches(first, cache, args.protocols, args.max_clips, clip_list=args.shift_clips)
+    patches = shift_patches(first, cache, protocols, args.max_clips, clip_list=args.shift_clips)
     results = []
     for name, model in models.items():
-        shifts = shift_table(model, patches.waveforms, args.protocols, batch_size=args.batch_size)
+        shifts = shift_table(model, patches.waveforms, protocols, batch_size=args.batch_size)
         results.append(ModelResult(name, trainable_parameters(model), shifts=shifts))
     print(summary(results))
     if args.output:
@@ -96,13 +100,14 @@ def export(args):
 def import_weights(args):
     from keras_audio_si.evaluation.report import written_whole
     from keras_audio_si.export import eat_weights
+    from keras_audio_si.export.pytorch_files import read_checkpoint
 
     names = None
     if args.class_names:
         with open(args.class_names, encoding="utf-8") as file:
             names = tuple(line.strip() for line in file if line.strip())
     model, report = eat_weights.import_state_dict(
-        eat_weights.read_checkpoint(args.checkpoint),
+        read_checkpoint(args.checkpoint),
         heads=args.heads,
         activation=args.activation,
         class_names=names,
@@ -115,10 +120,13 @@ def import_weights(args):
 
 
 def export_weights(args):
-    from keras_audio_si.export import eat_weights
+    from keras_audio_si.export.eat_weights import export_state_dict
+    from keras_audio_si.export.pytorch_files import write_checkpoint
 
     ((_, model),) = _load_models([args.model]).items()
-    print(f"{eat_weights.write_checkpoint(model, args.output)} tensors: {args.output}")
+    tensors = export_state_dict(model)
+    write_checkpoint(tensors, args.output)
+    print(f"{len(tensors)} tensors: {args.output}")
 
 
 def list_names(args):

@@ -1,4 +1,4 @@
-"""Draws docs/images/augmentations-*.png: what each augmentation does to a sound, for docs/augmentations.md.
+"""Draws docs/images/augmentations-*.png: what augmentations and mixings do to a sound, for the pages in docs/.
 
     python docs/make_augmentations.py [folder]
 
@@ -32,6 +32,10 @@ def both(value, dtype="float32"):
 def noise(kind):
     layer = layers.RandomNoise(kind)
     return layer, {**layer.draw(2, 1), "decibels": both(10), "key": KEY}
+
+
+def mixing(layer, weight, **draws):
+    return layer, {"weight": both(weight), "partner": np.int32([1, 0]), **draws}
 
 
 # Title, layer, draws for two examples: the sound that is shown and its partner in mixings.
@@ -82,6 +86,13 @@ FIGURES = {
             {"hertz": both(50), "phase": both(0), "decibels": both(10)},
         ),
     ],
+    "mixing": [
+        ("MixUp, w = 0.5", *mixing(layers.MixUp(), 0.5)),
+        ("TimeMix, w = 0.6", *mixing(layers.TimeMix(), 0.6, position=both(1))),
+        ("FreqMix, w = 0.6", *mixing(layers.FreqMix(SAMPLE_RATE), 0.6, high=both(True, "bool"), size=1)),
+        ("FreqMix, low, w = 0.9", *mixing(layers.FreqMix(SAMPLE_RATE), 0.9, high=both(False, "bool"), size=1)),
+        ("PhaseMix, w = 0", *mixing(layers.PhaseMix(SAMPLE_RATE), 0.0, size=2)),
+    ],
 }
 
 
@@ -101,12 +112,21 @@ def draw(figures, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in figures.items():
         columns = [("before", before[0])]
-        columns += [(title, ops.convert_to_numpy(layer.apply(before, params))[0]) for title, layer, params in rows]
+        if name == "mixing":
+            columns.append(("the partner", before[1]))
+        columns += [(title, after(layer, before, params)) for title, layer, params in rows]
         path = folder / f"augmentations-{name}.png"
         temporary = path.with_suffix(".part")
         picture(columns).savefig(temporary, dpi=72, format="png")
         os.replace(temporary, path)
         print(path)
+
+
+def after(layer, before, params):
+    """The first sound behind a layer, which takes waveforms, or of mixings pairs with labels."""
+    if "partner" in params:
+        return ops.convert_to_numpy(layer.apply((before, np.eye(2, dtype="float32")), params)[0])[0]
+    return ops.convert_to_numpy(layer.apply(before, params))[0]
 
 
 def picture(columns):

@@ -12,8 +12,8 @@ from keras_audio_si.cross_validation import cross_validate, divide, fold_table, 
 from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
-from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.speech_commands import background_noise_files
+from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.report import write_table
 from keras_audio_si.experiment import precision, trainable_parameters
@@ -153,8 +153,9 @@ def build_model(class_names, settings):
             model = keras.models.load_model(settings.pretrained)
             if model.input_shape[1] != settings.input_length:
                 model = models.with_input_length(model, settings.input_length)
-            return with_classes(model, class_names, activation)
-        options = {name: getattr(settings, name) for name in ("residual", "aggregation", "pooling", "sample_rate")}
+            return _keeping_clips(with_classes(model, class_names, activation), settings)
+        kept = ("residual", "aggregation", "pooling", "sample_rate", "short", "peak")
+        options = {name: getattr(settings, name) for name in kept}
         for name in ("channels", "transformer_layers"):
             if getattr(settings, name) is not None:
                 options[name] = getattr(settings, name)
@@ -167,6 +168,16 @@ def build_model(class_names, settings):
         waveforms = keras.Input((settings.input_length,), name="waveform")
         logits = network(layers.PhaseWaveform(settings.content)(waveforms))
         return keras.Model(waveforms, layers.ClassScores(activation, class_names)(logits))
+
+
+def _keeping_clips(model, settings):
+    """Has a trained network keep how its clips are prepared from now on."""
+    fit_length = layers.fit_length_of(model)
+    if fit_length is None:
+        raise ValueError(f"{settings.pretrained} has no `FitLength` among its layers, so it is no EAT.")
+    fit_length.sample_rate = fit_length.sample_rate or settings.sample_rate
+    fit_length.short, fit_length.peak = settings.short, settings.peak
+    return model
 
 
 def build_augmentation(settings, seed):
@@ -199,11 +210,9 @@ def train_and_test(splits, settings, seed, folder, background=None, teacher=None
     """
     keras.utils.set_random_seed(seed)
     model = build_model(splits["train"].manifest.class_names, settings)
-    common = {"short": settings.short, "peak": settings.peak}
     training = {"crops": "random", "sampling": settings.sampling, "background": background}
     patches = {
-        split: PatchDataset(cache, settings.input_length, **common, **(training if split == "train" else {}))
-        for split, cache in splits.items()
+        split: patch_dataset(model, cache, **(training if split == "train" else {})) for split, cache in splits.items()
     }
     fit(
         model,

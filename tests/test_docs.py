@@ -4,6 +4,7 @@ import pathlib
 import re
 import runpy
 import shlex
+import sys
 
 import pytest
 
@@ -26,6 +27,25 @@ def test_commands_parse():
     assert len(commands) >= 5
     for command in commands:
         keras_audio_si_cli._parser().parse_args(shlex.split(command))
+
+
+def test_commands_of_the_paper_of_eat_parse(monkeypatch):
+    text = (ROOT / "docs" / "gazneli2022.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^    |`)(keras-audio-si [^`\n]+|recipes/\w+\.py[^`\n]*)", text, re.MULTILINE)
+    monkeypatch.setattr(keras_audio_si_cli, "guarded", lambda main, args: 0)  # Nothing is run.
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    used = set()
+    for name, *arguments in map(shlex.split, commands):
+        used.add(name)
+        if name == "keras-audio-si":
+            keras_audio_si_cli._parser().parse_args(arguments)
+            continue
+        monkeypatch.setattr(sys, "argv", [name, "--data", "PATH", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        assert ended.value.code == 0, arguments
+    recipes = [*ROOT.glob("recipes/eat_*.py"), ROOT / "recipes" / "phase_information.py"]
+    assert used == {"keras-audio-si", *(f"recipes/{path.name}" for path in recipes)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

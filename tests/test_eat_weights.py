@@ -8,11 +8,9 @@ from harness import numpy, run
 
 import keras_audio_si_cli as cli
 from keras_audio_si import models
-from keras_audio_si.export.eat_weights import (
-    export_state_dict,
-    import_state_dict,
-    read_checkpoint,
-)
+from keras_audio_si.evaluation.classifiers import patch_layout
+from keras_audio_si.export.eat_weights import export_state_dict, import_state_dict
+from keras_audio_si.export.pytorch_files import read_checkpoint
 
 TABLE = "eat_tiny_forward_grad"
 
@@ -127,6 +125,8 @@ class TestFiles:
         out = capsys.readouterr().out
         assert "tf.cls_token" in out and "class_token/token" in out and "145 tensors" in out
         loaded = keras.models.load_model(files["model.keras"])
+        layout = patch_layout(loaded)
+        assert (layout.sample_rate, layout.short, layout.peak) == (8000, "zero", 0.95)
         x = np.random.default_rng(0).standard_normal((1, loaded.input_shape[1])).astype("float32")
         np.testing.assert_array_equal(numpy(run(loaded, x)), numpy(run(import_state_dict(state, heads=4)[0], x)))
         assert cli.main(["export-weights", files["model.keras"], "--output", files["out.pt"]]) == 0

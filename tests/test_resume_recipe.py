@@ -12,6 +12,8 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from kill_and_resume import differences, outcome
 from tiny_training import RESUMED, VALIDATION, patches, train
 
+from keras_audio_si.data.background import BackgroundNoise
+from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.layers import ClassScores
 from keras_audio_si.training.checkpoint import Checkpoint
@@ -78,6 +80,13 @@ def network(seed, policy="float32"):
         keras.config.set_dtype_policy("float32")
 
 
+def drawn_patches():
+    """Random crops of clips drawn by class, with noise behind some; as many steps in an epoch as without."""
+    hum = ClipCache.from_waveforms([np.sin(np.arange(500.0))], [()], 100, ("low", "high"))
+    drawing = {"crops": "random", "sampling": "class_balanced", "background": BackgroundNoise(hum)}
+    return patches(0, num_clips=8 * STEPS, noise=3.0, short="zero", peak=0.95, **drawing)
+
+
 @dataclasses.dataclass
 class Run:
     """A training that nothing disturbs, and what a kill at a step of it would leave."""
@@ -88,8 +97,10 @@ class Run:
     base: object
 
     def extras(self):
-        """What belongs to one of the trainings: a teacher and an augmentation."""
-        return {"augmentation": RandomLevel(seed=3), "teacher": network(7)} if self.settings is CYCLE else {}
+        """What belongs to one of the trainings: a teacher and an augmentation, or data that are drawn."""
+        if self.settings is CYCLE:
+            return {"augmentation": RandomLevel(seed=3), "teacher": network(7)}
+        return {"data": drawn_patches()}
 
     def train(self, folder, seed, **arguments):
         self.model = network(seed, self.policy)

@@ -1,15 +1,12 @@
-"""The signal core against librosa, scipy and the direct formulas, on the current backend."""
+"""The Fourier transforms against librosa, scipy and the direct formulas, on the current backend."""
 
-import warnings
-
-import keras
 import numpy as np
 import pytest
+from functions import BACKEND, compiled, run, to_numpy, vjp
 from keras import ops
 
-from keras_audio_si.ops import mel, signal
+from keras_audio_si.ops import framing, signal
 
-BACKEND = keras.backend.backend()
 # (samples, frame, hop, fft): odd and even everything, zero padded transforms, hops that do not divide.
 SETTINGS = [
     (1601, 480, 160, 512),
@@ -21,71 +18,8 @@ SETTINGS = [
 needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="dynamic lengths exist in TensorFlow graphs only")
 
 
-def to_numpy(*tensors):
-    arrays = tuple(ops.convert_to_numpy(t) for t in tensors)
-    return arrays if len(arrays) > 1 else arrays[0]
-
-
-def compiled(function):
-    """`function` compiled by XLA where the backend has it."""
-    if BACKEND == "jax":
-        import jax
-
-        return jax.jit(function)
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=True)
-    return function
-
-
-def run(function, *arrays):
-    """NumPy results of `function`, compiled under JAX, where each operation of its own takes far longer."""
-    if BACKEND == "jax":
-        function = compiled(function)
-    return to_numpy(*as_tuple(function(*map(ops.convert_to_tensor, arrays))))
-
-
-def as_tuple(result):
-    return result if isinstance(result, tuple) else (result,)
-
-
-def vjp(function, x, cotangent):
-    """Gradient of `sum(function(x) * cotangent)` at `x`, as a NumPy array."""
-    if BACKEND == "jax":
-        import jax
-
-        return np.asarray(jax.jit(jax.grad(lambda v: (function(v) * cotangent).sum()))(x))
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        v = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(v)
-            total = tf.reduce_sum(function(v) * cotangent)
-        return tape.gradient(total, v).numpy()
-    v = ops.convert_to_tensor(x).detach().clone().requires_grad_()
-    (function(v) * ops.convert_to_tensor(cotangent)).sum().backward()
-    return v.grad.cpu().numpy()
-
-
 def noise(rng, *shape):
     return rng.standard_normal(shape).astype("float32")
-
-
-@pytest.mark.parametrize("samples, length, hop", [(1000, 480, 160), (37, 5, 3), (37, 4, 7), (9, 9, 2), (40, 8, 1)])
-def test_frame_and_overlap_add_equal_a_loop(rng, samples, length, hop):
-    x = noise(rng, 2, 3, samples)
-    starts = range(0, samples - length + 1, hop)
-    expected = np.stack([x[..., s : s + length] for s in starts], axis=-2)
-    frames = run(lambda v: signal.frame(v, length, hop), x)
-    np.testing.assert_array_equal(frames, expected)
-    np.testing.assert_array_equal(run(lambda v: signal.frame(v, length, hop), x[0, 0]), expected[0, 0])
-
-    summed = np.zeros((2, 3, starts[-1] + length))
-    for t, s in enumerate(starts):
-        summed[..., s : s + length] += expected[..., t, :]
-    np.testing.assert_allclose(run(lambda v: signal.overlap_add(v, hop), frames), summed, atol=1e-5)
 
 
 @pytest.mark.parametrize("method, pad_mode", [("fft", "reflect"), ("fft", "constant"), ("conv", "reflect")])
@@ -109,7 +43,7 @@ def test_centred_stft_equals_librosa(rng, samples, length, hop, fft, pad_mode, m
 def test_stft_equals_scipy_windows_and_numpy_fft(rng, samples, length, hop, fft, method, window):
     windows = pytest.importorskip("scipy.signal.windows", reason="scipy is the reference here")
     taps = windows.get_window({"rectangular": "boxcar"}.get(window, window), length, fftbins=True)
-    np.testing.assert_allclose(signal.make_window(length, window), taps, atol=1e-7)
+    np.testing.assert_allclose(framing.make_window(length, window), taps, atol=1e-7)
     x = noise(rng, samples)
     left = (fft - length) // 2
     frames = np.stack([x[s : s + length] * taps for s in range(0, samples - length + 1, hop)])
@@ -233,37 +167,13 @@ def test_one_graph_serves_all_lengths(rng, method, jit_compile):
 
 def test_dft_kernels_are_the_fourier_transform_of_unit_frames():
     kernels = signal.dft_kernels(16, 11, "hamming")
-    unit_frames = np.pad(np.diag(signal.make_window(11, "hamming").astype("float64")), ((0, 0), (2, 3)))
+    unit_frames = np.pad(np.diag(framing.make_window(11, "hamming").astype("float64")), ((0, 0), (2, 3)))
     expected = np.fft.rfft(unit_frames)
     np.testing.assert_allclose(kernels[:, 0, :9], expected.real, atol=1e-7)
     np.testing.assert_allclose(kernels[:, 0, 9:], expected.imag, atol=1e-7)
     assert signal.dft_kernels(16, 11, "hamming") is kernels
     with pytest.raises(ValueError, match="read-only"):
         kernels[0] = 1.0
-
-
-@pytest.mark.parametrize("normalization", [None, "slaney"])
-@pytest.mark.parametrize("scale", ["htk", "slaney"])
-@pytest.mark.parametrize(
-    "num_mels, fft, rate, low, high",
-    [(96, 512, 16000, 0.0, None), (64, 1024, 22050, 50.0, 8000.0), (40, 401, 16000, 20.0, 7600.0)],
-)
-def test_mel_filterbank_equals_librosa(num_mels, fft, rate, low, high, scale, normalization):
-    librosa = pytest.importorskip("librosa", reason="librosa is the reference here")
-    expected = librosa.filters.mel(
-        sr=rate, n_fft=fft, n_mels=num_mels, fmin=low, fmax=high, htk=scale == "htk", norm=normalization
-    )
-    weights = mel.mel_filterbank(num_mels, fft, rate, low, high, scale, normalization)
-    assert weights.shape == (fft // 2 + 1, num_mels) and weights.dtype == "float32"
-    np.testing.assert_allclose(weights.T, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_mel_filterbank_warns_of_bands_without_a_bin():
-    with pytest.warns(UserWarning, match="mel bands hold no Fourier bin"):
-        mel.mel_filterbank(128, 256, 16000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        mel.mel_filterbank(96, 512, 16000)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 0.6])
@@ -280,28 +190,6 @@ def test_power_spectrum_and_its_gradient(rng, power):
     np.testing.assert_array_equal(vjp(lambda v: signal.power_spectrum(v, zeros, power), zeros, zeros + 1), zeros)
 
 
-def test_log_compress_keeps_silence_finite():
-    x = np.float32([0.0, 1e-30, 1e-10, 1.0, 1e10])
-    np.testing.assert_allclose(to_numpy(mel.log_compress(x)), np.log(np.maximum(x, np.float32(1e-10))), rtol=1e-6)
-    gradient = vjp(mel.log_compress, np.float32([0.0, 2.0]), np.ones(2, "float32"))
-    np.testing.assert_allclose(gradient, [0.0, 0.5])
-    # float16 cannot hold the floor.
-    half = to_numpy(mel.log_compress(ops.cast(x[:1], "float16")))
-    np.testing.assert_allclose(half, np.log(1e-10), rtol=1e-6)
-
-
-@pytest.mark.parametrize("top_db", [None, 80.0, 20.0])
-def test_decibels_equal_librosa_for_each_example(rng, top_db):
-    librosa = pytest.importorskip("librosa", reason="librosa is the reference here")
-    x = (noise(rng, 4, 30, 8) ** 2 * np.float32([1e4, 1.0, 1e-6, 0.0])[:, None, None]).astype("float32")
-    x[:, :3] *= 1e-9
-    result = to_numpy(mel.power_to_decibels(x, floor=1e-10, top_db=top_db))
-    for example, decibels in zip(x, result, strict=True):
-        np.testing.assert_allclose(decibels, librosa.power_to_db(example, amin=1e-10, top_db=top_db), atol=1e-4)
-    alone = to_numpy(mel.power_to_decibels(x[2:3], floor=1e-10, top_db=top_db))
-    np.testing.assert_array_equal(alone[0], result[2])
-
-
 SIGNAL = np.zeros((2, 100), "float32")
 BINS = np.zeros((2, 5, 17), "float32")
 
@@ -309,9 +197,6 @@ BINS = np.zeros((2, 5, 17), "float32")
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: signal.frame(SIGNAL, 101, 10), ValueError, r"one frame of 101 samples.*\(2, 100\)"),
-        (lambda: signal.frame(SIGNAL, 10, 0), ValueError, "`hop_length` must be positive"),
-        (lambda: signal.frame(SIGNAL.astype("int16"), 10, 5), TypeError, "real float type.*int16"),
         (lambda: signal.stft(SIGNAL, 32, 8, fft_length=16), ValueError, "`fft_length` must be at least"),
         (
             lambda: signal.stft(SIGNAL, 32, 8, window="kaiser"),
@@ -328,15 +213,6 @@ BINS = np.zeros((2, 5, 17), "float32")
         (lambda: signal.stft(SIGNAL, 256, 8, center=True), ValueError, "more than 128 samples"),
         (lambda: signal.istft(BINS, BINS, 64, 8), ValueError, "must have 33 bins"),
         (lambda: signal.istft(BINS, BINS, 32, 8, length=200), ValueError, "`length` must be from 1 to 71"),
-        (lambda: mel.mel_filterbank(40, 512, 16000, max_hz=9000.0), ValueError, "max_hz=9000"),
-        (lambda: mel.mel_filterbank(40, 512, 16000, scale="bark"), ValueError, "`scale` must be one of"),
-        (
-            lambda: mel.mel_filterbank(40, 512, 16000, normalization="l1"),
-            ValueError,
-            "`normalization` must be",
-        ),
-        (lambda: mel.log_compress(SIGNAL, floor=0.0), ValueError, "`floor` must be at least"),
-        (lambda: mel.power_to_decibels(SIGNAL, top_db=-1.0), ValueError, "`top_db` must be positive"),
         (lambda: signal.power_spectrum(SIGNAL, SIGNAL, power=0.0), ValueError, "`power` must be positive"),
     ],
 )

@@ -35,8 +35,8 @@ class Validation(fit_module.ClipValidation):
         logs["val_mAP"] = VALIDATION[epoch]
 
 
-def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3):
-    """Clips of one or two patches: a low or a high tone in noise."""
+def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3, **options):
+    """Clips of one or two patches: a low or a high tone in noise. Options are those of `PatchDataset`."""
     from keras_audio_si.data.clip_cache import ClipCache
     from keras_audio_si.data.pipeline import PatchDataset
 
@@ -47,7 +47,7 @@ def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3):
         time = np.arange(64 + 32 * (i % 3))
         tone = np.sin((0.2 if i % 2 == 0 else 2.0) * time + rng.uniform(0, 6))
         waveforms.append((tone + noise * rng.normal(size=len(time))).astype("float32"))
-    return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), patch_samples=64)
+    return PatchDataset(ClipCache.from_waveforms(waveforms, labels, 100, class_names), 64, **options)
 
 
 def network(classes=2, dropout=0.0, seed=1):
@@ -66,10 +66,10 @@ def network(classes=2, dropout=0.0, seed=1):
     )
 
 
-def train(folder, seed=1, settings=RESUMED, model=None, **arguments):
+def train(folder, seed=1, settings=RESUMED, model=None, data=None, **arguments):
     """Trains or continues; the initial weights of a continued training do not count."""
     arguments = {"resume": True, "checkpoint_steps": CHECKPOINT_STEPS, "verbose": 0, **arguments}
-    data, validation = patches(0, noise=3.0), patches(1, noise=3.0)
+    data, validation = data or patches(0, noise=3.0), patches(1, noise=3.0)
     with unittest.mock.patch.object(fit_module, "ClipValidation", Validation):
         model = network(dropout=0.2, seed=seed) if model is None else model
         return fit(model, data, validation, settings, folder, **arguments)

@@ -6,10 +6,10 @@ import numbers
 import keras
 import numpy as np
 
+from keras_audio_si.data.patches import SHORT, filled, scaled_to_peak
 from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, psla_weights, weighted_draws
 
 CROPS = ("fixed", "random")
-SHORT = ("repeat", "zero")
 SAMPLING = ("once", "class_balanced", "psla")
 
 
@@ -152,17 +152,11 @@ class PatchDataset:
         return self.patch_clip[order], self.patch_start[order]
 
     def _cut(self, clips, starts):
-        patches = np.zeros((len(clips), self.patch_samples), "float32")
+        patches = np.empty((len(clips), self.patch_samples), "float32")
         for patch, clip, start in zip(patches, clips, starts, strict=True):
             waveform = self.cache.waveform(clip)[start : start + self.patch_samples]
-            if self.short == "repeat":
-                patch[:] = np.resize(waveform, self.patch_samples)
-            else:
-                patch[: len(waveform)] = waveform
-        if self.peak is not None:
-            peaks = np.abs(patches).max(axis=1, keepdims=True)
-            patches *= np.divide(self.peak, peaks, out=np.ones_like(peaks), where=peaks > 0)
-        return patches
+            patch[:] = filled(waveform, self.patch_samples, self.short)
+        return scaled_to_peak(patches, self.peak)
 
     def steps_per_epoch(self, batch_size):
         """Number of training batches in an epoch, which hold each of its examples at least once."""

@@ -5,35 +5,46 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.evaluation.compatibility import check_sample_rate
 from keras_audio_si.evaluation.plots import StabilityPanel, plot_stability
-from keras_audio_si.evaluation.shift import parse_protocol, stability
+from keras_audio_si.evaluation.shift import has_bands, parse_protocol, stability
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches
+from keras_audio_si.layers.fit_length import FitLength, fit_length_of
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
 
 
 def front_end_of(model, any_length=False):
-    """The `LogMelSpectrogram` of a classifier of waveforms.
+    """The layer of a classifier of waveforms that says which audio it takes: its `sample_rate` and `hop_length`.
+
+    It is the `LogMelSpectrogram`, or, of a network on the waveforms themselves, its `FitLength`.
 
     Args:
         model: Keras model.
         any_length: Whether its input may be of open length.
 
     Raises:
-        ValueError: If the model has none, or takes other inputs.
+        ValueError: If the model has neither, does not say its sample rate, or takes other inputs.
     """
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 2 and (any_length or shape[1] is not None):
         for layer in model.layers:
             if isinstance(layer, LogMelSpectrogram):
                 return layer
+        if fit_length := fit_length_of(model):
+            if fit_length.sample_rate is None:
+                raise ValueError(
+                    f"The model {model.name!r} does not say its sample rate: set "
+                    "`layers.fit_length_of(model).sample_rate`, in Hz, and save it again."
+                )
+            return fit_length
     raise ValueError(
         f"The model {model.name!r} must take waveforms{'' if any_length else ' of a fixed length'} and have a "
-        f"`LogMelSpectrogram` among its layers. Its input shape is {shape}."
+        f"`LogMelSpectrogram` or a `FitLength` among its layers. Its input shape is {shape}."
     )
 
 
@@ -44,18 +55,22 @@ class PatchLayout(NamedTuple):
         sample_rate: In Hz.
         patch_samples: Length of a patch.
         hop_samples: From the start of a patch to the start of the next.
+        short: What fills a clip that is shorter than a patch, `"repeat"` or `"zero"`.
+        peak: Largest magnitude that each patch is scaled to, or None.
     """
 
     sample_rate: int
     patch_samples: int
     hop_samples: int
+    short: str = "repeat"
+    peak: float | None = None
 
 
 def patch_layout(model, patch_seconds=None):
-    """How evaluation cuts clips for a model: into its input length, overlapping by half (to the frame).
+    """How evaluation cuts clips for a model: into its input length, overlapping by half (to the frame, if it has any).
 
     Args:
-        model: Model with a `LogMelSpectrogram`.
+        model: Classifier of waveforms, see `front_end_of`.
         patch_seconds: Length of the patches where the model leaves it open, rounded to whole frames.
 
     Returns:
@@ -73,6 +88,9 @@ def patch_layout(model, patch_seconds=None):
             f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
             f"model that takes any, and for no other. Received {patch_seconds} seconds."
         )
+    if isinstance(front_end, FitLength):
+        hop_samples = max(1, patch_samples // 2)
+        return PatchLayout(front_end.sample_rate, patch_samples, hop_samples, front_end.short, front_end.peak)
     if patch_seconds is not None:
         frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))
         patch_samples = front_end.num_samples(frames)
@@ -80,12 +98,13 @@ def patch_layout(model, patch_seconds=None):
     return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length)
 
 
-def patch_dataset(model, cache):
-    """Cuts clips into the patches that a model takes, which overlap by half (to the frame).
+def patch_dataset(model, cache, **training):
+    """Cuts clips into the patches that a model takes, by `patch_layout`.
 
     Args:
-        model: Model with a `LogMelSpectrogram`.
+        model: Classifier of waveforms, see `front_end_of`.
         cache: `ClipCache` at the model's sample rate.
+        **training: `crops`, `sampling` and `background` of `PatchDataset`.
 
     Returns:
         A `PatchDataset`.
@@ -95,14 +114,16 @@ def patch_dataset(model, cache):
     """
     check_sample_rate(model, cache.sample_rate)
     layout = patch_layout(model)
-    return PatchDataset(cache, layout.patch_samples, layout.hop_samples)
+    return PatchDataset(
+        cache, layout.patch_samples, layout.hop_samples, short=layout.short, peak=layout.peak, **training
+    )
 
 
 def shift_patches(model, cache, protocols, max_clips=1000, seed=0, clip_list=None):
     """Cuts the patches for a shift test, with as much context as the protocols and the figure need.
 
     Args:
-        model: Model with a `LogMelSpectrogram`.
+        model: Classifier of waveforms, see `front_end_of`.
         cache: `ClipCache` of the test clips, at the model's sample rate.
         protocols: Names of the shifts.
         max_clips: Largest number of clips to draw.
@@ -133,7 +154,7 @@ def write_stability(models, cache, max_clips, folder, clip_list=None):
 
     The clips are typical ones that all models know: of those whose right class is every model's top class, in
     the order of the lowest score that a model gives it, the middle one (time) and the nearest to it that has
-    another class (frequency).
+    another class (frequency). Models without a spectrogram have no bands, and no second panel.
 
     Args:
         models: Dict of models by name, which take the same input and know the same classes.
@@ -154,6 +175,8 @@ def write_stability(models, cache, max_clips, folder, clip_list=None):
     hop_seconds = front_end_of(first).hop_length / cache.sample_rate
     panels = []
     for (kind, max_shift), index in zip(STABILITY_SHIFTS.items(), chosen, strict=True):
+        if kind == "freq" and not all(map(has_bands, models.values())):
+            continue
         curves = {
             name: stability(model, patches.waveforms[index], kind, max_shift, targets[index])
             for name, model in models.items()
@@ -191,6 +214,7 @@ def typical_examples(scores, targets):
 
 
 def _scores(model, waveforms, batch_size=64):
-    length, size = model.input_shape[1], min(batch_size, len(waveforms))
-    batches = (waveforms[i : i + size, :length] for i in range(0, len(waveforms), size))
+    layout, size = patch_layout(model), min(batch_size, len(waveforms))
+    patches = scaled_to_peak(waveforms[:, : layout.patch_samples], layout.peak)
+    batches = (patches[i : i + size] for i in range(0, len(patches), size))
     return predict_batches(model, batches, len(waveforms), size)

@@ -1,20 +1,21 @@
 """Do a model and the data that it is given speak of the same thing: the same sampling rate, the same classes?"""
 
 from keras_audio_si.layers.heads import class_names_of
+from keras_audio_si.layers.nested import nested_layers
 
 
 def check_sample_rate(model, sample_rate):
     """Raises if a model of waveforms was made for another sampling rate.
 
     Args:
-        model: Keras model. One that has no layer with a `sample_rate`, as `LogMelSpectrogram` has, says nothing about
-            its rate.
+        model: Keras model. One that has no layer with a `sample_rate`, as `LogMelSpectrogram` and `FitLength` have,
+            says nothing about its rate.
         sample_rate: Of the data, in Hz.
 
     Raises:
         ValueError: If a layer of the model has another rate.
     """
-    for layer in model.layers:
+    for layer in nested_layers(model):
         rate = getattr(layer, "sample_rate", None)
         if rate is not None and rate != sample_rate:
             raise ValueError(

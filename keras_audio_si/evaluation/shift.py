@@ -3,11 +3,13 @@
 Three kinds of shift, each with a size N:
 
 - `"time-N"`: the patch starts N frames later. It takes real audio from the context behind the patch, nothing
-  wraps.
+  wraps. A network on waveforms has no frames: N counts 10 ms, the paper's.
 - `"freq-N"`: the spectrogram moves N mel bands upwards. The N highest bands are discarded, the N lowest are
   white noise whose mean is that of the original lowest band. The paper gives no deviation: it is that band's
   own, per patch.
 - `"samples-N"`: a waveform starts N samples later, which may be less than a frame.
+
+A network whose inputs are scaled to a peak (`layers.FitLength`) gets each patch scaled after it was shifted.
 
 The patches to shift come from `evaluation.shift_clips`.
 """
@@ -18,7 +20,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
+from keras_audio_si.layers.fit_length import fit_length_of
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
@@ -36,6 +40,23 @@ class ShiftResult(NamedTuple):
     consistency: float
     mac: float
     num_patches: int
+
+
+def has_bands(model):
+    """Whether a model takes spectrograms or computes them, so that `"freq-N"` applies to it.
+
+    Example:
+
+    >>> has_bands(keras_audio_si.models.EATSmall(50))
+    False
+    """
+    return len(model.input_shape) == 3 or any(isinstance(layer, LogMelSpectrogram) for layer in model.layers)
+
+
+def paper_protocols(models):
+    """The `PAPER_PROTOCOLS` that apply to all of some models."""
+    banded = all(map(has_bands, models))
+    return tuple(protocol for protocol in PAPER_PROTOCOLS if banded or parse_protocol(protocol)[0] != "freq")
 
 
 def shift_bands(spectrograms, bands, seed=0):
@@ -85,13 +106,13 @@ def shift_consistency(model, patches, protocol, seed=0, batch_size=64, patch_len
     Args:
         model: Keras model that ends in probabilities `(batch, classes)` and takes spectrograms `(batch, time,
             mel)` or waveforms `(batch, samples)`. A waveform model's `LogMelSpectrogram`, if it has one, says
-            how many samples a frame is, and is where the bands are shifted.
+            how many samples a frame is, and is where the bands are shifted. A `FitLength` says how many are 10 ms.
         patches: array of the model's inputs, longer than these in time (axis 1) by at least the shift.
         protocol: `"time-N"` (frames), `"freq-N"` (mel bands) or `"samples-N"`.
         seed: seed of the noise of `"freq-N"`.
         batch_size: patches per batch.
         patch_length: frames or samples that the model sees; the default is the model's input length.
-        hop_length: samples per frame, for `"time-N"` on a waveform model without `LogMelSpectrogram`.
+        hop_length: samples per frame, for `"time-N"` on a waveform model with neither.
 
     Returns:
         `ShiftResult`. Scores that are not finite give NaN.
@@ -217,6 +238,10 @@ class _Subject:
         )
         if self.front_end_index is not None:
             hop_length = model.layers[self.front_end_index].hop_length
+        fit_length = fit_length_of(model)
+        self.peak = fit_length and fit_length.peak
+        if hop_length is None and fit_length and fit_length.sample_rate:
+            hop_length = fit_length.hop_length
         self.units = {"samples": 1, "time": hop_length} if self.is_waveform else {"time": 1}
         self._halves = None
 
@@ -225,14 +250,17 @@ class _Subject:
         if kind == "freq":
             if self.is_waveform and self.front_end_index is None:
                 raise ValueError(
-                    "'freq-N' shifts the bands of a spectrogram, but the model has no `LogMelSpectrogram` "
-                    "among `model.layers`."
+                    f"'freq-N' shifts the bands of a spectrogram, but the model {self.model.name!r} has no "
+                    "`LogMelSpectrogram` among its layers: shift it by 'time-N' or 'samples-N'."
                 )
             shift = 0
         elif kind not in self.units:
             raise ValueError(f"The shift {kind!r} does not apply to a model that takes {self.model.input_shape}.")
         elif self.units[kind] is None:
-            raise ValueError("'time-N' on a waveform model without `LogMelSpectrogram` needs `hop_length`, in samples.")
+            raise ValueError(
+                "'time-N' on a waveform model without `LogMelSpectrogram` or the sample rate of a `FitLength` needs "
+                "`hop_length`, in samples."
+            )
         else:
             shift *= self.units[kind]
         if self.patches.shape[1] < self.length + shift:
@@ -249,7 +277,7 @@ class _Subject:
             inputs = [shift_bands(spectrograms, shift, self.seed) for _, shift in shifts]
         else:
             offsets = [shift * self.units[kind] if shift else 0 for kind, shift in shifts]
-            inputs = [self.patches[:, offset : offset + self.length] for offset in offsets]
+            inputs = [scaled_to_peak(self.patches[:, at : at + self.length], self.peak) for at in offsets]
         return self._predict(model, inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
 
     def _after_front_end(self):

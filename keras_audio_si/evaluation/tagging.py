@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
+from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.evaluation.classifiers import patch_layout
 from keras_audio_si.layers import class_names_of
 
@@ -109,17 +110,18 @@ def find_audio(paths):
     return sorted(found.values(), key=lambda file: pathlib.Path(file.path).parts)
 
 
-def cut_windows(blocks, window_samples, hop_samples):
+def cut_windows(blocks, window_samples, hop_samples, short="repeat"):
     """Cuts a waveform that comes in blocks into windows of one length.
 
     They are the patches of `data.pipeline.PatchDataset`: at 0, `hop_samples`, `2 * hop_samples`, ... as long as a
-    whole one fits, and one window of a shorter waveform, repeated. Where something is left at the end there is one
+    whole one fits, and one window of a shorter waveform, filled up. Where something is left at the end there is one
     window more, which ends with the waveform.
 
     Args:
         blocks: Iterable of one-dimensional float32 arrays.
         window_samples: Length of a window.
         hop_samples: From the start of a window to the start of the next, at most `window_samples`.
+        short: What fills a shorter waveform, see `data.patches.filled`.
 
     Yields:
         `Window`, in the order of time. Nothing is held but about a block and a window.
@@ -143,7 +145,7 @@ def cut_windows(blocks, window_samples, hop_samples):
         held, held_start = held[done:].copy(), held_start + done
     end = held_start + len(held)
     if 0 < end < window_samples:
-        yield Window(0, end, np.resize(held, window_samples), evaluated=True)
+        yield Window(0, end, filled(held, window_samples, short), evaluated=True)
     elif end > next_start - hop_samples + window_samples:
         yield Window(end - window_samples, end, held[-window_samples:], evaluated=False)
 
@@ -156,7 +158,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
     Windows of several files go into one batch. A file that is damaged anywhere has an error and no scores.
 
     Args:
-        model: Classifier of waveforms with a `LogMelSpectrogram` and class names.
+        model: Classifier of waveforms, see `evaluation.classifiers.front_end_of`, with class names.
         files: Iterable of `FoundFile`, such as `find_audio` returns.
         by_window: Whether to return a row for every window, the last one to the end of the file included, rather
             than one for the clip.
@@ -181,7 +183,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
         waiting.append(file)
         try:
             blocks = () if problem else stream_audio(path, layout.sample_rate)
-            for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples):
+            for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short):
                 file.end = window.end
                 if by_window or window.evaluated:
                     file.unscored += 1
@@ -189,7 +191,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
                 if progress is not None:
                     progress(path, window.end / layout.sample_rate)
                 if len(batch) >= batch_size:
-                    _score(model, batch)
+                    _score(model, batch, layout.peak)
                 if file.error:
                     break
         except AudioError as error:
@@ -197,7 +199,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
         file.read = True
         while waiting and waiting[0].done:
             yield waiting.popleft().result()
-    _score(model, batch)
+    _score(model, batch, layout.peak)
     for file in waiting:
         yield file.result()
 
@@ -297,10 +299,10 @@ class _File:
         )
 
 
-def _score(model, batch):
+def _score(model, batch, peak):
     """Scores a list of `(file, window)` and empties it."""
     if batch:
-        scores = score_windows(model, [window.samples for _, window in batch])
+        scores = score_windows(model, scaled_to_peak(np.stack([window.samples for _, window in batch]), peak))
         for (file, window), row in zip(batch, scores, strict=True):
             file.add(window, row)
         batch.clear()

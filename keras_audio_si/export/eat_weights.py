@@ -1,7 +1,6 @@
 """Weights of the released EAT, a PyTorch state dict, into a model of this package and back."""
 
 import math
-import pickle
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_audio_si.evaluation.report import written_whole
 from keras_audio_si.layers.pooling import AntiAliasPool
 from keras_audio_si.layers.time_convolution import TimeResidualBlock
 from keras_audio_si.models.eat import DILATIONS, EAT, REFINING_FACTORS
 
-WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Under which a checkpoint may keep it.
 HEAD_DIM = 16  # Width of a head in both released models; a state dict does not say it.
 
 
@@ -35,7 +32,8 @@ class Mapped(NamedTuple):
 def import_state_dict(tensors, heads=None, activation=None, class_names=None, input_length=None, sample_rate=None):
     """Builds the `EAT` that a state dict of the released code describes, with its weights.
 
-    Channels, widths, factors, number of blocks and classes, and the input length are read off the shapes.
+    Channels, widths, factors, number of blocks and classes, and the input length are read off the shapes. The model
+    keeps that the released code fills short clips up with silence and scales clips to a peak of 0.95.
 
     Args:
         tensors: Dict of name to array. Names may begin with "module.", as PyTorch's data parallelism has it.
@@ -65,7 +63,8 @@ def import_state_dict(tensors, heads=None, activation=None, class_names=None, in
     tokens = settings.pop("tokens")
     settings["heads"] = heads or max(1, settings["embedding_dim"] // HEAD_DIM)
     settings["input_length"] = input_length or tokens * math.prod((*settings["factors"], *REFINING_FACTORS))
-    model = EAT(**settings, activation=activation, class_names=class_names, sample_rate=sample_rate)
+    clips = {"sample_rate": sample_rate, "short": "zero", "peak": 0.95}
+    model = EAT(**settings, activation=activation, class_names=class_names, **clips)
     expected = dict(_correspondence(model))
     _check_names(tensors, expected)
     report, wrong = [], []
@@ -124,70 +123,6 @@ def export_state_dict(model):
         else np.ascontiguousarray(place.there(ops.convert_to_numpy(place.weight)), "float32")
         for name, place in _correspondence(model)
     }
-
-
-def read_checkpoint(path):
-    """Reads a state dict from a PyTorch file, which can hold tensors and plain containers and no code.
-
-    Args:
-        path: File that `torch.save` wrote: of the state dict, or of a dict with it under one of `WRAPPERS`.
-
-    Returns:
-        Dict of name to array.
-
-    Raises:
-        ImportError: If PyTorch is not installed.
-        FileNotFoundError: If there is no file.
-        ValueError: If it is not such a file.
-    """
-    torch = _torch()
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0]
-        raise ValueError(f"{path} is not a PyTorch file of tensors alone: {reason}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
-        raise ValueError(
-            f"{path} holds no state dict: expected a dict of tensors, or one under a key of "
-            f"{', '.join(map(repr, WRAPPERS))}, got {type(content).__name__}"
-        )
-    return {name: (value.float() if value.is_floating_point() else value).numpy() for name, value in content.items()}
-
-
-def write_checkpoint(model, path):
-    """Writes the weights of an `EAT` as a PyTorch file that the released code loads.
-
-    Args:
-        model: See `export_state_dict`.
-        path: File to write; it appears when it is complete.
-
-    Returns:
-        Number of tensors.
-
-    Raises:
-        ImportError: If PyTorch is not installed.
-        ValueError: If the model is not one of the released architecture.
-    """
-    torch = _torch()
-    state = {name: torch.from_numpy(value.copy()) for name, value in export_state_dict(model).items()}
-    with written_whole(path) as temporary:
-        torch.save(state, temporary)
-    return len(state)
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            "A PyTorch file is read and written by PyTorch: install it (pip install torch; for the CPU build add "
-            "--index-url https://download.pytorch.org/whl/cpu)."
-        ) from None
-    return torch
 
 
 def _settings(tensors):

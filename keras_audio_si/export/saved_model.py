@@ -13,8 +13,7 @@ import numpy as np
 
 import keras_audio_si
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.data.pipeline import PatchDataset
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
+from keras_audio_si.evaluation.classifiers import front_end_of, patch_dataset, patch_layout
 from keras_audio_si.evaluation.clips import average_over_clips
 from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names, score_windows
 
@@ -26,16 +25,16 @@ def export_saved_model(model, output_dir):
 
     The signature `serving_default` takes `waveforms`, float32 `(batch, samples)` in [-1, 1] at the model's sample rate,
     both sizes of any value from 1 on, and gives `scores`, float32 `(batch, classes)`. Waveforms are cut as evaluation
-    cuts clips, into patches of the model's input length that overlap by half (shorter ones are repeated), and the
-    scores are averaged. A model whose input length is open gets them whole. The signature `metadata` takes nothing and
-    gives `class_names` (strings) and `sample_rate` (int32, in Hz).
+    cuts clips, into patches of the model's input length that overlap by half, filled up and scaled as the model has
+    it, and the scores are averaged. A model whose input length is open gets them whole. The signature `metadata` takes
+    nothing and gives `class_names` (strings) and `sample_rate` (int32, in Hz).
 
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process. What the copy is compared
     with are the scores of `model` itself, on clips of several lengths and numbers.
 
     Args:
-        model: Classifier of waveforms with a `LogMelSpectrogram` and class names. Its layers must be Keras' or this
-            package's.
+        model: Classifier of waveforms, see `evaluation.classifiers.front_end_of`, with class names. Its layers must
+            be Keras' or this package's.
         output_dir: Folder to make; its parents are made as well.
 
     Returns:
@@ -79,7 +78,7 @@ def clip_scores(model, waveforms):
     """Scores clips of one length as evaluation does, in NumPy: what the exported function must give.
 
     Args:
-        model: Classifier of waveforms with a `LogMelSpectrogram`.
+        model: Classifier of waveforms.
         waveforms: `(batch, samples)` float32.
 
     Returns:
@@ -89,9 +88,8 @@ def clip_scores(model, waveforms):
         missing = front_end_of(model, any_length=True).num_samples(1) - waveforms.shape[1]
         whole = waveforms if missing <= 0 else np.pad(waveforms, [(0, 0), (0, missing)], mode="wrap")
         return score_windows(model, whole).astype("float32")
-    layout = patch_layout(model)
-    cache = ClipCache.from_waveforms(list(waveforms), [("any",)] * len(waveforms), layout.sample_rate)
-    patches = PatchDataset(cache, layout.patch_samples, layout.hop_samples)
+    rate = front_end_of(model).sample_rate
+    patches = patch_dataset(model, ClipCache.from_waveforms(list(waveforms), [("any",)] * len(waveforms), rate))
     scores = score_windows(model, patches.waveforms(np.arange(patches.num_patches)))
     return average_over_clips(scores, patches.patch_clip, len(waveforms)).astype("float32")
 
@@ -106,18 +104,24 @@ def write_saved_model(model, folder):
     import tensorflow as tf
 
     names, front_end = required_class_names(model), front_end_of(model, any_length=True)
-    fixed = model.input_shape[1] is not None
-    smallest = model.input_shape[1] if fixed else front_end.num_samples(1)
+    layout = None if model.input_shape[1] is None else patch_layout(model)
+    smallest = layout.patch_samples if layout else front_end.num_samples(1)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, name="waveforms")])
     def serving_default(waveforms):
         samples = tf.shape(waveforms)[1]
         tf.debugging.assert_positive(samples, "waveforms must have samples")
-        repeats = -(-smallest // samples)
-        waveforms = tf.tile(waveforms, [1, tf.maximum(repeats, 1)])[:, : tf.maximum(samples, smallest)]
-        if not fixed:
+        if layout and layout.short == "zero":
+            waveforms = tf.pad(waveforms, [[0, 0], [0, tf.maximum(smallest - samples, 0)]])
+        else:
+            repeats = -(-smallest // samples)
+            waveforms = tf.tile(waveforms, [1, tf.maximum(repeats, 1)])[:, : tf.maximum(samples, smallest)]
+        if not layout:
             return {"scores": model(waveforms, training=False)}
-        patches = tf.signal.frame(waveforms, smallest, patch_layout(model).hop_samples)
+        patches = tf.signal.frame(waveforms, smallest, layout.hop_samples)
+        if layout.peak is not None:
+            peaks = tf.reduce_max(tf.abs(patches), axis=-1, keepdims=True)
+            patches = tf.math.divide_no_nan(patches, peaks) * layout.peak
         scores = in_steps(tf.reshape(patches, [-1, smallest]))
         shape = [tf.shape(patches)[0], tf.shape(patches)[1], len(names)]
         return {"scores": tf.reduce_mean(tf.reshape(scores, shape), axis=1)}

@@ -19,7 +19,7 @@ from keras_audio_si.layers.augmentation_time import (
 )
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
-from keras_audio_si.layers.fit_length import FitLength
+from keras_audio_si.layers.fit_length import FitLength, fit_length_of
 from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
@@ -75,4 +75,5 @@ __all__ = [
     "class_names_of",
     "eat_augmentations",
     "eat_mixing",
+    "fit_length_of",
 ]

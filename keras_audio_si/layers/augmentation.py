@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.ops.signal import as_float32
+from keras_audio_si.ops.arguments import as_float32
 
 
 class RandomWaveformLayer(keras.layers.Layer):

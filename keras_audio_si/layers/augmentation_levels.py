@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
+from keras_audio_si.ops.arguments import check_positive
 from keras_audio_si.ops.quantisation import quantise, quantise_mu_law
-from keras_audio_si.ops.signal import check_positive
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
 from keras_audio_si.layers.augmentation_time import check_known_length
+from keras_audio_si.ops.arguments import check_choice, check_positive
 from keras_audio_si.ops.keyed_random import keyed_normal, keyed_normal_pairs, keyed_uniform
 from keras_audio_si.ops.noise import (
     COLOURS,
@@ -20,7 +21,6 @@ from keras_audio_si.ops.noise import (
     phase_frames,
     unit_power,
 )
-from keras_audio_si.ops.signal import check_choice, check_positive
 from keras_audio_si.ops.xla import map_examples
 
 KINDS = (*COLOURS, "uniform")

@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer
+from keras_audio_si.ops.arguments import check_choice, check_positive
 from keras_audio_si.ops.resampling import resample_to_length
 from keras_audio_si.ops.shifts import INTERPOLATIONS, delay, shift_samples
-from keras_audio_si.ops.signal import check_choice, check_positive
 from keras_audio_si.ops.xla import map_examples
 
 

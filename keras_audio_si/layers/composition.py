@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, split_pair
-from keras_audio_si.ops.signal import check_choice
+from keras_audio_si.ops.arguments import check_choice
 
 
 class _Composition(keras.layers.Layer):

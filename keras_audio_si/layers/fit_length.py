@@ -3,20 +3,28 @@
 import keras
 from keras import ops
 
+from keras_audio_si.layers.nested import nested_layers
+
 FITS = ("pad", "cut")
+SHORT = ("repeat", "zero")
+HOP_SECONDS = 0.01  # That of the reference's spectrograms.
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class FitLength(keras.layers.Layer):
     """Pads waveforms with silence at their end, or cuts their end off, to a multiple of a number of samples.
 
-    It also keeps the sampling rate with a network that has no front-end.
+    It also keeps what has to be known of the clips of a network without a front-end: their sampling rate, and what
+    evaluation, tagging and export do to a clip before the network gets it. The layer itself does not fill up or scale
+    clips, because training augments them in between.
 
     Args:
         multiple: What the length is to be a multiple of, in samples.
         smallest: Smallest length, a multiple as well.
         fit: "pad" or "cut". A waveform shorter than `smallest` can only be padded.
         sample_rate: In Hz, or None for a network that may be told any.
+        short: What fills a clip that is shorter than the network's input: "repeat" (the clip) or "zero" (silence).
+        peak: Largest magnitude that each input is scaled to, silence excepted, or None.
 
     Input shape:
         `(batch, samples)` or `(batch, samples, channels)`
@@ -25,7 +33,7 @@ class FitLength(keras.layers.Layer):
         The same rank, the samples a multiple.
 
     Raises:
-        ValueError: If `fit` is unknown, or the waveforms are too short to be cut.
+        ValueError: If `fit` or `short` is unknown, `peak` out of range, or the waveforms are too short to be cut.
 
     Example:
 
@@ -35,12 +43,21 @@ class FitLength(keras.layers.Layer):
     (2, 768)
     """
 
-    def __init__(self, multiple, smallest=None, fit="pad", sample_rate=None, **kwargs):
+    def __init__(self, multiple, smallest=None, fit="pad", sample_rate=None, short="repeat", peak=None, **kwargs):
         super().__init__(**kwargs)
         if fit not in FITS:
             raise ValueError(f"fit must be one of {', '.join(map(repr, FITS))}, got {fit!r}")
+        if short not in SHORT:
+            raise ValueError(f"short must be one of {', '.join(map(repr, SHORT))}, got {short!r}")
+        if peak is not None and not 0 < peak <= 1:
+            raise ValueError(f"peak must be above 0 and at most 1, or None, got {peak!r}")
         self.multiple, self.smallest, self.fit = multiple, smallest or multiple, fit
-        self.sample_rate = sample_rate
+        self.sample_rate, self.short, self.peak = sample_rate, short, peak
+
+    @property
+    def hop_length(self):
+        """Samples in 10 ms, by which shifts in time are counted where there are no frames."""
+        return round(HOP_SECONDS * self.sample_rate)
 
     def fitted(self, samples):
         """Return the length that waveforms of `samples` samples get."""
@@ -63,5 +80,21 @@ class FitLength(keras.layers.Layer):
         return (input_shape[0], self.fitted(input_shape[1]), *input_shape[2:])
 
     def get_config(self):
-        settings = {name: getattr(self, name) for name in ("multiple", "smallest", "fit", "sample_rate")}
-        return {**super().get_config(), **settings}
+        names = ("multiple", "smallest", "fit", "sample_rate", "short", "peak")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def fit_length_of(model):
+    """Return the `FitLength` of a model, or None.
+
+    What it keeps of the clips can be set, and is saved with the model: `fit_length_of(model).sample_rate = 16000`.
+
+    Args:
+        model: A Keras model; models inside it are searched as well.
+
+    Example:
+
+    >>> fit_length_of(keras_audio_si.models.EATSmall(50, sample_rate=22050)).sample_rate
+    22050
+    """
+    return next((layer for layer in nested_layers(model) if isinstance(layer, FitLength)), None)

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_audio_si.layers.nested import nested_layers
+
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ClassScores(keras.layers.Layer):
@@ -66,8 +68,5 @@ def class_names_of(model):
     >>> class_names_of(keras.Model(logits, ClassScores(class_names=("dog", "rain"))(logits)))
     ('dog', 'rain')
     """
-    for layer in reversed(model.layers):
-        names = class_names_of(layer) if isinstance(layer, keras.Model) else getattr(layer, "class_names", None)
-        if names is not None:
-            return names
-    return None
+    names = [getattr(layer, "class_names", None) for layer in nested_layers(model)]
+    return next((known for known in reversed(names) if known is not None), None)

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_audio_si.ops import signal, spectrum
+from keras_audio_si.ops import framing, signal, spectrum
+from keras_audio_si.ops.arguments import check_choice, check_positive
 
 CONTENTS = ("phase", "magnitude", "both")
 
@@ -49,11 +50,11 @@ class PhaseWaveform(keras.layers.Layer):
 
     def __init__(self, content="phase", fft_length=1024, hop_length=256, window="rectangular", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        signal.check_choice("content", content, CONTENTS)
-        signal.check_positive(fft_length=fft_length, hop_length=hop_length)
+        check_choice("content", content, CONTENTS)
+        check_positive(fft_length=fft_length, hop_length=hop_length)
         if hop_length > fft_length:
             raise ValueError(f"`hop_length` must be at most `fft_length`, {fft_length}; received {hop_length}.")
-        signal.make_window(fft_length, window)
+        framing.make_window(fft_length, window)
         self.content = content
         self.fft_length = fft_length
         self.hop_length = hop_length

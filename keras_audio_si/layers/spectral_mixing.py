@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from keras_audio_si.layers.mixing import BatchMixing
-from keras_audio_si.ops import mixing, signal
+from keras_audio_si.ops import framing, mixing
+from keras_audio_si.ops.arguments import check_choice
 
 # (fft_length, hop_length) in samples, as in the released code of EAT.
 _RELEASED_SIZES = {
@@ -61,7 +62,7 @@ class SpectralMixing(BatchMixing):
         super().__init__(**kwargs)
         self.sample_rate = sample_rate
         self.sizes = stft_sizes(sample_rate) if sizes is None else _checked_sizes(sizes)
-        signal.make_window(self.sizes[0][0], window)
+        framing.make_window(self.sizes[0][0], window)
         self.window = window
 
     def draw(self, batch_size):
@@ -155,7 +156,7 @@ class FreqMix(SpectralMixing):
     ):
         common = {"weight_range": weight_range, "label_rule": label_rule, "union_limit": union_limit, "seed": seed}
         super().__init__(sample_rate, sizes, window, **common, **kwargs)
-        signal.check_choice("bins", bins, mixing.BIN_RULES)
+        check_choice("bins", bins, mixing.BIN_RULES)
         self.bins = bins
 
     def draw(self, batch_size):

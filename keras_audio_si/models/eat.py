@@ -39,6 +39,8 @@ def EAT(
     batch_norm_momentum=0.9,
     fit="pad",
     sample_rate=None,
+    short="repeat",
+    peak=None,
     name="eat",
 ):
     """Build the network: strided convolutions with residual blocks, then a transformer over what is left of time.
@@ -74,6 +76,8 @@ def EAT(
         batch_norm_momentum: Momentum of the moving statistics.
         fit: "pad" or "cut", for lengths that are no multiple.
         sample_rate: Of the waveforms in Hz, kept in the model, or None.
+        short: What fills short clips, "repeat" or "zero": kept in the model for evaluation, see `layers.FitLength`.
+        peak: Magnitude that inputs are scaled to, likewise, or None.
         name: Name of the model.
 
     Input shape:
@@ -116,7 +120,7 @@ def EAT(
     inputs = keras.Input((input_length,) if in_channels == 1 else (input_length, in_channels), name="waveform")
     multiple = math.prod((*factors, *REFINING_FACTORS))
     smallest = multiple * math.ceil(_smallest_length(factors, residual, padding) / multiple)
-    x = FitLength(multiple, smallest, fit, sample_rate, name="fit_length")(inputs)
+    x = FitLength(multiple, smallest, fit, sample_rate, short, peak, name="fit_length")(inputs)
     if in_channels == 1:
         x = layers.Reshape((-1, 1), name="channel")(x)
     x = TimeConvolution(channels, 7, **common, name="stem")(x)

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.signal import TINY, as_float32, check_choice, check_positive, constant
+from keras_audio_si.ops.arguments import TINY, as_float32, check_choice, check_positive, constant
 
 
 @functools.lru_cache(maxsize=32)

@@ -7,6 +7,7 @@ itself keeps. All of it computes in float32.
 from keras import ops
 
 from keras_audio_si.ops import signal, spectrum, xla
+from keras_audio_si.ops.arguments import as_float32, check_choice
 
 BIN_RULES = ("released", "paper")
 QUIETEST_POWER = 1e-5
@@ -32,7 +33,7 @@ def mix_amplitudes(x, partner, weight):
     >>> np.asarray(mixed).tolist()
     [[2.0], [3.0]]
     """
-    x, weight = signal.as_float32(x), _as_column(weight, x)
+    x, weight = as_float32(x), _as_column(weight, x)
     return weight * x + (1.0 - weight) * ops.take(x, partner, axis=0)
 
 
@@ -59,7 +60,7 @@ def gain_aware_weight(x, partner, weight):
     >>> np.asarray(gain_aware_weight(loud_and_soft, np.array([1, 0]), np.float32([0.5, 0.5]))).round(3).tolist()
     [0.25, 0.75]
     """
-    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
+    x, weight = as_float32(x), as_float32(weight, "weight")
     power = ops.mean(ops.square(x), axis=tuple(range(1, len(x.shape))))
     level = ops.sqrt(ops.maximum(power, QUIETEST_POWER))
     own, other = weight * ops.take(level, partner, axis=0), (1.0 - weight) * level
@@ -80,7 +81,7 @@ def equal_power(weight):
     >>> float(equal_power(np.float32(0.5)))
     1.4142135381698608
     """
-    weight = signal.as_float32(weight, "weight")
+    weight = as_float32(weight, "weight")
     return ops.rsqrt(ops.square(weight) + ops.square(1.0 - weight))
 
 
@@ -106,7 +107,7 @@ def mix_in_time(x, partner, weight, position):
     >>> np.asarray(mixed).tolist()
     [[1.0, 1.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]]
     """
-    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
+    x, weight = as_float32(x), as_float32(weight, "weight")
     samples = ops.shape(x)[-1]
     count = ops.floor((1.0 - weight) * ops.cast(samples, "float32"))
     return ops.where(_segment(samples, count, position), ops.take(x, partner, axis=0), x)
@@ -141,8 +142,8 @@ def mix_in_frequency(x, partner, weight, high, fft_length, hop_length, window="h
     >>> bool(np.abs(np.asarray(mixed) - x.sum(axis=0)).max() < 0.01)
     True
     """
-    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
-    signal.check_choice("bins", bins, BIN_RULES)
+    x, weight = as_float32(x), as_float32(weight, "weight")
+    check_choice("bins", bins, BIN_RULES)
     num_bins = fft_length // 2 + 1
     if bins == "released":
         count = ops.floor((1.0 - weight) * num_bins)
@@ -193,7 +194,7 @@ def mix_phases(x, partner, weight, fft_length, hop_length, window="rectangular")
         real, imag = spectrum.from_polar(magnitude, weight * own + (1.0 - weight) * other)
         return spectrum.synthesise(real, imag, ops.shape(x)[-1], fft_length, hop_length, window)
 
-    x, weight = signal.as_float32(x), signal.as_float32(weight, "weight")
+    x, weight = as_float32(x), as_float32(weight, "weight")
     return xla.each_example(mix, (x, ops.take(x, partner, axis=0), weight))
 
 
@@ -221,7 +222,7 @@ def mix_labels(labels, partner, weight, rule, union_limit=None):
     """
     if rule == "convex":
         return mix_amplitudes(labels, partner, weight)
-    labels = signal.as_float32(labels, "labels")
+    labels = as_float32(labels, "labels")
     others = ops.take(labels, partner, axis=0)
     if union_limit is not None:
         others = ops.where(_as_column(weight, labels) < union_limit, others, 0.0)
@@ -230,10 +231,10 @@ def mix_labels(labels, partner, weight, rule, union_limit=None):
 
 def _segment(size, count, position):
     """Whether an index of `size` is in a segment of `count` that lies at `position`, 0 to 1: `(batch, size)`."""
-    start = ops.floor(signal.as_float32(position, "position") * (ops.cast(size, "float32") - count))[:, None]
+    start = ops.floor(as_float32(position, "position") * (ops.cast(size, "float32") - count))[:, None]
     index = ops.cast(ops.arange(size), "float32")
     return ops.logical_and(index >= start, index < start + count[:, None])
 
 
 def _as_column(values, x):
-    return ops.reshape(signal.as_float32(values, "weight"), (-1,) + (1,) * (len(x.shape) - 1))
+    return ops.reshape(as_float32(values, "weight"), (-1,) + (1,) * (len(x.shape) - 1))

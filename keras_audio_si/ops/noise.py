@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.signal import TINY, as_float32, check_choice, istft, stft
+from keras_audio_si.ops.arguments import TINY, as_float32, check_choice
+from keras_audio_si.ops.signal import istft, stft
 from keras_audio_si.ops.trigonometry import cos_sin
 
 SLOPES = {"white": 0, "pink": -1, "red": -2, "blue": 1, "violet": 2}

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_audio_si.ops.signal import as_float32
+from keras_audio_si.ops.arguments import as_float32
 
 
 def quantise(x, bits):

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.signal import as_float32, constant
+from keras_audio_si.ops.arguments import as_float32, constant
 
 _ROLLOFF = 0.95
 _KAISER_BETA = 14.0

@@ -6,7 +6,8 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops import signal, xla
+from keras_audio_si.ops import framing, signal, xla
+from keras_audio_si.ops.arguments import TINY, as_float32, check_positive
 
 
 def analyse(x, fft_length, hop_length, window="hann"):
@@ -113,18 +114,18 @@ def keep_bins(x, share, fft_length, hop_length, window="hann"):
     imag, real = ops.fft((share * imag, share * real))
     frames = ops.concatenate([real, imag], axis=1)[:, :num_frames]
     start, samples = fft_length // 2, ops.shape(x)[-1]
-    return signal.join_frames(frames, hop_length, window)[:, start : start + samples]
+    return framing.join_frames(frames, hop_length, window)[:, start : start + samples]
 
 
 def _windowed_frames(x, fft_length, hop_length, window):
-    x = signal.as_float32(x)
-    signal.check_positive(fft_length=fft_length, hop_length=hop_length)
+    x = as_float32(x)
+    check_positive(fft_length=fft_length, hop_length=hop_length)
     samples, margin = ops.shape(x)[-1], fft_length // 2
     end = samples + (-samples) % hop_length + fft_length - margin
     before = ops.take(x, _mirrored(ops.arange(-margin, 0), samples), axis=-1)
     after = ops.take(x, _mirrored(ops.arange(samples, end), samples), axis=-1)
-    frames = signal.frame(ops.concatenate([before, x, after], axis=-1), fft_length, hop_length)
-    return ops.multiply(frames, signal.make_window(fft_length, window))
+    frames = framing.frame(ops.concatenate([before, x, after], axis=-1), fft_length, hop_length)
+    return ops.multiply(frames, framing.make_window(fft_length, window))
 
 
 def _mirrored(index, samples):
@@ -149,7 +150,7 @@ def phase(real, imag):
     >>> np.asarray(phase(np.float32([-1.0, 0.0, 0.0]), np.float32([0.0, 2.0, 0.0]))).round(2).tolist()
     [3.140000104904175, 1.5700000524520874, 0.0]
     """
-    heard = ops.square(real) + ops.square(imag) > signal.TINY
+    heard = ops.square(real) + ops.square(imag) > TINY
     real, imag = ops.where(heard, real, 1.0), ops.where(heard, imag, 0.0)
     if not _is_compiled_for_cpu(real):
         return ops.arctan2(imag, real)

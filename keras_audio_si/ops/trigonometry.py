@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_audio_si.ops.signal import as_float32
+from keras_audio_si.ops.arguments import as_float32
 
 _COSINE = [(-1) ** n / math.factorial(2 * n) for n in range(6)]  # Right to 1e-6 up to a quarter turn.
 _SINE = [(-1) ** n / math.factorial(2 * n + 1) for n in range(6)]

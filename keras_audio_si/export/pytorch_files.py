@@ -1,0 +1,66 @@
+"""State dicts in the files that PyTorch writes: tensors by name, and nothing that is run."""
+
+import pickle
+
+from keras_audio_si.evaluation.report import written_whole
+
+WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Under which a checkpoint may keep it.
+
+
+def read_checkpoint(path):
+    """Reads a state dict from a PyTorch file, which can hold tensors and plain containers and no code.
+
+    Args:
+        path: File that `torch.save` wrote: of the state dict, or of a dict with it under one of `WRAPPERS`.
+
+    Returns:
+        Dict of name to array.
+
+    Raises:
+        ImportError: If PyTorch is not installed.
+        FileNotFoundError: If there is no file.
+        ValueError: If it is not such a file.
+    """
+    torch = _torch()
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = (str(error).splitlines() or ["it is empty"])[0]
+        raise ValueError(f"{path} is not a PyTorch file of tensors alone: {reason}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
+        raise ValueError(
+            f"{path} holds no state dict: expected a dict of tensors, or one under a key of "
+            f"{', '.join(map(repr, WRAPPERS))}, got {type(content).__name__}"
+        )
+    return {name: (value.float() if value.is_floating_point() else value).numpy() for name, value in content.items()}
+
+
+def write_checkpoint(tensors, path):
+    """Writes a state dict as a PyTorch file.
+
+    Args:
+        tensors: Dict of name to array.
+        path: File to write; it appears when it is complete.
+
+    Raises:
+        ImportError: If PyTorch is not installed.
+    """
+    torch = _torch()
+    state = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
+    with written_whole(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            "A PyTorch file is read and written by PyTorch: install it (pip install torch; for the CPU build add "
+            "--index-url https://download.pytorch.org/whl/cpu)."
+        ) from None
+    return torch

@@ -1,0 +1,25 @@
+"""The layers of a model, whatever models it is made of."""
+
+import keras
+
+
+def nested_layers(model):
+    """Yield the layers of a model, in place of each model inside it the layers of that one.
+
+    Args:
+        model: A Keras model.
+
+    Yields:
+        Layers in the order of `model.layers`.
+
+    Example:
+
+    >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> [type(layer).__name__ for layer in nested_layers(keras.Sequential([inner, keras.layers.Softmax()]))]
+    ['Dense', 'Softmax']
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from nested_layers(layer)
+        else:
+            yield layer

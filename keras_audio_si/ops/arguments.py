@@ -1,0 +1,36 @@
+"""What the functions of `ops` do with what they are given: float32 in, errors that name the argument."""
+
+import numpy as np
+from keras import backend, ops
+
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def as_float32(x, name="x"):
+    """Return `x` as float32; a TypeError names it if it is not of a real float type."""
+    if not hasattr(x, "dtype"):
+        x = ops.convert_to_tensor(x)
+    dtype = backend.standardize_dtype(x.dtype)
+    if "float" not in dtype:
+        raise TypeError(f"`{name}` must be of a real float type. Received {dtype}: scale integer samples to [-1, 1].")
+    return ops.cast(x, "float32")
+
+
+def constant(array):
+    """Return a float32 copy that callers of a cached function cannot change."""
+    array = array.astype(np.float32)
+    array.setflags(write=False)
+    return array
+
+
+def check_positive(**values):
+    """Raise a ValueError that names the first of the arguments that is not positive."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"`{name}` must be positive. Received {value}.")
+
+
+def check_choice(name, value, choices):
+    """Raise a ValueError that lists the choices if `value` is none of them."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received {value!r}.")
