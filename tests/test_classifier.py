@@ -7,8 +7,11 @@ from cases import MaskedPairs, masked_classifier
 from harness import Case, built, computed, numpy, run
 
 from keras_audio_si import layers, models
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.evaluation.classifiers import patch_dataset, patch_layout
 from keras_audio_si.layers import AttentionHead, ClassScores, FrameMask, LogMelSpectrogram
 from keras_audio_si.ops.lengths import content_lengths, frame_mask
+from keras_audio_si.training.logit_model import training_view
 
 RATE, BANDS = 8000, 12
 
@@ -155,9 +158,16 @@ def test_a_saved_classifier_gives_the_same_scores(rng, tmp_path):
     assert np.abs(want - numpy(run(loaded, [waveforms, np.int32([1520] * 3)])))[1:].max() > 1e-4
 
 
-def test_scores_of_the_attention_head_are_not_taken_for_logits():
-    from keras_audio_si.training.logit_model import training_view
+def test_short_clips_are_padded_for_a_model_that_masks_padding(rng):
+    model = masked_classifier()
+    clip = rng.normal(size=700).astype("float32")
+    patches = patch_dataset(model, ClipCache.from_waveforms([clip], [("a",)], RATE))
+    np.testing.assert_array_equal(patches.waveforms([0])[0], np.pad(clip, (0, 820)))
+    with pytest.raises(ValueError, match="must take waveforms and have"):
+        patch_layout(masked_classifier("input"))
 
+
+def test_scores_of_the_attention_head_are_not_taken_for_logits():
     inputs = keras.Input((4, 6))
     model = keras.Model(inputs, ClassScores(None)(AttentionHead(3)(inputs)))
     with pytest.raises(ValueError, match="attention_head.* gives scores, not logits.*loss='score-bce'"):
