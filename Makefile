@@ -9,11 +9,12 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 export TF_CPP_MIN_LOG_LEVEL := 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+NEWEST := 13
+usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $(NEWEST)))' 2>/dev/null
 PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
 	if $(call usable,$$python); then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-torch test-gpu docs clean
+.PHONY: help demo test test-torch test-card test-gpu docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
 test-torch: $(VENV)/.torch  ## the suite on PyTorch
 	KERAS_BACKEND=torch $(PYTEST)
 
+# TensorFlow 2.17.1, the newest that tensorflow-io decodes with, hence another environment.
+test-card: $(VENV)-card/.card  ## the extras cv and tfio, with the libraries of their time
+	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest tests/test_card.py tests/test_classifier.py tests/test_psla_golden.py
+	KERAS_BACKEND=jax $(<D)/bin/python -m pytest tests/test_card.py tests/test_psla_golden.py
+
 # The CUDA builds take the place of the CPU builds, hence another environment. Without a GPU the tests skip.
 test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)  ## the tests that need a GPU
 	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest -m gpu
@@ -38,11 +44,11 @@ docs: $(VENV)/.dev  ## docs/api.md, from the docstrings
 	KERAS_BACKEND=jax $(BIN)/python docs/make_api.py
 
 clean:  ## removes the environments
-	rm -rf $(VENV) $(VENV)-gpu
+	rm -rf $(VENV) $(VENV)-card $(VENV)-gpu
 
 %/.python:
 	@$(call usable,$(or $(PYTHON),false)) || { \
-		echo 'No Python 3.11, 3.12 or 3.13 with the module venv was found$(if $(PYTHON), as $(PYTHON)).' >&2; \
+		echo 'No Python from 3.11 to 3.$(NEWEST) with the module venv was found$(if $(PYTHON), as $(PYTHON)).' >&2; \
 		echo 'Install one (on Debian and Ubuntu: python3 and python3-venv),' >&2; \
 		echo 'or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; \
 		exit 1; }
@@ -59,6 +65,12 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg
 
 $(VENV)/.torch: $(VENV)/.dev
 	$(BIN)/pip install --quiet torch==2.13.0
+	touch $@
+
+$(VENV)-card/.python: NEWEST := 12
+
+$(VENV)-card/.card: $(VENV)-card/.python setup.cfg
+	$(<D)/bin/pip install --quiet --editable '.[card]'
 	touch $@
 
 $(VENV)-gpu/.gpu: $(VENV)-gpu/.python setup.cfg

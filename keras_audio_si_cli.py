@@ -106,6 +106,7 @@ def add_data_arguments(parser):
         help="allow groups (recordings, uploaders) that lie in the training and in the validation clips",
     )
     _add_cache_argument(group)
+    group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
 
 
 def add_training_arguments(parser):
@@ -117,7 +118,7 @@ def add_training_arguments(parser):
     add("--optimizer", metavar="NAME", help="adam or adamw (adam)")
     add("--weight-decay", type=float, metavar="X", help="of adamw (1e-5)")
     add("--gradient-clip-norm", type=float, metavar="X", help="largest norm of the gradients (none)")
-    add("--schedule", metavar="NAME", help="plateau or one-cycle (plateau)")
+    add("--schedule", metavar="NAME", help="plateau, one-cycle or warm-up-and-decay (plateau)")
     add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")
     add("--batch-size", type=int, metavar="N", help="patches per batch (128)")
     add("--plateau-epochs", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")
@@ -196,7 +197,7 @@ def splits_of(args, sample_rate):
         args.validation_share,
         shared_validation_groups=args.shared_validation_groups,
     )
-    splits = load_splits(manifest, sample_rate, args.cache_dir)
+    splits = load_splits(manifest, sample_rate, args.cache_dir, args.decoder)
     print(", ".join(f"{name}: {len(cache)} clips" for name, cache in splits.items()))
     return splits
 

@@ -113,13 +113,13 @@ class Run(NamedTuple):
     folder: pathlib.Path
 
 
-def load_splits(manifest, sample_rate, cache_dir):
-    """Decodes the clips of a manifest whose splits `assign_splits` has set.
+def load_splits(manifest, sample_rate, cache_dir, decoder="soundfile"):
+    """Decodes the clips of a manifest whose splits `assign_splits` has set, as `ClipCache.build` does.
 
     Returns:
         Dict of the `ClipCache` of "train", "val" and "test".
     """
-    cache = ClipCache.build(manifest, sample_rate, cache_dir)
+    cache = ClipCache.build(manifest, sample_rate, cache_dir, decoder=decoder)
     return {split: cache.select(split=split) for split in SPLITS}
 
 
@@ -154,7 +154,7 @@ def build_model(variant, class_names, settings):
             class_names=class_names,
             name=variant.model,
         )
-        return Classifier(front_end, backbone, front_end.num_samples(settings.frames))
+        return Classifier(front_end, backbone, input_samples=front_end.num_samples(settings.frames))
 
 
 def run(variant, splits, settings, seed, folder, verbose="auto", **saving):

@@ -60,6 +60,45 @@ class MixedWithItsReverse(keras.layers.Layer):
         return cls(**{**config, "mixing": keras.saving.deserialize_keras_object(config["mixing"])})
 
 
+@keras.saving.register_keras_serializable(package="cases")
+class MaskedPairs(keras.layers.Layer):
+    """A resolution layer: the sum of every two frames, of those that the mask has; several channels are equal."""
+
+    def __init__(self, channels=1, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, x, mask=None):
+        if mask is not None:
+            x = ops.where(mask[..., None], x, 0.0)
+        pairs = x[:, 0 : x.shape[1] // 2 * 2 : 2] + x[:, 1::2]
+        return ops.repeat(pairs[..., None], self.channels, axis=-1)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None if previous_mask is None else previous_mask[:, 0 : inputs.shape[1] // 2 * 2 : 2]
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None if shape[1] is None else shape[1] // 2, shape[2], self.channels)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
+
+
+def masked_classifier(lengths="zeros"):
+    """17 frames, by pairs 8, into a convolution with a head of attention."""
+    inputs = keras.Input((8, 12, 1))
+    maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    head = keras.Sequential([layers.AttentionHead(5, heads=2), layers.ClassScores(None, "abcde")])
+    front_end = layers.LogMelSpectrogram(8000, num_mels=12)
+    return models.Classifier(front_end, MaskedPairs(), maps, head, front_end.num_samples(17), lengths)
+
+
+def with_padding(rng):
+    clips = waveforms(rng)[:, :1520]
+    clips[1, 700:] = clips[2, 300:] = 0.0
+    return clips
+
+
 def mixing_case(name, build):
     return Case(name, lambda: MixedWithItsReverse(build()), waveforms, dynamic=(None, None))
 
@@ -160,9 +199,12 @@ CASES = [
     Case("time_convolution", lambda: layers.TimeConvolution(6, 5), rows(27), dynamic=ROW),
     Case("time_convolution_by_channel", lambda: layers.TimeConvolution(None, 5, 3, "edge"), rows(26), dynamic=ROW),
     Case("time_residual_block", lambda: layers.TimeResidualBlock(5, 3), rows(25), dynamic=ROW),
+    Case("attention_head", lambda: layers.AttentionHead(5, heads=2), maps(6, 3), dynamic=MAP),
+    Case("attention_head_of_frames", lambda: layers.AttentionHead(5, heads=0), rows(6), dynamic=ROW),
     Case("class_token", lambda: layers.ClassToken(), rows(9)),
     Case("transformer_block", lambda: layers.TransformerBlock(2, 6), rows(9), dynamic=ROW),
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
+    Case("masked_classifier", masked_classifier, with_padding),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]
 

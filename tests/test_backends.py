@@ -13,13 +13,17 @@ from cases import CASES
 from harness import built, numpy, run
 
 BACKENDS = ("tensorflow", "jax", "torch")
+SAVED = "masked_classifier"  # A front-end, a mask, a resolution layer, a network and a head.
 
 
-def outputs():
+def outputs(folder=None):
     results = {}
     for case in CASES:
         x = case.inputs(np.random.default_rng(3))
-        results[case.name] = numpy(run(built(case, x), x))
+        layer = built(case, x)
+        results[case.name] = numpy(run(layer, x))
+        if folder is not None and case.name == SAVED:
+            layer.save(folder / "saved.keras")
     return results
 
 
@@ -40,7 +44,10 @@ def test_agrees_with(other, here, tmp_path):
     for name, there in np.load(path).items():
         scale = max(np.abs(there).max(), 1.0)
         np.testing.assert_allclose(here[name], there, rtol=1e-5, atol=1e-5 * scale, err_msg=name)
+    loaded = keras.models.load_model(tmp_path / "saved.keras")
+    (x,) = (case.inputs(np.random.default_rng(3)) for case in CASES if case.name == SAVED)
+    np.testing.assert_allclose(numpy(run(loaded, x)), np.load(path)[SAVED], rtol=1e-5)
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **outputs())
+    np.savez(sys.argv[1], **outputs(pathlib.Path(sys.argv[1]).parent))

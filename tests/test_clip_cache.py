@@ -74,7 +74,7 @@ def test_a_full_disk_says_which_one(manifest, tmp_path, monkeypatch):
         yield np.zeros(1 << 20, "float32")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(clip_cache, "_decoded", full)
+    monkeypatch.setitem(clip_cache.DECODERS, "soundfile", full)
     with pytest.raises(OSError, match="No space left on device after 1 of 5 decoded clips .4 MiB.*cache") as caught:
         ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
     assert caught.value.errno == errno.ENOSPC

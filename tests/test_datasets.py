@@ -292,6 +292,55 @@ class TestSpeechCommands:
         assert len(assign_splits(manifest)) == 1000
 
 
+class TestNSynth:
+    def write(self, root, **changed):
+        tables = {
+            "train": {"organ_1-060-100": ("organ", 6), "bass_0-040-025": ("bass", 0)},
+            "valid": {"bass_2-041-025": ("bass", 0)},
+            "test": {"bass_2-042-025": ("bass", 0)},
+        } | changed
+        for part, notes in tables.items():
+            table = {
+                name: {"instrument_family_str": family, "instrument_family": number}
+                for name, (family, number) in notes.items()
+            }
+            touch(root, *(f"nsynth-{part}/audio/{name}.wav" for name in notes), f"nsynth-{part}/examples.json")
+            (root / f"nsynth-{part}" / "examples.json").write_text(json.dumps(table))
+        return root
+
+    def test_splits_and_families_by_number(self, tmp_path):
+        manifest = read_dataset(self.write(tmp_path))
+        assert manifest.class_names == ("bass", "organ")
+        assert [(clip.clip_id, clip.labels, clip.split) for clip in manifest.clips] == [
+            ("bass_0-040-025", ("bass",), "train"),
+            ("organ_1-060-100", ("organ",), "train"),
+            ("bass_2-041-025", ("bass",), "val"),
+            ("bass_2-042-025", ("bass",), "test"),
+        ]
+        assert all(path.is_file() for path in manifest.paths())
+
+    def test_tables_that_are_wrong(self, tmp_path):
+        self.write(tmp_path, test={"bass_2-042-025": ("brass", 0)})
+        with pytest.raises(ValueError, match="has family 0 as 'brass', others have it as 'bass'"):
+            read_dataset(tmp_path)
+        (tmp_path / "nsynth-test" / "examples.json").write_text('{"bass_2-042-025": {"pitch": 42}}')
+        with pytest.raises(ValueError, match=r"nsynth-test/examples.json: .* must have `instrument_family`"):
+            read_dataset(tmp_path)
+        for text in ("[]", "{"):
+            (tmp_path / "nsynth-test" / "examples.json").write_text(text)
+            with pytest.raises(ValueError, match="examples.json must"):
+                read_dataset(tmp_path)
+        (tmp_path / "nsynth-test" / "examples.json").unlink()
+        with pytest.raises(ValueError, match="lacks nsynth-test/examples.json"):
+            read_dataset(tmp_path)
+
+    def test_real_clips(self, shared_data):
+        manifest = assign_splits(read_dataset(shared_data / "nsynth"))
+        assert manifest.class_names[0] == "bass" and len(manifest.class_names) == 11
+        assert [len(manifest.select(split=split)) for split in ("train", "val", "test")] == [44, 11, 11]
+        assert {audio_info(path).seconds for path in manifest.paths()} == {4.0}
+
+
 CLASSES = 'index,mid,display_name\n0,/m/0,"Male speech, man speaking"\n1,/t/1,Rain\n'
 SEGMENTS = {
     "balanced_train": "# Segments csv\n# num_segs=2\n# YTID, start_seconds, end_seconds, positive_labels\n"

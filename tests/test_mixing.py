@@ -80,6 +80,15 @@ def test_call_draws_and_applies(rng):
     assert np.abs(ops.convert_to_numpy(again[0] - expected[0])).max() > 1e-3
 
 
+@pytest.mark.parametrize("arguments", [{}, {"label_rule": "union"}, {"gain_aware": True}], ids=str)
+def test_some_are_left_alone(rng, arguments):
+    x, y = batch(rng, (400, 5))
+    mixed, labels = MixUp(10.0, seed=1, probability=0.25, **arguments)((x, y), training=True)
+    same = (ops.convert_to_numpy(mixed) == ops.convert_to_numpy(x)).all(axis=1)
+    assert 0.65 < same.mean() < 0.85
+    np.testing.assert_array_equal(ops.convert_to_numpy(labels)[same], ops.convert_to_numpy(y)[same])
+
+
 def test_identity_outside_training(rng):
     x, y = batch(rng)
     for training in (False, None):
@@ -134,6 +143,8 @@ def test_wrong_arguments():
     for alpha in (0, -1.0, float("nan"), float("inf"), "1"):
         with pytest.raises(ValueError, match="`alpha` must be a positive number"):
             MixUp(alpha)
+    with pytest.raises(ValueError, match="`probability` must be above 0 and at most 1; received 0"):
+        MixUp(probability=0)
     with pytest.raises(ValueError, match="`label_rule` must be one of"):
         MixUp(label_rule="both")
     x = np.zeros((4, 10), "float32")

@@ -51,6 +51,32 @@ def test_adamw_along_its_schedule(rng, schedule):
         np.testing.assert_allclose(ops.convert_to_numpy(variable), wanted, rtol=1e-4, atol=1e-6)
 
 
+def test_l2_is_a_term_of_the_gradient(rng):
+    """Against Adam in float64 on the gradient of the loss and of the squares of the weights."""
+    settings = TrainingSettings(
+        learning_rate=0.1,
+        epochs=2,
+        optimizer="adam-l2",
+        weight_decay=0.5,
+        beta_1=0.95,
+        schedule="warm-up-and-decay",
+        warm_up_steps=0,
+        decay_start_epoch=1,
+    )
+    start, gradient = rng.normal(size=(2, 4, 3)).astype("float32")
+    variable = keras.Variable(start)
+    optimizer = build_optimizer(settings, [variable], steps=6)
+    optimizer.build([variable])
+    value, m, v = start.astype("float64"), 0.0, 0.0
+    for step in range(6):
+        optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+        whole = gradient + 0.5 * value
+        m, v = 0.95 * m + 0.05 * whole, 0.999 * v + 0.001 * whole**2
+        mean, square = m / (1 - 0.95 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
+        value = value - (0.1 if step < 3 else 0.05) * mean / (np.sqrt(square) + 1e-8)
+    np.testing.assert_allclose(ops.convert_to_numpy(variable), value, rtol=1e-4, atol=1e-6)
+
+
 def test_what_decays():
     inputs = keras.Input((8, 4))
     x = keras.layers.Conv1D(4, 3)(inputs)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_audio_si.training.schedules import OneCycle, one_cycle_learning_rate, one_cycle_momentum
+from keras_audio_si.training.schedules import OneCycle, WarmUpAndDecay, one_cycle_learning_rate, one_cycle_momentum
 
 
 def values(schedule, steps):
@@ -33,6 +33,10 @@ def test_config_round_trip():
     schedule = OneCycle(50, 0.1, 1.0, 0.2, warm_up=0.3)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     np.testing.assert_array_equal(values(copy, range(0, 50, 7)), values(schedule, range(0, 50, 7)))
+    schedule = WarmUpAndDecay(1e-3, 30, 3, 2, 0.5, warm_up_steps=40, stair_steps=7)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    steps = (20, 42, 89, 90, 149, 150)
+    np.testing.assert_allclose(values(copy, steps), [14 / 40 * 1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4], rtol=1e-6)
 
 
 def test_wrong_arguments():
@@ -40,3 +44,5 @@ def test_wrong_arguments():
         OneCycle(0, 1.0, 2.0, 1.0)
     with pytest.raises(ValueError, match="`warm_up` must be above 0 and below 1; received 1.0"):
         OneCycle(10, 1.0, 2.0, 1.0, warm_up=1.0)
+    with pytest.raises(ValueError, match="`decay_every_epochs` must be an integer of at least 1; received 0"):
+        WarmUpAndDecay(1e-3, 30, 3, 0, 0.5)

@@ -149,7 +149,7 @@ def test_sequential_and_nested_models(rng):
     assert swap_pooling(sequential, "aps").output_shape == sequential.output_shape
 
     front_end = LogMelSpectrogram(16000)
-    model = Classifier(front_end, VGG41(3, (17, 96), width=0.1), front_end.num_samples(17))
+    model = Classifier(front_end, VGG41(3, (17, 96), width=0.1), input_samples=front_end.num_samples(17))
     swapped = swap_pooling(model, "aps")
     assert names(swapped.get_layer("vgg41")) == ["pool1_sample", "pool2_sample", "pool3_sample"]
     for weight, copy in zip(model.get_weights(), swapped.get_weights(), strict=True):

@@ -128,7 +128,7 @@ def _training_model(model, pooling, width, class_names, sample_rate, jit, precis
             class_names=class_names,
         )
         samples = front_end.num_samples(FRAMES)
-        training_model = MixedTrainingModel(Classifier(front_end, vgg, samples), MixUp(seed=0))
+        training_model = MixedTrainingModel(Classifier(front_end, vgg, input_samples=samples), MixUp(seed=0))
     training_model.compile("adam", "binary_crossentropy", jit_compile=jit)
     return training_model, samples
 

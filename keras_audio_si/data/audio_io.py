@@ -109,6 +109,24 @@ def read_audio(path, sample_rate=None, mono=True):
     with _open(path) as file:
         waveform = _decode(file, path, mono)
         file_rate = file.samplerate
+    return conformed(waveform, file_rate, path, sample_rate)
+
+
+def conformed(waveform, file_rate, path, sample_rate=None):
+    """Checks what was decoded, and resamples it.
+
+    Args:
+        waveform: float32, `(samples,)` or `(samples, channels)`.
+        file_rate: Its rate in Hz.
+        path: Path of the file it comes from, for the errors.
+        sample_rate: Rate to resample to, in Hz; None keeps the file's.
+
+    Returns:
+        `(waveform, sample_rate)`.
+
+    Raises:
+        AudioError: As for `read_audio`.
+    """
     if not len(waveform):
         raise AudioError(path, "holds no samples")
     if not np.isfinite(waveform).all():

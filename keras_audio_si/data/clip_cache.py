@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.manifest import Clip, Manifest
 
@@ -113,7 +114,7 @@ class ClipCache:
         return cls(Manifest(clips, class_names), sample_rate, samples, np.cumsum(lengths) - lengths, lengths)
 
     @classmethod
-    def build(cls, manifest, sample_rate, cache_dir, num_workers=None, progress=True):
+    def build(cls, manifest, sample_rate, cache_dir, num_workers=None, progress=True, decoder="soundfile"):
         """Decodes and resamples the clips of a manifest, or opens what an earlier call has left.
 
         The files lie in a folder of `cache_dir` whose name depends on the path, size and time of change of
@@ -126,17 +127,25 @@ class ClipCache:
             cache_dir: Folder for the caches, made if need be.
             num_workers: Number of decoding threads; the number of processors if None.
             progress: Whether to show progress on stderr.
+            decoder: `"soundfile"`, or `"tensorflow-io"` (the extra `tfio`), which decodes in a graph of tf.data what it
+                decodes as soundfile does, to a step of 16 bits. Where it does not work a message says so, and
+                soundfile decodes.
 
         Returns:
             A `ClipCache`; its `manifest` has the clips that could be read, its `failures` names the others.
 
         Raises:
-            ValueError: If no clip of a split could be read, or the files of the cache are damaged.
+            ValueError: If no clip of a split could be read, the decoder is unknown, or the files of the cache are
+                damaged.
             OSError: If they cannot be written.
         """
+        if decoder not in DECODERS:
+            raise ValueError(
+                f"`decoder` must be one of {', '.join(map(repr, DECODERS))}. Received: decoder={decoder!r}"
+            )
         folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
         if not (folder / INDEX_FILE).is_file():
-            _decode_all(manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress)
+            _decode_all(manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder)
         index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         lengths = np.array(index["lengths"], "int64")
         paths = manifest.paths()
@@ -175,7 +184,7 @@ def _reject_empty_splits(manifest, numbered, failures):
             raise ValueError(f"None of the {len(numbers)} clips{of_split} could be read. The first: {first}")
 
 
-def _decode_all(paths, sample_rate, folder, num_workers, progress):
+def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="part-") as temporary:
         part = pathlib.Path(temporary) / folder.name
@@ -183,7 +192,8 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress):
         lengths, failures = [], []
         try:
             with open(part / SAMPLES_FILE, "wb") as file:
-                for number, decoded in enumerate(_decoded(paths, sample_rate, num_workers, progress)):
+                clips = DECODERS[decoder](paths, sample_rate, num_workers)
+                for number, decoded in enumerate(_with_progress(clips, len(paths), sample_rate, progress)):
                     if isinstance(decoded, AudioError):
                         failures.append((number, decoded.reason))
                         lengths.append(0)
@@ -205,7 +215,7 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress):
                 raise
 
 
-def _decoded(paths, sample_rate, num_workers, progress):
+def _by_soundfile(paths, sample_rate, num_workers):
     """Yields each path's waveform, or its `AudioError`, in order, holding only a few clips in memory."""
 
     def decode(path):
@@ -214,17 +224,33 @@ def _decoded(paths, sample_rate, num_workers, progress):
         except AudioError as error:
             return error
 
-    begun = shown = time.monotonic()
     batch = 4 * num_workers
     with concurrent.futures.ThreadPoolExecutor(num_workers) as pool:
         for first in range(0, len(paths), batch):
             yield from pool.map(decode, paths[first : first + batch])
-            done, now = min(first + batch, len(paths)), time.monotonic()
-            if progress and (done == len(paths) or (sys.stderr.isatty() and now - shown > 0.2)):
-                shown = now
-                end = "\n" if done == len(paths) else ""
-                line = f"\rDecoding to {sample_rate} Hz: {done}/{len(paths)} clips, {now - begun:.1f} s"
-                print(line, end=end, file=sys.stderr, flush=True)
+
+
+def _by_tensorflow_io(paths, sample_rate, num_workers):
+    problem = graph_decoder.tensorflow_io_problem()
+    if problem is None:
+        return graph_decoder.decoded(paths, sample_rate, num_workers)
+    print(f"tensorflow-io cannot decode here ({problem}): soundfile does.", file=sys.stderr)
+    return _by_soundfile(paths, sample_rate, num_workers)
+
+
+DECODERS = {"soundfile": _by_soundfile, "tensorflow-io": _by_tensorflow_io}
+
+
+def _with_progress(decoded, total, sample_rate, progress):
+    begun = shown = time.monotonic()
+    for done, clip in enumerate(decoded, start=1):
+        yield clip
+        now = time.monotonic()
+        if progress and (done == total or (sys.stderr.isatty() and now - shown > 0.2)):
+            shown = now
+            end = "\n" if done == total else ""
+            line = f"\rDecoding to {sample_rate} Hz: {done}/{total} clips, {now - begun:.1f} s"
+            print(line, end=end, file=sys.stderr, flush=True)
 
 
 def _described(failures):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from keras_audio_si.data import audioset
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
+from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
 
 MANIFEST_FILE = "manifest.csv"
@@ -201,6 +202,9 @@ LAYOUTS = {  # In this order "auto" tries them: class folders match every folder
     "speech_commands": Layout(
         matches=lambda path: any((path / name).is_file() for name in LISTS.values()), read=read_speech_commands
     ),
+    "nsynth": Layout(
+        matches=lambda path: any((path / folder / TABLE).is_file() for folder in FOLDERS.values()), read=read_nsynth
+    ),
     "audioset": _audioset_layout("balanced", "unbalanced"),
     "audioset_balanced": _audioset_layout("balanced"),
     "audioset_unbalanced": _audioset_layout("unbalanced"),
@@ -214,8 +218,8 @@ def read_dataset(root, layout="auto"):
     Args:
         root: Folder of the data set, or the path of a manifest's CSV file.
         layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "urbansound8k",
-            "speech_commands", "audioset" (trains on the balanced and the unbalanced segments), "audioset_balanced",
-            "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
+            "speech_commands", "nsynth", "audioset" (trains on the balanced and the unbalanced segments),
+            "audioset_balanced", "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
 
     Returns:
         A `Manifest`.

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from keras_audio_si.data.patches import SHORT, filled, scaled_to_peak
-from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, weighted_draws
+from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, psla_weights, weighted_draws
 
 CROPS = ("fixed", "random")
-SAMPLING = ("once", "class_balanced")
+SAMPLING = ("once", "class_balanced", "psla")
 
 
 class PatchDataset:
@@ -29,7 +29,7 @@ class PatchDataset:
         short: What fills a clip that is shorter than a patch: `"repeat"`, the clip again, or `"zero"`, silence at
             its end.
         sampling: `"once"`: an epoch of training has every example once. `"class_balanced"`: it has as many, drawn
-            with replacement by `sampling.class_balanced_weights`.
+            with replacement by `sampling.class_balanced_weights`. `"psla"`: likewise, by `sampling.psla_weights`.
         peak: Largest magnitude that each patch is scaled to, silence excepted; None leaves the level as it is.
         background: `background.BackgroundNoise` to add in training, after that; None for none.
 
@@ -102,9 +102,9 @@ class PatchDataset:
         self.patch_start = (np.arange(self.num_patches) - first_patch[self.patch_clip]) * self.hop_samples
         self.num_examples = self.num_clips if crops == "random" else self.num_patches
         self._weights = None
-        if sampling == "class_balanced":
+        if sampling != "once":
             # Divided among its patches, so that a clip counts the same whatever its length.
-            weights = class_balanced_weights(self.labels)
+            weights = (psla_weights if sampling == "psla" else class_balanced_weights)(self.labels)
             self._weights = weights if crops == "random" else (weights / per_clip)[self.patch_clip]
 
     @property
@@ -193,7 +193,7 @@ class PatchDataset:
         start_step = _integer("start_step", start_step, minimum=0)
         if mixed and with_clip_ids:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
-        tf = _tensorflow()
+        tf = import_tensorflow()
 
         # Batches by number: each is made of it alone, so that entering an epoch anywhere reads no other audio.
         if training:
@@ -256,7 +256,12 @@ def _integer(name, value, minimum):
     return int(value)
 
 
-def _tensorflow():
+def import_tensorflow():
+    """TensorFlow for tf.data, which leaves the GPU to the backend that trains.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
     try:
         import tensorflow as tf
     except ImportError as error:

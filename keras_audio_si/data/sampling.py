@@ -65,13 +65,44 @@ def class_balanced_weights(labels):
     >>> class_balanced_weights(np.array([[1, 0], [1, 0], [1, 1], [0, 0]])).round(3).tolist()
     [0.333, 0.333, 1.333, 0.0]
 
-    Reference: The released code of Gazneli et al., 2022; Gong et al., "PSLA", 2021, with other constants.
+    Reference: The released code of Gazneli et al., 2022.
     """
+    labels, counts = _counted(labels)
+    return labels @ np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
+
+
+def psla_weights(labels):
+    """The weights of PSLA: 1000 by the number of clips of a class and 0.01, summed over the classes of a clip.
+
+    They differ from `class_balanced_weights` by a factor, and by a hundredth for a class of one clip.
+
+    Args:
+        labels: `(num_clips, num_classes)` multi-hot labels.
+
+    Returns:
+        `(num_clips,)` float64.
+
+    Raises:
+        ValueError: If no clip has a label.
+
+    Example:
+
+    >>> from keras_audio_si.data.sampling import psla_weights
+    >>> psla_weights(np.array([[1, 0], [1, 0], [1, 1], [0, 0]])).round(1).tolist()
+    [332.2, 332.2, 1322.3, 0.0]
+
+    Reference: Gong et al., "PSLA", 2021, section III-B, in the form of its released code.
+    """
+    labels, counts = _counted(labels)
+    return labels @ (1000.0 / (counts + 0.01))
+
+
+def _counted(labels):
     labels = np.asarray(labels)
     counts = labels.sum(axis=0, dtype="float64")
     if not counts.any():
         raise ValueError("Class-balanced sampling needs clips with labels. Received: none that has one")
-    return labels @ np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
+    return labels, counts
 
 
 def crop_starts(room, seed, epoch):

@@ -13,7 +13,9 @@ from keras_audio_si.evaluation.plots import StabilityPanel, plot_stability
 from keras_audio_si.evaluation.shift import has_bands, parse_protocol, stability
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches
 from keras_audio_si.layers.fit_length import FitLength, fit_length_of
+from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
+from keras_audio_si.layers.nested import nested_layers
 
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
 
@@ -95,7 +97,9 @@ def patch_layout(model, patch_seconds=None):
         frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))
         patch_samples = front_end.num_samples(frames)
     hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
-    return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length)
+    masked = any(isinstance(layer, FrameMask) for layer in nested_layers(model))
+    short = "zero" if masked else "repeat"  # Padding that the model masks is silence.
+    return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length, short)
 
 
 def patch_dataset(model, cache, **training):

@@ -1,5 +1,6 @@
 """Keras layers: pooling, front-end, networks on waveforms, augmentation, mixing and heads."""
 
+from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
     RandomFragmentGain,
@@ -19,6 +20,7 @@ from keras_audio_si.layers.augmentation_time import (
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength, fit_length_of
+from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.mixing import MixUp, TimeMix
@@ -34,10 +36,12 @@ from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
 __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
+    "AttentionHead",
     "AugmentationChain",
     "ClassScores",
     "ClassToken",
     "FitLength",
+    "FrameMask",
     "FreqMix",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",

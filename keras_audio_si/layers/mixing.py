@@ -141,6 +141,7 @@ class MixUp(BatchMixing):
         weight_range: pair of the least and the largest weight, to which the draws, from 0 to 1, are scaled.
         union_limit: with `"union"`, the weight of the labels from which on those of the partner are left out, 0.9 in
             the released code of EAT; None for never.
+        probability: chance that an example is mixed, drawn for each.
 
     Input shape:
         Pair of `(batch, ...)`, waveforms or spectrograms of any rank, and `(batch, ...)`, one-hot or
@@ -165,8 +166,9 @@ class MixUp(BatchMixing):
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018. Fonseca et al., "Improving Sound
         Event Classification by Increasing Shift Invariance in Convolutional Neural Networks", 2021, section
-        III (alpha 1.25). Gain-aware: Tokozume et al., "Learning from Between-class Examples for Deep Sound
-        Recognition", 2018; Gazneli et al., "End-to-End Audio Strikes Back", 2022, eq. 1 and Table 1.
+        III (alpha 1.25). Gong et al., "PSLA", 2021 (alpha 10, probability 0.5). Gain-aware: Tokozume et al.,
+        "Learning from Between-class Examples for Deep Sound Recognition", 2018; Gazneli et al., "End-to-End Audio
+        Strikes Back", 2022, eq. 1 and Table 1.
     """
 
     waveforms_only = False
@@ -179,9 +181,13 @@ class MixUp(BatchMixing):
         gain_aware=False,
         weight_range=(0.0, 1.0),
         union_limit=None,
+        probability=1.0,
         **kwargs,
     ):
         super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
+        if not 0 < probability <= 1:
+            raise ValueError(f"`probability` must be above 0 and at most 1; received {probability!r}.")
+        self.probability = probability
         if not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
             raise ValueError(
                 f"`alpha` must be a positive number; received {alpha!r}. Leave the layer out for no mixing."
@@ -189,6 +195,17 @@ class MixUp(BatchMixing):
         self.alpha = float(alpha)
         self.gain_aware = gain_aware
         self._table = _beta_logits(self.alpha)
+
+    def draw(self, batch_size):
+        params = super().draw(batch_size)
+        if self.probability < 1:
+            mixed = self.draw_uniform(batch_size) < self.probability
+            params["weight"] = ops.where(mixed, params["weight"], 1.0)
+            # With itself: a partner of no weight would still give its labels to a union.
+            params["partner"] = ops.where(
+                mixed, params["partner"], ops.arange(batch_size, dtype=params["partner"].dtype)
+            )
+        return params
 
     def draw_weight(self, batch_size):
         """Draws weights from Beta(alpha, alpha)."""
@@ -211,7 +228,8 @@ class MixUp(BatchMixing):
         return factor * mixed, weight
 
     def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha, "gain_aware": self.gain_aware}
+        names = ("alpha", "gain_aware", "probability")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

@@ -1,29 +1,52 @@
-"""A front-end and a network joined to a model that takes waveforms."""
+"""A front-end, a change of resolution, a network and a head joined to a model that takes waveforms."""
 
 import keras
 
+from keras_audio_si.layers.frame_mask import FrameMask
 
-def Classifier(front_end, backbone, input_samples=None, name="classifier"):
-    """Join a front-end layer and a network on its features to one model from waveforms to class scores.
+LENGTHS = (None, "zeros", "input")
+
+
+def Classifier(
+    front_end,
+    resolution=None,
+    backbone=None,
+    head=None,
+    input_samples=None,
+    lengths=None,
+    name="classifier",
+):
+    """Join the parts of a classifier, in the order in which sound passes them, to one model.
+
+    Any part but the network can be left out; of two the second is the network: `Classifier(front_end, vgg)`.
 
     Args:
-        front_end: Layer from waveforms to features, such as `layers.LogMelSpectrogram`.
-        backbone: Model on those features, such as `models.VGG41`.
-        input_samples: Length of the waveforms in samples; None leaves it open, for a backbone that takes any number
-            of frames.
+        front_end: Layer from waveforms to spectrograms, such as `layers.LogMelSpectrogram`, or a list of it and of
+            layers on spectrograms that follow, such as SpecAugment; None for a network on waveforms, such as `EAT`.
+        resolution: Layer from spectrograms to spectrograms of other frames, with channels, such as `DiffResLayer` or
+            the baselines it is compared with; None for the frames as they are.
+        backbone: Model on what comes before, such as `VGG41`, `EfficientNetTagger` or `EfficientNetBackbone`.
+        head: Layer or model from what the network gives to class scores, such as `AttentionHead`; None for a network
+            that has one itself.
+        input_samples: Length of the waveforms in samples; None takes that of a network on waveforms, and else leaves
+            it open, for parts that take any number of frames.
+        lengths: How the resolution layer learns where clips end that zeros pad to one length, so that padding gets no
+            frames: None, it does not; "zeros", each clip ends with its last sample that is not zero, as evaluation,
+            tagging and export know; "input", the model has a second input, `samples`.
         name: Name of the model.
 
     Input shape:
-        `(batch, samples)`, float32 in [-1, 1]
+        `(batch, samples)`, float32 in [-1, 1]; with `lengths="input"` a pair of that and `(batch,)` int32, the lengths
+        of the clips in samples.
 
     Output shape:
-        That of the backbone.
+        That of the last part.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If the features of `input_samples` samples do not fit the backbone.
+        ValueError: If two parts do not fit; the message names them.
 
     Example:
 
@@ -31,14 +54,57 @@ def Classifier(front_end, backbone, input_samples=None, name="classifier"):
     >>> vgg = keras_audio_si.models.VGG41(num_classes=10, width=0.25)
     >>> Classifier(front_end, vgg, input_samples=front_end.num_samples(101)).output_shape
     (None, 10)
+
+    Reference:
+        liu2022, Fig. 2 and Algorithm 2.
     """
+    if backbone is None:
+        resolution, backbone = None, resolution
+    front_end, *augmentations = front_end if isinstance(front_end, (list, tuple)) else [front_end]
+    _check(front_end, resolution, backbone, lengths)
+    if front_end is None and input_samples is None:
+        input_samples = backbone.input_shape[1]
     waveforms = keras.Input((input_samples,), dtype="float32", name="waveform")
-    features = front_end(waveforms)
+    inputs, x = waveforms, waveforms
+    for layer in (front_end, *augmentations):
+        x = x if layer is None else layer(x)
+    if lengths is not None:
+        clips = waveforms
+        if lengths == "input":
+            clips = keras.Input((), dtype="int32", name="samples")
+            inputs = [waveforms, clips]
+        mask = FrameMask(front_end.num_samples(1), front_end.hop_length, name="frame_mask")([x, clips])
+        x = keras.ops.copy(resolution(x, mask=mask))  # Without its mask, which Keras warns that the networks ignore.
+    elif resolution is not None:
+        x = resolution(x)
     wanted = backbone.input_shape
-    for axis, (got, want) in enumerate(zip(features.shape, wanted, strict=True)):
-        if None not in (got, want) and got != want:
-            raise ValueError(
-                f"{input_samples} samples give features of shape {tuple(features.shape)}, but {backbone.name} takes "
-                f"{wanted}: axis {axis} differs; change input_samples or the input_shape of the network"
-            )
-    return keras.Model(waveforms, backbone(features), name=name)
+    if len(x.shape) == len(wanted) + 1 and x.shape[-1] == 1:
+        x = x[..., 0]
+    _check_features(x.shape, wanted, backbone, input_samples)
+    x = backbone(x)
+    return keras.Model(inputs, x if head is None else head(x), name=name)
+
+
+def _check(front_end, resolution, backbone, lengths):
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(f"backbone must be a Keras model, got {type(backbone).__name__}")
+    if lengths not in LENGTHS:
+        raise ValueError(f"lengths must be None, 'zeros' or 'input', got {lengths!r}")
+    if resolution is not None and front_end is None:
+        raise ValueError("resolution changes the frames of spectrograms: it needs a front_end")
+    if resolution is None and lengths is not None:
+        raise ValueError("lengths are there for the mask of a resolution layer: without resolution it must be None")
+
+
+def _check_features(features, wanted, backbone, input_samples):
+    advice = "change input_samples, the resolution, or the input_shape or in_channels of the network"
+    differing = [
+        axis
+        for axis, (got, want) in enumerate(zip(features, wanted, strict=False))
+        if None not in (got, want) and got != want
+    ]
+    if len(features) != len(wanted) or differing:
+        raise ValueError(
+            f"{input_samples} samples give features of shape {tuple(features)}, but {backbone.name} takes {wanted}: "
+            f"{f'axis {differing[0]} differs' if differing else 'it has another number of axes'}; {advice}"
+        )

@@ -191,7 +191,7 @@ def _training_model(model, settings, steps_per_epoch, augmentation, teacher):
     """The model in what it is trained in, compiled."""
     mixing = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
-        mixing.append(MixUp(settings.mixup_alpha, seed=settings.seed))
+        mixing.append(MixUp(settings.mixup_alpha, seed=settings.seed, probability=settings.mixup_probability))
     averages = None
     if settings.ema_decay is not None:
         averages = WeightAverages(model, settings.ema_decay, settings.ema_update, steps_per_epoch)
@@ -212,7 +212,7 @@ def _schedule(settings):
     callbacks = [StopOnNaN()]
     if settings.early_stopping_epochs is not None:
         callbacks.insert(0, keras.callbacks.EarlyStopping(**monitored, patience=settings.early_stopping_epochs))
-    if settings.schedule == "one-cycle":
+    if settings.schedule != "plateau":
         return [LearningRateLog(), *callbacks]  # the schedule itself is the optimizer's
     factor, patience = settings.plateau_factor, settings.plateau_epochs
     plateau = keras.callbacks.ReduceLROnPlateau(**monitored, factor=factor, patience=patience, min_delta=0.0)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.training.distillation import (
     auxiliary_classifier,
@@ -137,6 +138,11 @@ def training_view(model, auxiliary_layers=(), seed=0):
             f"A loss of logits needs a functional model that ends in layers.ClassScores; {model.name!r} is a "
             f"{type(model).__name__} that ends in a {type(last).__name__}. Train it with loss='score-bce', without "
             "teacher and auxiliary layers."
+        )
+    if isinstance(last, ClassScores) and isinstance(model.layers[-2], AttentionHead):
+        raise ValueError(
+            f"The layer {model.layers[-2].name!r} of {model.name!r} gives scores, not logits: train it with "
+            "loss='score-bce', without teacher and auxiliary layers."
         )
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     # The layers are in the order of the graph, and the last one has a single input: the one before makes it.

@@ -1,8 +1,10 @@
-"""The optimizer of a training: Adam, or AdamW with its decay on matrices only, along a schedule if there is one."""
+"""The optimizer of a training: Adam, with L2 or decoupled weight decay if wanted, along a schedule if there is one."""
 
 import keras
 
-from keras_audio_si.training.schedules import one_cycle_learning_rate, one_cycle_momentum
+from keras_audio_si.training.schedules import WarmUpAndDecay, one_cycle_learning_rate, one_cycle_momentum
+
+DECAY = ("decay_start_epoch", "decay_every_epochs", "decay_factor", "warm_up_steps")  # Of `WarmUpAndDecay`.
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -54,6 +56,37 @@ class CycledAdamW(keras.optimizers.AdamW):
         return super().from_config({**config, "beta_1": beta_1}, custom_objects)
 
 
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class L2Adam(keras.optimizers.Adam):
+    """Adam whose weight decay is a term of the gradient, as PyTorch's is: that of the squares of all weights.
+
+    Args:
+        learning_rate: number or schedule.
+        l2: factor on a weight in its gradient.
+        **kwargs: those of `keras.optimizers.Adam`.
+
+    Example:
+
+    >>> optimizer = L2Adam(1e-3, l2=5e-7, beta_1=0.95)
+    >>> type(optimizer).from_config(optimizer.get_config()).l2
+    5e-07
+
+    Reference:
+        Kingma and Ba, "Adam", 2014; Gong et al., "PSLA", 2021.
+    """
+
+    def __init__(self, learning_rate=0.001, l2=0.0, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        decay = keras.ops.cast(self.l2 * keras.ops.convert_to_tensor(variable), gradient.dtype)
+        super().update_step(gradient + decay, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
 def spared_variables(variables):
     """The variables that weight decay spares: those of one axis, and biases.
 
@@ -95,14 +128,19 @@ def build_optimizer(settings, variables, steps):
     'Adam'
     """
     common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
-    if settings.optimizer == "adam" and settings.schedule == "plateau":
-        return keras.optimizers.Adam(settings.learning_rate, **common)
+    rate, beta_1 = settings.learning_rate, settings.beta_1
+    if settings.schedule == "one-cycle":
+        rate, beta_1 = one_cycle_learning_rate(steps, rate), one_cycle_momentum(steps)
+    elif settings.schedule == "warm-up-and-decay":
+        decay = {name: getattr(settings, name) for name in DECAY}
+        rate = WarmUpAndDecay(rate, steps // settings.epochs, **decay)
+    if settings.optimizer == "adam-l2":
+        return L2Adam(rate, settings.weight_decay, beta_1=beta_1, epsilon=1e-8, **common)
+    if settings.optimizer == "adam" and settings.schedule != "one-cycle":
+        return keras.optimizers.Adam(rate, beta_1=beta_1, **common)
     decay, epsilon = (settings.weight_decay, 1e-8) if settings.optimizer == "adamw" else (0.0, 1e-7)
     common |= {"weight_decay": decay, "epsilon": epsilon, "name": settings.optimizer}
-    if settings.schedule == "plateau":
-        optimizer = keras.optimizers.AdamW(settings.learning_rate, **common)
-    else:
-        rate = one_cycle_learning_rate(steps, settings.learning_rate)
-        optimizer = CycledAdamW(rate, beta_1=one_cycle_momentum(steps), **common)
+    kind = CycledAdamW if settings.schedule == "one-cycle" else keras.optimizers.AdamW
+    optimizer = kind(rate, beta_1=beta_1, **common)
     optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))
     return optimizer

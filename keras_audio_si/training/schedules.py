@@ -1,4 +1,4 @@
-"""The one-cycle schedule of learning rate and momentum, as a function of the step."""
+"""Schedules as functions of the step: one cycle of learning rate and momentum, and a warm-up with decay in steps."""
 
 import math
 
@@ -91,6 +91,77 @@ def one_cycle_momentum(steps):
     0.85
     """
     return OneCycle(steps, 0.95, 0.85, 0.95)
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises a learning rate to its peak in stairs, and multiplies it by a factor every few epochs.
+
+    At step s of epoch e, both counted from 0, with stairs of n steps, it is
+
+        peak * min(floor(s / n) * n / warm_up_steps, 1) * factor ** max(0, floor((e - start) / every) + 1)
+
+    As released: the first stair has no height, so that the first 50 steps move nothing but moving statistics.
+
+    Args:
+        peak: largest learning rate.
+        steps_per_epoch: number of steps of an epoch.
+        decay_start_epoch: first epoch with a lower rate, counted from 0.
+        decay_every_epochs: epochs from one decay to the next.
+        decay_factor: what each decay multiplies by, above 0 and at most 1.
+        warm_up_steps: steps until the peak; 0 for no warm-up.
+        stair_steps: steps of a stair.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> rate = WarmUpAndDecay(1e-3, steps_per_epoch=300, decay_start_epoch=10, decay_every_epochs=5, decay_factor=0.5)
+    >>> ["%.2e" % float(rate(step)) for step in (0, 99, 1000, 10 * 300 - 1, 10 * 300, 15 * 300)]
+    ['0.00e+00', '5.00e-05', '1.00e-03', '1.00e-03', '5.00e-04', '2.50e-04']
+
+    Reference:
+        Gong et al., "PSLA", 2021, in the form of its released code; liu2022, Table 4.
+    """
+
+    def __init__(
+        self,
+        peak,
+        steps_per_epoch,
+        decay_start_epoch,
+        decay_every_epochs,
+        decay_factor,
+        warm_up_steps=1000,
+        stair_steps=50,
+    ):
+        self.settings = {
+            "steps_per_epoch": steps_per_epoch,
+            "decay_start_epoch": decay_start_epoch,
+            "decay_every_epochs": decay_every_epochs,
+            "warm_up_steps": warm_up_steps,
+            "stair_steps": stair_steps,
+        }
+        for name, value in self.settings.items():
+            least = 0 if name in ("decay_start_epoch", "warm_up_steps") else 1
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"`{name}` must be an integer of at least {least}; received {value!r}.")
+        if not 0 < decay_factor <= 1:
+            raise ValueError(f"`decay_factor` must be above 0 and at most 1; received {decay_factor!r}.")
+        self.settings |= {"peak": peak, "decay_factor": decay_factor}
+
+    def __call__(self, step):
+        settings = self.settings
+        step = ops.cast(step, "int32")  # in float32 the border of an epoch could move
+        stair = step // settings["stair_steps"] * settings["stair_steps"]
+        warm_up = settings["warm_up_steps"]
+        rise = ops.cast(ops.minimum(stair, warm_up), "float32") / warm_up if warm_up else 1.0
+        epochs = step // settings["steps_per_epoch"] - settings["decay_start_epoch"]
+        decays = ops.maximum(epochs // settings["decay_every_epochs"] + 1, 0)
+        return settings["peak"] * rise * ops.power(settings["decay_factor"], ops.cast(decays, "float32"))
+
+    def get_config(self):
+        return dict(self.settings)
 
 
 class LearningRateLog(keras.callbacks.Callback):

@@ -7,8 +7,8 @@ from keras_audio_si.training.ema import UPDATES
 from keras_audio_si.training.losses import LOSSES, REDUCTIONS
 
 MONITORS = ("val_mAP", "val_d_prime", "val_accuracy")
-OPTIMIZERS = ("adam", "adamw")
-SCHEDULES = ("plateau", "one-cycle")
+OPTIMIZERS = ("adam", "adam-l2", "adamw")
+SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +28,25 @@ class TrainingSettings:
         early_stopping_epochs: epochs without improvement after which the training ends; None to train all
             `epochs`, as a one-cycle schedule wants.
         mixup_alpha: parameter of the Beta distribution of `MixUp`; None for no mixing.
+        mixup_probability: chance that an example is mixed.
         monitor: value that improvement is measured by: `"val_mAP"`, `"val_d_prime"` or `"val_accuracy"`.
         seed: sets the order of the patches and the mixing. The initial weights are set where the model is
             built.
         jit: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
-        optimizer: `"adam"`, or `"adamw"`, whose weight decay is decoupled and spares all variables of one axis.
-        weight_decay: of AdamW, a factor on the learning rate.
+        optimizer: `"adam"`; `"adamw"`, whose weight decay is decoupled and spares all variables of one axis; or
+            `"adam-l2"`, whose weight decay is a term of the gradient of all variables, as in PyTorch's Adam.
+        weight_decay: of AdamW, a factor on the learning rate; with L2, a factor on the variable.
+        beta_1: decay of the optimizer's mean of gradients; the one-cycle schedule has its own.
         beta_2: decay of the optimizer's mean of squares.
         gradient_clip_norm: largest norm of all gradients together; None for no limit.
         schedule: `"plateau"` lowers the learning rate by the rules above, `"one-cycle"` moves it, and the
-            optimizer's momentum against it, by a function of the step.
+            optimizer's momentum against it, by a function of the step, and so does `"warm-up-and-decay"`, by
+            `schedules.WarmUpAndDecay`, whose arguments the next four are.
+        warm_up_steps: steps until the learning rate is `learning_rate`.
+        decay_start_epoch: first epoch with a lower one, counted from 0.
+        decay_every_epochs: epochs from one decay to the next.
+        decay_factor: what each decay multiplies by.
         loss: `"score-bce"`, binary cross-entropy of scores in [0, 1], for any model; or one of the logits, for
             a model that ends in `layers.ClassScores`: `"bce"`, `"softmax"` (one label per example), or
             `"softmax-or-bce"`, the latter for the examples that an augmentation has mixed.
@@ -76,14 +84,20 @@ class TrainingSettings:
     plateau_factor: float = 0.5
     early_stopping_epochs: int | None = 20
     mixup_alpha: float | None = 1.25
+    mixup_probability: float = 1.0
     monitor: str = "val_mAP"
     seed: int = 0
     jit: bool | str = "auto"
     optimizer: str = "adam"
     weight_decay: float = 1e-5
+    beta_1: float = 0.9
     beta_2: float = 0.999
     gradient_clip_norm: float | None = None
     schedule: str = "plateau"
+    warm_up_steps: int = 1000
+    decay_start_epoch: int = 10
+    decay_every_epochs: int = 5
+    decay_factor: float = 0.5
     loss: str = "score-bce"
     loss_reduction: str = "mean"
     label_smoothing: float = 0.0
@@ -98,14 +112,15 @@ class TrainingSettings:
 
     def __post_init__(self):
         object.__setattr__(self, "auxiliary_layers", tuple(self.auxiliary_layers))
-        for name in ("batch_size", "epochs", "plateau_epochs", "early_stopping_epochs"):
+        for name in ("batch_size", "epochs", "plateau_epochs", "early_stopping_epochs", "decay_every_epochs"):
             value = getattr(self, name)
             if value is None and name == "early_stopping_epochs":
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be an integer of at least 1; received {value!r}.")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"`seed` must be an integer of at least 0; received {self.seed!r}.")
+        for name in ("seed", "warm_up_steps", "decay_start_epoch"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must be an integer of at least 0; received {getattr(self, name)!r}.")
         for name in ("learning_rate", "teacher_temperature", "auxiliary_temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"`{name}` must be a positive number; received {getattr(self, name)!r}.")
@@ -120,7 +135,10 @@ class TrainingSettings:
             raise ValueError(f"`plateau_factor` must be above 0 and below 1; received {self.plateau_factor!r}.")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must be above 0 and below 1, or None; received {self.ema_decay!r}.")
-        for name in ("beta_2", "label_smoothing", "auxiliary_weight"):
+        for name in ("mixup_probability", "decay_factor"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be above 0 and at most 1; received {getattr(self, name)!r}.")
+        for name in ("beta_1", "beta_2", "label_smoothing", "auxiliary_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 0 and below 1; received {getattr(self, name)!r}.")
         for name, values in {
@@ -134,6 +152,8 @@ class TrainingSettings:
         }.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"`{name}` must be one of {values}; received {getattr(self, name)!r}.")
+        if self.optimizer == "adam-l2" and self.schedule == "one-cycle":
+            raise ValueError("`optimizer`='adam-l2' has no cycle of beta 1: take 'adamw' with `schedule`='one-cycle'.")
         self._check_loss()
 
     def _check_loss(self):

@@ -1,0 +1,84 @@
+"""The head of PSLA: class scores of frames, averaged over time by attention."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_audio_si.ops.attention import attention_pool
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class AttentionHead(keras.layers.Layer):
+    """Scores the classes in every frame, and averages over time by what each head attends to.
+
+    Means over mel come first. A head has two dense layers on a frame: one for the scores of the classes, one for the
+    attention each of them pays to the frame; its scores are means over time by that attention. The heads are added up
+    by trained weights, which are equal at the start and which nothing keeps from adding up to more than 1, so scores
+    can leave [0, 1] a little. All of it is float32 under every dtype policy.
+
+    Args:
+        num_classes: Number of classes.
+        heads: Number of heads; 0 for the mean over time of the scores of the frames, without attention.
+
+    Input shape:
+        `(batch, time, mel, channels)` or `(batch, time, channels)`
+
+    Output shape:
+        `(batch, num_classes)`, float32 scores, not logits
+
+    Raises:
+        ValueError: If an argument is out of range or the input has another rank.
+
+    Example:
+
+    >>> tuple(AttentionHead(527)(keras.ops.ones((2, 10, 4, 32))).shape)
+    (2, 527)
+
+    Reference:
+        Gong et al., "PSLA: Improving Audio Tagging with Pretraining, Sampling, Labeling, and Aggregation", 2021,
+        section III-C; liu2022, section 3.
+    """
+
+    def __init__(self, num_classes, heads=4, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        for name, value, least in (("num_classes", num_classes, 1), ("heads", heads, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        self.num_classes = num_classes
+        self.heads = heads
+
+    def build(self, input_shape):
+        if len(input_shape) not in (3, 4) or input_shape[-1] is None:
+            raise ValueError(
+                f"{self.name} takes (batch, time, mel, channels) or (batch, time, channels), with a known number of "
+                f"channels; got {tuple(input_shape)}"
+            )
+        heads = max(self.heads, 1)
+        shape = (input_shape[-1], heads, self.num_classes)
+        limit = math.sqrt(6.0 / (input_shape[-1] + self.num_classes))  # Glorot's, of one dense layer of a head.
+
+        def dense(name):
+            kernel = self.add_weight(shape, keras.initializers.RandomUniform(-limit, limit), name=f"{name}_kernel")
+            return kernel, self.add_weight(shape[1:], "zeros", name=f"{name}_bias")
+
+        self.class_weights = dense("class")
+        if self.heads:
+            self.attention_weights = dense("attention")
+            self.head_weights = self.add_weight((heads,), keras.initializers.Constant(1 / heads), name="head_weights")
+
+    def call(self, x):
+        frames = ops.mean(x, axis=2) if len(x.shape) == 4 else x
+        class_logits = self._dense(frames, *self.class_weights)
+        if not self.heads:
+            return ops.mean(ops.sigmoid(class_logits), axis=(1, 2))
+        return attention_pool(self._dense(frames, *self.attention_weights), class_logits, self.head_weights)
+
+    def _dense(self, frames, kernel, bias):
+        return ops.einsum("btc,chk->bthk", frames, kernel) + bias
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.num_classes)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "heads": self.heads}

@@ -1,0 +1,51 @@
+"""Pooling over time in which every class has frames of its own that it listens to."""
+
+from keras import ops
+
+SMALLEST_ATTENTION = 1e-7  # Below it (and above one minus it) attention is cut off, as released: the sum is never 0.
+
+
+def normalised_attention(logits):
+    """Turn logits of attention into weights of the frames, which add up to 1 over time.
+
+    Args:
+        logits: `(batch, time, ...)`
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+
+    >>> weights = normalised_attention(np.float32([[[0.0], [0.0], [-20.0]]]))
+    >>> print(np.round(keras.ops.convert_to_numpy(weights)[0, :, 0], 3))
+    [0.5 0.5 0. ]
+
+    Reference:
+        Gong et al., "PSLA", 2021, section III-C.
+    """
+    attention = ops.clip(ops.sigmoid(logits), SMALLEST_ATTENTION, 1.0 - SMALLEST_ATTENTION)
+    return attention / ops.sum(attention, axis=1, keepdims=True)
+
+
+def attention_pool(attention_logits, class_logits, head_weights):
+    """Average the class scores of the frames by the attention of each head, and add the heads up.
+
+    Args:
+        attention_logits: `(batch, time, heads, classes)`
+        class_logits: `(batch, time, heads, classes)`
+        head_weights: `(heads,)`
+
+    Returns:
+        `(batch, classes)` scores, in [0, 1] if the weights of the heads are not negative and add up to 1.
+
+    Example:
+
+    >>> logits = np.zeros((1, 5, 2, 3), "float32")
+    >>> print(keras.ops.convert_to_numpy(attention_pool(logits, logits, np.float32([0.5, 0.5]))))
+    [[0.5 0.5 0.5]]
+
+    Reference:
+        Gong et al., "PSLA", 2021, section III-C.
+    """
+    by_head = ops.sum(normalised_attention(attention_logits) * ops.sigmoid(class_logits), axis=1)
+    return ops.sum(by_head * head_weights[:, None], axis=1)

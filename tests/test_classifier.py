@@ -1,0 +1,174 @@
+"""Classifiers of any parts, and the mask of clips that zeros pad to one length."""
+
+import keras
+import numpy as np
+import pytest
+from cases import MaskedPairs, masked_classifier
+from harness import Case, built, computed, numpy, run
+
+from keras_audio_si import layers, models
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.evaluation.classifiers import patch_dataset, patch_layout
+from keras_audio_si.layers import AttentionHead, ClassScores, FrameMask, LogMelSpectrogram
+from keras_audio_si.ops.lengths import content_lengths, frame_mask
+from keras_audio_si.training.logit_model import training_view
+
+RATE, BANDS = 8000, 12
+
+
+def front_end(**arguments):
+    return LogMelSpectrogram(RATE, num_mels=BANDS, **arguments)
+
+
+def padded(rng, lengths, samples):
+    """Noises of some lengths, with zeros after them."""
+    return np.stack([np.pad(0.1 * rng.standard_normal(n), (0, samples - n)) for n in lengths]).astype("float32")
+
+
+class Summed(keras.layers.Layer):
+    """The sum over the frames that the mask has, as one frame."""
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask[:, :1]
+
+    def call(self, x, mask=None):
+        return keras.ops.sum(x * keras.ops.cast(mask, x.dtype)[..., None], axis=1)[:, None, :, None]
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 1, shape[2], 1)
+
+
+def network(shape, classes=3):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs)), name="network")
+
+
+class TestMask:
+    @pytest.mark.parametrize("center", [False, True])
+    def test_frames_are_those_of_the_clip_without_its_padding(self, rng, center):
+        layer, lengths = front_end(center=center), (1000, 999, 640, 320, 319, 241)
+        clips = padded(rng, lengths, 1000)
+        frames = layer.num_frames(1000)
+        mask = FrameMask(layer.num_samples(1), layer.hop_length)
+        want = np.arange(frames) < np.array([max(1, layer.num_frames(n)) for n in lengths])[:, None]
+        spectrograms = np.zeros((len(lengths), frames, BANDS), "float32")
+        np.testing.assert_array_equal(computed(mask, (spectrograms, clips)), want)
+        np.testing.assert_array_equal(computed(mask, (spectrograms, np.array(lengths, "int32"))), want)
+
+    def test_zeros_inside_a_clip_are_no_end(self):
+        clips = np.float32([[0, 0, 1, 0, 0], [-1e-30, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
+        np.testing.assert_array_equal(computed(content_lengths, clips), [3, 1, 0, 5])
+
+    def test_silence_has_one_frame(self):
+        mask = computed(frame_mask, np.int32([0, 1]), num_frames=3, frame_samples=4, hop_length=2)
+        np.testing.assert_array_equal(mask, [[True, False, False]] * 2)
+
+    def test_quiet_samples_count_in_half_precision(self):
+        clips = np.zeros((1, 5), "float32")
+        clips[0, 3] = 1e-9
+        mask = FrameMask(1, 1, dtype="mixed_float16")((np.zeros((1, 5, 2), "float16"), clips))
+        np.testing.assert_array_equal(numpy(mask), [[True, True, True, True, False]])
+
+    def test_wrong_arguments(self):
+        with pytest.raises(ValueError, match="hop_length must be at least 1, got 0"):
+            FrameMask(1, 0)
+        with pytest.raises(ValueError, match="spectrograms .* with waveforms .* or lengths"):
+            FrameMask(4, 2)((keras.Input((3, 2, 1)), keras.Input((9,))))
+
+
+class TestParts:
+    @pytest.mark.parametrize("lengths", ["zeros", "input"])
+    def test_padding_does_not_reach_the_resolution_layer(self, rng, lengths):
+        clip_lengths = (1440, 800, 250)
+        waveforms = padded(rng, clip_lengths, 1440)
+        layer = front_end()
+        model = models.Classifier(layer, Summed(), network((1, BANDS, 1)), input_samples=1440, lengths=lengths)
+        inputs = waveforms if lengths == "zeros" else [waveforms, np.array(clip_lengths, "int32")]
+        scores = numpy(model(inputs))
+        kernel, bias = model.layers[-1].get_weights()
+        for row, waveform, length in zip(scores, waveforms, clip_lengths, strict=True):
+            alone = numpy(layer(waveform[None, :length]))[0].sum(axis=0)
+            np.testing.assert_allclose(row, alone @ kernel + bias, rtol=1e-4)
+
+    def test_a_clip_gets_the_same_scores_whatever_its_padding(self, rng):
+        clips = padded(rng, (700, 520), 2000)
+        classifier = models.Classifier(front_end(), Summed(), network((1, BANDS, 1)), lengths="zeros")
+        want = numpy(classifier(clips[:, :700]))
+        np.testing.assert_allclose(numpy(classifier(clips)), want, rtol=1e-5, atol=1e-5)
+
+    def test_mixed_clips_are_as_long_as_the_longer_one(self, rng):
+        clips = padded(rng, (700, 520), 1000)
+        mixed, _ = layers.MixUp(10.0).apply(
+            (clips, np.ones((2, 1), "float32")), {"weight": np.float32([0.3, 0.7]), "partner": np.array([1, 0])}
+        )
+        np.testing.assert_array_equal(numpy(content_lengths(mixed)), [700, 700])
+
+    def test_layers_on_spectrograms_follow_the_front_end(self, rng):
+        doubled = keras.layers.Rescaling(2.0)
+        layer, waveforms = front_end(), padded(rng, (1440,), 1440)
+        backbone = network((layer.num_frames(1440), BANDS))
+        plain = models.Classifier(layer, backbone)
+        np.testing.assert_allclose(
+            numpy(models.Classifier([layer, doubled], backbone)(waveforms)),
+            numpy(backbone(2 * layer(waveforms))),
+            rtol=1e-5,
+        )
+        np.testing.assert_allclose(numpy(plain(waveforms)), numpy(backbone(layer(waveforms))), rtol=1e-5)
+
+    def test_a_head_on_a_vgg_that_takes_channels(self):
+        with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
+            vgg = models.VGG41(3, (8, BANDS), in_channels=2, width=0.125)
+            maps = keras.Model(vgg.input, vgg.get_layer("block4b_relu").output)
+            head = keras.Sequential([AttentionHead(4, heads=2), ClassScores(None, "abcd")])
+            model = models.Classifier(front_end(), MaskedPairs(channels=2), maps, head, input_samples=1440)
+        assert model.output_shape == (None, 4) and layers.class_names_of(model) == ("a", "b", "c", "d")
+
+    def test_a_network_on_waveforms(self):
+        with keras.StatelessScope(initialize_variables=False):
+            eats = [models.EAT(3, 1024, (4,), channels=2, padding="same", in_channels=count) for count in (1, 2)]
+            assert models.Classifier(None, backbone=eats[0]).input_shape == (None, 1024)
+            both = models.Classifier(layers.PhaseWaveform("both"), eats[1], input_samples=1024)
+        assert both.output_shape == (None, 3)
+
+    def test_parts_that_do_not_fit(self):
+        with keras.StatelessScope(initialize_variables=False):
+            vgg = models.VGG41(3, (16, BANDS), width=0.125)
+        with pytest.raises(ValueError, match="axis 1 differs; change input_samples, the resolution"):
+            models.Classifier(front_end(), MaskedPairs(), vgg, input_samples=1440)
+        with pytest.raises(ValueError, match="another number of axes"):
+            models.Classifier(front_end(), MaskedPairs(channels=2), vgg, input_samples=2 * 1440 - 80)
+        with pytest.raises(ValueError, match="needs a front_end"):
+            models.Classifier(None, MaskedPairs(), vgg)
+        with pytest.raises(ValueError, match="without resolution it must be None"):
+            models.Classifier(front_end(), vgg, input_samples=1440, lengths="zeros")
+        with pytest.raises(ValueError, match="lengths must be None, 'zeros' or 'input', got 'zero'"):
+            models.Classifier(front_end(), MaskedPairs(), vgg, lengths="zero")
+        with pytest.raises(ValueError, match="backbone must be a Keras model, got int"):
+            models.Classifier(front_end(), vgg, 1440)
+
+
+def test_a_saved_classifier_gives_the_same_scores(rng, tmp_path):
+    case = Case("masked", lambda: masked_classifier("input"), None)
+    waveforms, lengths = padded(rng, (1520, 700, 300), 1520), np.int32([1520, 700, 300])
+    model = built(case, waveforms)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    want = numpy(run(model, [waveforms, lengths]))
+    np.testing.assert_array_equal(numpy(run(loaded, [waveforms, lengths])), want)
+    assert np.abs(want - numpy(run(loaded, [waveforms, np.int32([1520] * 3)])))[1:].max() > 1e-4
+
+
+def test_short_clips_are_padded_for_a_model_that_masks_padding(rng):
+    model = masked_classifier()
+    clip = rng.normal(size=700).astype("float32")
+    patches = patch_dataset(model, ClipCache.from_waveforms([clip], [("a",)], RATE))
+    np.testing.assert_array_equal(patches.waveforms([0])[0], np.pad(clip, (0, 820)))
+    with pytest.raises(ValueError, match="must take waveforms and have"):
+        patch_layout(masked_classifier("input"))
+
+
+def test_scores_of_the_attention_head_are_not_taken_for_logits():
+    inputs = keras.Input((4, 6))
+    model = keras.Model(inputs, ClassScores(None)(AttentionHead(3)(inputs)))
+    with pytest.raises(ValueError, match="attention_head.* gives scores, not logits.*loss='score-bce'"):
+        training_view(model)
