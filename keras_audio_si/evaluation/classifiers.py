@@ -11,7 +11,7 @@ from keras_audio_si.evaluation.compatibility import check_sample_rate
 from keras_audio_si.evaluation.plots import StabilityPanel, plot_stability
 from keras_audio_si.evaluation.shift import parse_protocol, stability
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches
-from keras_audio_si.layers.frontend import LogMelSpectrogram
+from keras_audio_si.layers.frontend import FrontEnd
 
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
 
@@ -29,7 +29,7 @@ def front_end_of(model, any_length=False):
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 2 and (any_length or shape[1] is not None):
         for layer in model.layers:
-            if isinstance(layer, LogMelSpectrogram):
+            if isinstance(layer, FrontEnd):
                 return layer
     raise ValueError(
         f"The model {model.name!r} must take waveforms{'' if any_length else ' of a fixed length'} and have a "

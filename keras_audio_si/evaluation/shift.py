@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.evaluation.clips import predict_batches
-from keras_audio_si.layers.frontend import LogMelSpectrogram
+from keras_audio_si.layers.frontend import FrontEnd
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
 
@@ -212,9 +212,7 @@ class _Subject:
         if self.length is None:
             raise ValueError("The model takes inputs of any length: `patch_length` must say how long a patch is.")
         self.model, self.patches, self.seed, self.batch_size = model, patches, seed, batch_size
-        self.front_end_index = next(
-            (i for i, layer in enumerate(model.layers) if isinstance(layer, LogMelSpectrogram)), None
-        )
+        self.front_end_index = next((i for i, layer in enumerate(model.layers) if isinstance(layer, FrontEnd)), None)
         if self.front_end_index is not None:
             hop_length = model.layers[self.front_end_index].hop_length
         self.units = {"samples": 1, "time": hop_length} if self.is_waveform else {"time": 1}
