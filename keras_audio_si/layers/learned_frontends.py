@@ -16,8 +16,8 @@ from keras_audio_si.ops.signal import as_float32, check_choice, check_positive
 class LearnedFilterbank(FrontEnd):
     """Base of the front-ends of filters as long as a frame, on which windows of the same length gather frames.
 
-    A subclass has `taps()`, `pool(outputs, offset)` from filter outputs to frames, and `compress(frames)`; see
-    `ops.filter_frames` for the shapes.
+    A subclass has `taps()`, `pool(outputs)` from filter outputs to frames, and `compress(frames)`; the shapes are those
+    of `ops.filter_frames`.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -64,6 +64,8 @@ class LearnedFilterbank(FrontEnd):
         mel.mel_spaced_hz(2, sample_rate, self.min_hz, self.max_hz)  # Refuses edges that make no sense.
         self.padding = padding
         self.filter_stride = filter_stride
+        # Of the window the taps where there is a filter output, the one in the middle among them.
+        self.window_steps = range(self.num_taps // 2 % filter_stride, self.num_taps, filter_stride)
         self.floor = floor
 
     def default_range(self):
@@ -90,19 +92,16 @@ class LearnedFilterbank(FrontEnd):
             # The waveform is extended, not the filter outputs, which ring on in the silence before and after it: the
             # frames of a clip are those of the same clip with silence behind it.
             x = pad_axis(x, 1, self.num_taps // 2 + max(self.num_taps - self.hop_length, 0) // 2, 0, "same")
-        # Every stride-th filter output, the one in the middle of the window among them.
-        offset = self.num_taps // 2 % self.filter_stride
-        steps = self.hop_length // self.filter_stride
-        num_hops = (
-            num_frames + filter_frames.spanned_hops(len(range(offset, self.num_taps, self.filter_stride)), steps) - 1
+        spanned = filter_frames.spanned_hops(len(self.window_steps), self.hop_length // self.filter_stride)
+        outputs = filter_frames.filter_hops(
+            x[:, self.window_steps.start :], self.taps(), num_frames + spanned - 1, self.hop_length, self.filter_stride
         )
-        outputs = filter_frames.filter_hops(x[:, offset:], self.taps(), num_hops, self.hop_length, self.filter_stride)
-        features = self.compress(ops.maximum(self.pool(outputs, offset), self.floor))
+        features = self.compress(ops.maximum(self.pool(outputs), self.floor))
         return ops.cast(features, self.compute_dtype)
 
-    def pool_energy(self, outputs, window, offset):
+    def pool_energy(self, outputs, window):
         """Sum the energies of complex filter outputs under a window `(num_taps, channels)`."""
-        window = window[offset :: self.filter_stride] * self.filter_stride
+        window = window[self.window_steps.start :: self.filter_stride] * self.filter_stride
         return filter_frames.pool_hops(filter_frames.squared_modulus(outputs), window)
 
     def get_config(self):
@@ -117,8 +116,8 @@ class LearnedFilterbank(FrontEnd):
 class TDFilterbanks(LearnedFilterbank):
     """Time-domain filterbanks: free complex filters, their energy under a free window, and the logarithm.
 
-    The filters start as Gabor filters on the mel scale, of energy 1, the window as a squared Hann window, the same for all
-    filters. From there on every tap is learned: 51,729 weights at 64 filters of 401 taps.
+    The filters start as Gabor filters on the mel scale, of energy 1, the window as a squared Hann window, the same for
+    all filters. From there on every tap is learned: 51,729 weights at 64 filters of 401 taps.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -127,7 +126,8 @@ class TDFilterbanks(LearnedFilterbank):
             of samples, 401 at 16 kHz.
         hop_seconds: Time from one frame to the next in seconds, rounded to whole samples.
         min_hz: Lower edge of the lowest filter at the start, in Hz; None for 60.
-        max_hz: Upper edge of the highest filter at the start, in Hz; None for 0.4875 times `sample_rate`, 7800 at 16 kHz.
+        max_hz: Upper edge of the highest filter at the start, in Hz; None for 0.4875 times `sample_rate`, 7800 at 16
+            kHz.
         padding: `"same"` for a frame per hop, centred on it, with silence before and after the waveform; `"valid"`
             for the frames that lie inside the waveform, filters and window.
         filter_stride: Samples from one filter output to the next; it must divide the hop. 1 is as published; 4 takes a
@@ -161,19 +161,16 @@ class TDFilterbanks(LearnedFilterbank):
         taps = filterbanks.gabor_taps(centre, width, self.num_taps)
         # The energy of a Gabor filter is 1 / (2 sqrt(pi) width).
         taps = ops.convert_to_numpy(taps) * np.sqrt(2 * math.sqrt(math.pi) * width)
-        self.filter_taps = self.add_weight(
-            shape=taps.shape, initializer=lambda shape, dtype=None: ops.cast(taps, dtype), name="filter_taps"
-        )
-        window = np.hanning(self.num_taps)[:, None] ** 2
-        self.window_taps = self.add_weight(
-            shape=window.shape, initializer=lambda shape, dtype=None: ops.cast(window, dtype), name="window_taps"
+        self.filter_taps = bounded_weight(self, "filter_taps", taps.shape, taps)
+        self.window_taps = bounded_weight(
+            self, "window_taps", (self.num_taps, 1), np.hanning(self.num_taps)[:, None] ** 2
         )
 
     def taps(self):
         return ops.reshape(ops.cast(self.filter_taps, "float32"), (self.num_taps, -1))
 
-    def pool(self, outputs, offset):
-        return self.pool_energy(outputs, ops.cast(self.window_taps, "float32"), offset)
+    def pool(self, outputs):
+        return self.pool_energy(outputs, ops.cast(self.window_taps, "float32"))
 
     def compress(self, frames):
         return mel.log_compress(frames, self.floor)
@@ -183,9 +180,9 @@ class TDFilterbanks(LearnedFilterbank):
 class SincFilters(LearnedFilterbank):
     """SincNet's front-end: band passes with learned cutoffs, leaky ReLU, maximum over a window, layer normalisation.
 
-    The bands start side by side, of equal width on the mel scale. Their lower cutoffs and widths are learned, in cycles per
-    sample, and after every step of the optimizer put back between 0 and 0.5. The normalisation is over the bands of a
-    frame, with a learned scale and offset per band: 256 weights at 64 filters.
+    The bands start side by side, of equal width on the mel scale. Their lower cutoffs and widths are learned, in cycles
+    per sample, and after every step of the optimizer put back between 0 and 0.5. The normalisation is over the bands of
+    a frame, with a learned scale and offset per band: 256 weights at 64 filters.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -238,9 +235,9 @@ class SincFilters(LearnedFilterbank):
         low = bounded(self.low)
         return filterbanks.sinc_taps(low, ops.minimum(bounded(self.band), 0.5 - low), self.num_taps)[:, 0]
 
-    def pool(self, outputs, offset):
+    def pool(self, outputs):
         outputs = ops.leaky_relu(outputs, negative_slope=0.2)
-        return filter_frames.max_pool_hops(outputs, len(range(offset, self.num_taps, self.filter_stride)))
+        return filter_frames.max_pool_hops(outputs, len(self.window_steps))
 
     def compress(self, frames):
         return self.normalization(frames)
@@ -250,10 +247,10 @@ class SincFilters(LearnedFilterbank):
 class LEAF(LearnedFilterbank):
     """LEAF: complex Gabor filters, their energy under a Gaussian window per filter, and sPCEN, all learned.
 
-    A filter is its centre frequency (radians per sample) and the width of its envelope (samples), a window its width (in
-    half windows), `PCEN` has four numbers per band: 448 weights at 64 filters. They start on the mel scale. After every
-    step of the optimizer the centre is put back between 0 and pi, the half-maximum width of the response between one
-    `num_taps`-th and one quarter of the sample rate, the window's width between `2 / num_taps` and 0.5.
+    A filter is its centre frequency (radians per sample) and the width of its envelope (samples), a window its width
+    (in half windows), `PCEN` has four numbers per band: 448 weights at 64 filters. They start on the mel scale. After
+    every step of the optimizer the centre is put back between 0 and pi, the half-maximum width of the response between
+    one `num_taps`-th and one quarter of the sample rate, the window's width between `2 / num_taps` and 0.5.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -262,7 +259,8 @@ class LEAF(LearnedFilterbank):
             of samples, 401 at 16 kHz.
         hop_seconds: Time from one frame to the next in seconds, rounded to whole samples.
         min_hz: Lower edge of the lowest filter at the start, in Hz; None for 60.
-        max_hz: Upper edge of the highest filter at the start, in Hz; None for 0.4875 times `sample_rate`, 7800 at 16 kHz.
+        max_hz: Upper edge of the highest filter at the start, in Hz; None for 0.4875 times `sample_rate`, 7800 at 16
+            kHz.
         padding: `"same"` for a frame per hop, centred on it, with silence before and after the waveform; `"valid"`
             for the frames that lie inside the waveform, filters and window.
         filter_stride: Samples from one filter output to the next; it must divide the hop. 1 is as published; 4 takes a
@@ -303,9 +301,9 @@ class LEAF(LearnedFilterbank):
         taps = filterbanks.gabor_taps(bounded(self.centre), bounded(self.width), self.num_taps)
         return ops.reshape(taps, (self.num_taps, -1))
 
-    def pool(self, outputs, offset):
+    def pool(self, outputs):
         window = filterbanks.gaussian_window(bounded(self.window_width), self.num_taps)
-        return self.pool_energy(outputs, window, offset)
+        return self.pool_energy(outputs, window)
 
     def compress(self, frames):
         return self.pcen(frames)

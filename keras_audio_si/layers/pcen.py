@@ -26,12 +26,13 @@ class Bounds(keras.constraints.Constraint):
 
 
 def bounded_weight(layer, name, shape, value, low=None, high=None):
-    """Add a trainable weight to a layer that starts at `value` and is put back between its bounds after every step."""
+    """Add a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
     bounds = Bounds(low, high)
     return layer.add_weight(
         shape=shape,
         initializer=lambda shape, dtype=None: ops.cast(bounds(ops.broadcast_to(value, shape)), dtype),
         constraint=bounds,
+        autocast=False,
         name=name,
     )
 
@@ -46,8 +47,8 @@ class PCEN(keras.layers.Layer):
     """Per-channel energy normalisation: `(E / (floor + M)^gain + bias)^(1 / root) - bias^(1 / root)`.
 
     M is the energy of each band smoothed in time by `M[t] = (1 - smoothing) M[t - 1] + smoothing E[t]`, from the first
-    frame on. `gain`, `bias`, `root` and `smoothing` are trainable weights, one per band; after every step of the optimizer
-    they are put back into their ranges. `trainable=False` freezes them.
+    frame on. `gain`, `bias`, `root` and `smoothing` are trainable weights, one per band; after every step of the
+    optimizer they are put back into their ranges. `trainable=False` freezes them.
 
     It takes energies, not their logarithms: `LogMelSpectrogram(..., compression=None)`. Computed in float32 under
     any dtype policy. A frame depends on those before it and on no later one; masks pass through.

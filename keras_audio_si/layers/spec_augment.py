@@ -12,8 +12,8 @@ class SpecAugment(keras.layers.Layer):
     """Hides a range of mel bands and a range of frames of every spectrogram, in training.
 
     How many bands or frames is drawn from 0 to the most, each number as likely, then where, among the places where they
-    fit. Under a Keras mask, or with the frames that are audio given to `draw`, the frames lie within the audio and what is
-    behind it stays as it is. Nothing happens outside training; masks pass through.
+    fit. Under a Keras mask, which must be true for the first frames of an example and false for the rest, the frames
+    lie within the audio, and what is behind it stays as it is. Nothing happens outside training; masks pass through.
 
     The defaults are PSLA's, of 128 bands and 1056 frames of 10 ms; in shorter spectrograms `max_time_fraction` keeps
     some of the audio.
@@ -24,8 +24,8 @@ class SpecAugment(keras.layers.Layer):
         num_mel_masks: Number of masks over bands.
         num_time_masks: Number of masks over frames.
         max_time_fraction: Largest part of the frames of an example that one mask hides, from 0 to 1.
-        fill: What stands in the masks: `"mean"`, the mean of the example's audio, or a number. The released code of PSLA
-            fills log-mel values with 0.0 before it normalises them, which is louder than nearly all of them.
+        fill: What stands in the masks: `"mean"`, the mean of the example's audio, or a number. The released code of
+            PSLA puts 0.0 into log-mel values before it normalises them, one standard deviation above AudioSet's mean.
         seed: Integer that sets the draws; None for other draws each time.
         **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 

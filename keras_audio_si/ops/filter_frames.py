@@ -1,11 +1,11 @@
 """Long filters on waveforms, and what they let through gathered into frames.
 
-Filter outputs are held as `(batch, hops, steps, channels)`: as many steps as a hop has, side by side, so that a window over
-several hops is a few sums over steps. Measured on 4 clips of 1 s at 16 kHz, 40 complex filters of 401 taps, windows
-of 401 samples every 160, forward / gradient, in ms of CPU time on two busy cores: this way 34 / 103 on JAX, 34 / 74 in
-TensorFlow's XLA, 29 / 115 in its graphs. The filters as a product of frames with a Toeplitz matrix 36 / 117, 37 / 83
-and 35 / 121; the window as a depthwise convolution 40 / 6943 on JAX and 103 forward in XLA; example by example 51 / 2689
-on JAX.
+Filter outputs are held as `(batch, hops, steps, channels)`: as many steps as a hop has, side by side, so that a window
+over several hops is a few sums over steps. Measured on 4 clips of 1 s at 16 kHz, 40 complex filters of 401 taps,
+windows of 401 samples every 160, forward / gradient, in ms of CPU time on two busy cores: this way 34 / 103 on JAX,
+34 / 74 in TensorFlow's XLA, 29 / 115 in its graphs. The filters as a product of frames with a Toeplitz matrix 36 / 117,
+37 / 83 and 35 / 121; the window as a depthwise convolution 40 / 6943 on JAX and 103 forward in TensorFlow's XLA;
+example by example 51 / 2689 on JAX.
 """
 
 from keras import ops
@@ -18,8 +18,8 @@ def filter_hops(x, taps, num_hops, hop_length, stride=1):
     """Correlate waveforms with filters, at every `stride`-th sample of a number of hops.
 
     Args:
-        x: Float tensor `(batch, samples)`; zeros are added at its end where the filters want more, up to one hop and one
-            filter.
+        x: Float tensor `(batch, samples)`; zeros are added at its end where the filters want more, up to one hop and
+            one filter.
         taps: Float tensor `(num_taps, channels)`.
         num_hops: Number of hops, an integer or a scalar tensor.
         hop_length: Samples of a hop, a multiple of `stride`.

@@ -113,7 +113,7 @@ def sinc_taps(low, band, num_taps):
     times = _times(num_taps)
     low, band = as_float32(low, "low"), as_float32(band, "band")
     window = 0.54 + 0.46 * ops.cos(times * (2 * math.pi / (num_taps - 1)))
-    taps = window * ops.cos(times * (2 * math.pi) * (low + 0.5 * band)) * ops.sinc(times * band)
+    taps = window * ops.cos(times * (2 * math.pi) * (low + 0.5 * band)) * _sinc(times * band)
     return ops.expand_dims(taps, 1)
 
 
@@ -137,6 +137,14 @@ def gaussian_window(width, num_taps):
     """
     times = _times(num_taps) / (num_taps // 2)
     return ops.exp(-0.5 * ops.square(times / as_float32(width, "width")))
+
+
+def _sinc(x):
+    """`sin(pi x) / (pi x)`. The slope of Keras' own is not a number at 0 under TensorFlow."""
+    angle = math.pi * x
+    small = ops.abs(angle) < 0.01
+    divisor = ops.where(small, 1.0, angle)
+    return ops.where(small, 1.0 - ops.square(angle) / 6.0, ops.sin(divisor) / divisor)
 
 
 def _times(num_taps):

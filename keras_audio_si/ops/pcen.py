@@ -7,14 +7,13 @@ from keras_audio_si.ops.padding import pad_axis
 from keras_audio_si.ops.signal import as_float32
 
 BLOCK_FRAMES = 32
-_LEAST_DECAY = 1e-6  # Keeps powers of a smoother that forgets at once, and their slopes, finite.
 
 
 def pcen(energy, gain, bias, exponent, smoothing, floor=1e-6):
     """Per-channel energy normalisation, `(E / (floor + M)^gain + bias)^exponent - bias^exponent`.
 
-    M is the energy smoothed in time, see `smooth`. Computed as `bias^exponent expm1(exponent log1p(...))`, so that quiet
-    bands keep their digits.
+    M is the energy smoothed in time, see `smooth`. Computed as `bias^exponent expm1(exponent log1p(...))`, so that
+    quiet bands keep their digits.
 
     Args:
         energy: Float tensor `(batch, time, bands)`, not negative.
@@ -63,7 +62,7 @@ def smooth(x, smoothing):
     """
     x = as_float32(x)
     smoothing = ops.broadcast_to(ops.cast(smoothing, "float32"), (x.shape[2],))
-    decay = ops.maximum(1.0 - smoothing, _LEAST_DECAY)
+    decay = 1.0 - smoothing
     start = pad_axis(decay * x[:, :1], 1, 0, ops.shape(x)[1] - 1, "same")
     terms = ops.transpose(smoothing * x + start, (2, 0, 1))
     return ops.transpose(_decaying_sums(terms, decay), (1, 2, 0))
@@ -90,4 +89,6 @@ def _powers(decay, size):
     """Triangular matrices `(bands, size, size)` of `decay^(column - row)`, 0 below the diagonal."""
     index = ops.arange(size, dtype="float32")
     steps = index[None, :] - index[:, None]
-    return ops.where(steps >= 0, ops.power(decay[:, None, None], ops.maximum(steps, 0.0)), 0.0)
+    # The power 0 is left out: its slope is not a number where the decay is 0.
+    powers = ops.power(decay[:, None, None], ops.maximum(steps, 1.0))
+    return ops.where(steps > 0, powers, ops.cast(steps == 0, "float32"))
