@@ -11,8 +11,8 @@ Settings: as eat_esc50.py, but clips of 1 s at 16 kHz (16384 samples of the netw
 Validation and test: the official lists.
 
 Expect, from the paper: 98.15 % (EAT-S, 35 words). What came of it here is in RESULTS.md.
-Cost: 663 steps of 128 clips in an epoch, a million steps at 1500 epochs: a GPU's job. The second command: 12 minutes on two
-    cores.
+Cost: 663 steps of 128 clips in an epoch, a million steps at 1500 epochs: a GPU's job.
+    The second command: 12 minutes on two cores.
 Gives: as eat_esc50.py.
 """
 

@@ -126,6 +126,10 @@ CASES = [
         dynamic=(None, None),
     ),
     Case("log_mel_convolution", lambda: front_end(dft="conv"), waveforms, dynamic=(None, None)),
+    Case("td_filterbanks", lambda: layers.TDFilterbanks(2000, 4), waveforms, dynamic=(None, None)),
+    Case("sinc_filters", lambda: layers.SincFilters(2000, 4), waveforms, dynamic=(None, None)),
+    Case("leaf", lambda: layers.LEAF(2000, 4, padding="valid", filter_stride=5), waveforms, dynamic=(None, None)),
+    Case("pcen", lambda: layers.PCEN(), lambda rng: spectrograms(rng) ** 2, dynamic=(None, None, 28)),
     Case("anti_alias_binomial", lambda: AntiAliasPool(), maps(13, 10), dynamic=MAP),
     Case("anti_alias_trainable", lambda: AntiAliasPool(filter="trainable"), maps(12, 9), dynamic=MAP),
     Case(

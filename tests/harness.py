@@ -46,7 +46,7 @@ def built(case, x):
             values.append(1 + 0.1 * np.abs(n))
         elif weight.path.endswith("kernel"):
             values.append(n * np.sqrt(2 / np.prod(weight.shape[:-1])))
-        elif weight.path.endswith("/taps"):
+        elif weight.path.endswith("/taps") or weight.constraint is not None:
             values.append(numpy(weight))
         else:
             values.append(0.1 * n)

@@ -52,6 +52,18 @@ def _mixing_inputs(name, x):
     return x, labels
 
 
+class _Filterbank(keras.layers.Layer):
+    """Convolutions, squares and averages of the sizes of LEAF, by layers of Keras."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters = keras.layers.Conv1D(80, 401, padding="same", use_bias=False)
+        self.window = keras.layers.AveragePooling1D(401, 160, padding="same")
+
+    def call(self, x):
+        return self.window(keras.ops.square(self.filters(x[:, :, None])))
+
+
 class _SelfAttention(keras.layers.Layer):
     def __init__(self):
         super().__init__()
@@ -161,6 +173,36 @@ SUBJECTS = {
                 SAMPLE_RATE, compression="decibel", top_db=80.0, center=True
             ),
         },
+    ),
+    # 40 complex filters of 401 taps at every sample, or at every fourth.
+    "learned-front-end": Subject(
+        (SAMPLE_RATE,),
+        {
+            "keras Conv1D, squares, AveragePooling1D": _Filterbank,
+            "TDFilterbanks": lambda: layers.TDFilterbanks(SAMPLE_RATE),
+            "SincFilters": lambda: layers.SincFilters(SAMPLE_RATE),
+            "LEAF": lambda: layers.LEAF(SAMPLE_RATE),
+            "LEAF filter_stride 4": lambda: layers.LEAF(SAMPLE_RATE, filter_stride=4),
+            "LogMelSpectrogram": lambda: layers.LogMelSpectrogram(SAMPLE_RATE, 0.025, num_mels=40),
+        },
+    ),
+    # The smoother alone, step by step.
+    "pcen": Subject(
+        (1000, 40),
+        {
+            "keras SimpleRNN": lambda: keras.layers.SimpleRNN(40, activation=None, return_sequences=True),
+            "PCEN": lambda: layers.PCEN(),
+        },
+        inputs=lambda name, x: abs(x),
+        plain_xla=False,
+    ),
+    "spec-augment": Subject(
+        (1056, 128),
+        {
+            "keras SpatialDropout1D": lambda: keras.layers.SpatialDropout1D(0.2),
+            "SpecAugment": lambda: layers.SpecAugment(),
+        },
+        training=True,
     ),
     "fit-length": Subject(
         (110250, 1),

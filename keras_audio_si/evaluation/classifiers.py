@@ -14,7 +14,7 @@ from keras_audio_si.evaluation.shift import has_bands, parse_protocol, stability
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches
 from keras_audio_si.layers.fit_length import FitLength, fit_length_of
 from keras_audio_si.layers.frame_mask import FrameMask
-from keras_audio_si.layers.frontend import LogMelSpectrogram
+from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.layers.nested import nested_layers
 
 STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in frames and mel bands.
@@ -23,7 +23,7 @@ STABILITY_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in the figure, in 
 def front_end_of(model, any_length=False):
     """The layer of a classifier of waveforms that says which audio it takes: its `sample_rate` and `hop_length`.
 
-    It is the `LogMelSpectrogram`, or, of a network on the waveforms themselves, its `FitLength`.
+    It is the front-end, such as a `LogMelSpectrogram`, or, of a network on the waveforms themselves, its `FitLength`.
 
     Args:
         model: Keras model.
@@ -35,7 +35,7 @@ def front_end_of(model, any_length=False):
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 2 and (any_length or shape[1] is not None):
         for layer in model.layers:
-            if isinstance(layer, LogMelSpectrogram):
+            if isinstance(layer, FrontEnd):
                 return layer
         if fit_length := fit_length_of(model):
             if fit_length.sample_rate is None:
@@ -46,7 +46,7 @@ def front_end_of(model, any_length=False):
             return fit_length
     raise ValueError(
         f"The model {model.name!r} must take waveforms{'' if any_length else ' of a fixed length'} and have a "
-        f"`LogMelSpectrogram` or a `FitLength` among its layers. Its input shape is {shape}."
+        f"front-end (`LogMelSpectrogram`) or a `FitLength` among its layers. Its input shape is {shape}."
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.fit_length import fit_length_of
-from keras_audio_si.layers.frontend import LogMelSpectrogram
+from keras_audio_si.layers.frontend import FrontEnd
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
 
@@ -50,7 +50,7 @@ def has_bands(model):
     >>> has_bands(keras_audio_si.models.EATSmall(50))
     False
     """
-    return len(model.input_shape) == 3 or any(isinstance(layer, LogMelSpectrogram) for layer in model.layers)
+    return len(model.input_shape) == 3 or any(isinstance(layer, FrontEnd) for layer in model.layers)
 
 
 def paper_protocols(models):
@@ -233,9 +233,7 @@ class _Subject:
         if self.length is None:
             raise ValueError("The model takes inputs of any length: `patch_length` must say how long a patch is.")
         self.model, self.patches, self.seed, self.batch_size = model, patches, seed, batch_size
-        self.front_end_index = next(
-            (i for i, layer in enumerate(model.layers) if isinstance(layer, LogMelSpectrogram)), None
-        )
+        self.front_end_index = next((i for i, layer in enumerate(model.layers) if isinstance(layer, FrontEnd)), None)
         if self.front_end_index is not None:
             hop_length = model.layers[self.front_end_index].hop_length
         fit_length = fit_length_of(model)

@@ -1,4 +1,4 @@
-"""Keras layers: pooling, front-end, networks on waveforms, augmentation, mixing and heads."""
+"""Keras layers: pooling, front-ends, networks on waveforms, augmentation, mixing and heads."""
 
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
@@ -23,11 +23,14 @@ from keras_audio_si.layers.fit_length import FitLength, fit_length_of
 from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
+from keras_audio_si.layers.learned_frontends import LEAF, SincFilters, TDFilterbanks
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
+from keras_audio_si.layers.pcen import PCEN
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.spec_augment import SpecAugment
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
@@ -44,8 +47,10 @@ __all__ = [
     "FrameMask",
     "FreqMix",
     "GlobalTimeMelPool",
+    "LEAF",
     "LogMelSpectrogram",
     "MixUp",
+    "PCEN",
     "PhaseMix",
     "PhaseWaveform",
     "RandomChoice",
@@ -65,7 +70,10 @@ __all__ = [
     "RandomTimeMask",
     "RandomTimeReversal",
     "RandomTimeShift",
+    "SincFilters",
     "SpatialPadding",
+    "SpecAugment",
+    "TDFilterbanks",
     "TimeConvolution",
     "TimeMix",
     "TimeMelPool",

@@ -125,10 +125,10 @@ def split_pair(inputs):
     return waveforms, labels
 
 
-def check_probability(probability):
+def check_probability(probability, name="probability"):
     """Return the probability as a float, or raise a ValueError."""
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
-        raise ValueError(f"`probability` must be a number from 0 to 1; received {probability!r}.")
+        raise ValueError(f"`{name}` must be a number from 0 to 1; received {probability!r}.")
     return float(probability)
 
 

@@ -39,16 +39,8 @@ def mel_filterbank(num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, s
     (257, 96)
     """
     check_positive(num_mels=num_mels, fft_length=fft_length, sample_rate=sample_rate)
-    check_choice("scale", scale, ("htk", "slaney"))
     check_choice("normalization", normalization, (None, "slaney"))
-    max_hz = sample_rate / 2 if max_hz is None else max_hz
-    if not 0 <= min_hz < max_hz <= sample_rate / 2:
-        raise ValueError(
-            f"`min_hz` and `max_hz` must satisfy 0 <= min_hz < max_hz <= {sample_rate / 2:g}, half of "
-            f"`sample_rate`. Received min_hz={min_hz}, max_hz={max_hz}."
-        )
-    to_mel, to_hz = _MEL_SCALES[scale]
-    edges = to_hz(np.linspace(to_mel(min_hz), to_mel(max_hz), num_mels + 2))
+    edges = mel_spaced_hz(num_mels + 2, sample_rate, min_hz, max_hz, scale)
     bins = (np.arange(fft_length // 2 + 1) * (sample_rate / fft_length))[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
@@ -63,6 +55,38 @@ def mel_filterbank(num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, s
     if normalization == "slaney":
         weights *= 2.0 / (edges[2:] - edges[:-2])
     return constant(weights)
+
+
+def mel_spaced_hz(count, sample_rate, min_hz=0.0, max_hz=None, scale="htk"):
+    """Frequencies at equal distances on the mel scale.
+
+    Args:
+        count: Number of frequencies.
+        sample_rate: Sample rate in Hz.
+        min_hz: The lowest of them in Hz.
+        max_hz: The highest of them in Hz, at most half of `sample_rate` (the default).
+        scale: `"htk"` (logarithmic throughout) or `"slaney"` (linear below 1 kHz).
+
+    Returns:
+        float64 NumPy array, `(count,)`, in Hz.
+
+    Raises:
+        ValueError: If an argument is out of range or unknown.
+
+    Example:
+
+    >>> [round(float(hz)) for hz in mel_spaced_hz(4, sample_rate=16000)]
+    [0, 921, 3056, 8000]
+    """
+    check_choice("scale", scale, tuple(_MEL_SCALES))
+    max_hz = sample_rate / 2 if max_hz is None else max_hz
+    if not 0 <= min_hz < max_hz <= sample_rate / 2:
+        raise ValueError(
+            f"`min_hz` and `max_hz` must satisfy 0 <= min_hz < max_hz <= {sample_rate / 2:g}, half of "
+            f"`sample_rate`. Received min_hz={min_hz}, max_hz={max_hz}."
+        )
+    to_mel, to_hz = _MEL_SCALES[scale]
+    return to_hz(np.linspace(to_mel(min_hz), to_mel(max_hz), count))
 
 
 def log_compress(x, floor=1e-10):

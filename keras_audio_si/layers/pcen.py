@@ -1,0 +1,125 @@
+"""Per-channel energy normalisation with trainable parameters."""
+
+import keras
+from keras import ops
+
+from keras_audio_si.ops.arguments import check_positive
+from keras_audio_si.ops.pcen import pcen
+
+LEAST_BIAS = 1e-3
+
+
+class Bounds(keras.constraints.Constraint):
+    """Keeps a weight between two numbers, either of which may be None."""
+
+    def __init__(self, low=None, high=None):
+        self.low = low
+        self.high = high
+
+    def __call__(self, w):
+        if self.low is not None:
+            w = ops.maximum(w, self.low)
+        return w if self.high is None else ops.minimum(w, self.high)
+
+    def get_config(self):
+        return {"low": self.low, "high": self.high}
+
+
+def bounded_weight(layer, name, shape, value, low=None, high=None):
+    """Add a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
+    bounds = Bounds(low, high)
+    return layer.add_weight(
+        shape=shape,
+        initializer=lambda shape, dtype=None: ops.cast(bounds(ops.broadcast_to(value, shape)), dtype),
+        constraint=bounds,
+        autocast=False,
+        name=name,
+    )
+
+
+def bounded(weight):
+    """The value of a weight of `bounded_weight` within its bounds, whoever has set it."""
+    return weight.constraint(ops.cast(weight, "float32"))
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class PCEN(keras.layers.Layer):
+    """Per-channel energy normalisation: `(E / (floor + M)^gain + bias)^(1 / root) - bias^(1 / root)`.
+
+    M is the energy of each band smoothed in time by `M[t] = (1 - smoothing) M[t - 1] + smoothing E[t]`, from the first
+    frame on. `gain`, `bias`, `root` and `smoothing` are trainable weights, one per band; after every step of the
+    optimizer they are put back into their ranges. `trainable=False` freezes them.
+
+    It takes energies, not their logarithms: `LogMelSpectrogram(..., compression=None)`. Computed in float32 under
+    any dtype policy. A frame depends on those before it and on no later one; masks pass through.
+
+    Args:
+        gain: Where the exponent of M starts, from 0 (levels stay) to 1 (levels go). Kept in that range.
+        bias: Where the bias starts; kept at 0.001 or above.
+        root: Where the root starts, the inverse of the exponent r of the paper; kept at 1 or above.
+        smoothing: Where the weight of a new frame in M starts, from 0 to 1. Kept in that range. For a time constant in
+            seconds take `1 - exp(-hop_seconds / seconds)`.
+        floor: Smallest energy that is told apart from silence, positive.
+        **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, time, bands)`, floats, not negative. `time` may be None where the backend has dynamic shapes.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: If an argument is out of range or the input is not of rank 3.
+        TypeError: If the input is not of a real float type.
+
+    Example:
+
+    >>> front_end = keras_audio_si.layers.LogMelSpectrogram(16000, num_mels=40, compression=None)
+    >>> tuple(PCEN()(front_end(np.zeros((2, 16000), "float32"))).shape)
+    (2, 98, 40)
+
+    Reference:
+        Wang et al., "Trainable Frontend for Robust and Far-Field Keyword Spotting", 2017, eq. 1 and 2 (defaults).
+        Zeghidour et al., "LEAF: A Learnable Frontend for Audio Classification", 2021, section 3.3: sPCEN, which learns
+        the smoothing as well, with `gain=0.96, smoothing=0.04`.
+    """
+
+    def __init__(self, gain=0.98, bias=2.0, root=2.0, smoothing=0.025, floor=1e-6, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        for name, value, low, high in (
+            ("gain", gain, 0, 1),
+            ("bias", bias, LEAST_BIAS, float("inf")),
+            ("root", root, 1, float("inf")),
+            ("smoothing", smoothing, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"`{name}` must be from {low} to {high}. Received {value}.")
+        check_positive(floor=floor)
+        self.initial = {"gain": gain, "bias": bias, "root": root, "smoothing": smoothing}
+        self.floor = floor
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self._check_rank(input_shape)
+        shape = (input_shape[-1],)
+        self.gain = bounded_weight(self, "gain", shape, self.initial["gain"], 0.0, 1.0)
+        self.bias = bounded_weight(self, "bias", shape, self.initial["bias"], LEAST_BIAS)
+        self.root = bounded_weight(self, "root", shape, self.initial["root"], 1.0)
+        self.smoothing = bounded_weight(self, "smoothing", shape, self.initial["smoothing"], 0.0, 1.0)
+
+    def call(self, inputs):
+        self._check_rank(inputs.shape)
+        gain, bias, root, smoothing = map(bounded, (self.gain, self.bias, self.root, self.smoothing))
+        return ops.cast(pcen(inputs, gain, bias, 1.0 / root, smoothing, self.floor), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), **self.initial, "floor": self.floor}
+
+    def _check_rank(self, shape):
+        if len(shape) != 3:
+            raise ValueError(
+                f"{self.name} expects energies of shape (batch, time, bands). Received shape {tuple(shape)}."
+            )
