@@ -19,13 +19,21 @@ from keras_audio_si.layers.augmentation_time import (
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength
+from keras_audio_si.layers.fixed_resolution import (
+    AverageMaxPoolFrames,
+    AveragePoolFrames,
+    ChangeHopSize,
+    ConvAveragePool,
+)
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
+from keras_audio_si.layers.importance import ImportanceNetwork, ResConv1D
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.resolution import DiffResLayer
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
@@ -35,10 +43,16 @@ __all__ = [
     "AdaptivePolyphasePool",
     "AntiAliasPool",
     "AugmentationChain",
+    "AverageMaxPoolFrames",
+    "AveragePoolFrames",
+    "ChangeHopSize",
     "ClassScores",
     "ClassToken",
+    "ConvAveragePool",
+    "DiffResLayer",
     "FitLength",
     "FreqMix",
+    "ImportanceNetwork",
     "GlobalTimeMelPool",
     "LogMelSpectrogram",
     "MixUp",
@@ -61,6 +75,7 @@ __all__ = [
     "RandomTimeMask",
     "RandomTimeReversal",
     "RandomTimeShift",
+    "ResConv1D",
     "SpatialPadding",
     "TimeConvolution",
     "TimeMix",
