@@ -20,9 +20,16 @@ from keras_audio_si.layers.augmentation_time import (
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength, fit_length_of
+from keras_audio_si.layers.fixed_resolution import (
+    AverageMaxPoolFrames,
+    AveragePoolFrames,
+    ChangeHopSize,
+    ConvAveragePool,
+)
 from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
+from keras_audio_si.layers.importance import ImportanceNetwork, ResConv1D
 from keras_audio_si.layers.learned_frontends import LEAF, SincFilters, TDFilterbanks
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
@@ -30,6 +37,7 @@ from keras_audio_si.layers.pcen import PCEN
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.resolution import DiffResLayer
 from keras_audio_si.layers.spec_augment import SpecAugment
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
@@ -41,12 +49,18 @@ __all__ = [
     "AntiAliasPool",
     "AttentionHead",
     "AugmentationChain",
+    "AverageMaxPoolFrames",
+    "AveragePoolFrames",
+    "ChangeHopSize",
     "ClassScores",
     "ClassToken",
+    "ConvAveragePool",
+    "DiffResLayer",
     "FitLength",
     "FrameMask",
     "FreqMix",
     "GlobalTimeMelPool",
+    "ImportanceNetwork",
     "LEAF",
     "LogMelSpectrogram",
     "MixUp",
@@ -70,13 +84,14 @@ __all__ = [
     "RandomTimeMask",
     "RandomTimeReversal",
     "RandomTimeShift",
+    "ResConv1D",
     "SincFilters",
     "SpatialPadding",
     "SpecAugment",
     "TDFilterbanks",
     "TimeConvolution",
-    "TimeMix",
     "TimeMelPool",
+    "TimeMix",
     "TimeResidualBlock",
     "TransformerBlock",
     "build_pooling",

@@ -1,0 +1,182 @@
+"""What every layer that changes the time resolution of a spectrogram has in common: target, lengths and masks."""
+
+import typing
+
+import keras
+import numpy as np
+from keras import ops
+
+SILENCE = float(np.log(np.float32(1e-12)))
+TARGETS = ("reduction_rate", "num_frames", "frames_per_second")
+
+
+class FrameCounts(typing.NamedTuple):
+    """How many frames go into a `ResolutionLayer` and come out.
+
+    Attributes:
+        frames: Input frames of the batch, padding included.
+        output_frames: Output frames of the batch.
+        lengths: Input frames of each example, int32 tensor of shape `(batch,)`; one number without a mask.
+        output_lengths: Output frames that each example fills, likewise.
+    """
+
+    frames: typing.Any
+    output_frames: typing.Any
+    lengths: typing.Any
+    output_lengths: typing.Any
+
+
+class ResolutionLayer(keras.layers.Layer):
+    """Base of the layers from `(batch, T, mel)` spectrograms to `(batch, t, mel, num_channels)`, with `t` at most `T`.
+
+    With a mask every clip has a length of its own, up to its last frame that is not masked. A rate or a number of
+    frames per second then holds for each clip's own length, and a number of output frames is the same for all clips;
+    no clip fills more output frames than it has frames. So what comes out for a clip does not depend on its padding.
+    Behind what it fills a clip is silent, `log(1e-12)`, and masked.
+
+    Subclasses implement `resample` and `num_channels`.
+
+    Args:
+        reduction_rate: Share of the frames to save, from 0 to below 1: `t = int(T * (1 - reduction_rate))`, but
+            at least 1. 0.75 if no target is given.
+        num_frames: Or the number of output frames.
+        frames_per_second: Or the output frames per second.
+        input_frames_per_second: Input frames per second, for a target in output frames per second.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        reduction_rate=None,
+        num_frames=None,
+        frames_per_second=None,
+        input_frames_per_second=None,
+        **kwargs,
+    ):
+        # Levels must reach the layer unrounded, also under a half precision policy.
+        super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True
+        self.target = resolution_target(reduction_rate, num_frames, frames_per_second, input_frames_per_second)
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    @property
+    def num_channels(self):
+        """Channels of the output."""
+        raise NotImplementedError
+
+    def resample(self, x, mask, counts, training):
+        """Return the float32 output for float32 spectrograms, a bool mask or None, and `FrameCounts`."""
+        raise NotImplementedError
+
+    def call(self, x, mask=None, training=None):
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            x = ops.where(ops.expand_dims(mask, -1), x, 0.0)  # Nothing depends on what padding holds, NaN included.
+        x = ops.cast(x, "float32")
+        return ops.cast(self.resample(x, mask, self.frame_counts(x, mask), training), self.compute_dtype)
+
+    def output_frames(self, frames):
+        """Number of output frames that a clip of so many frames fills.
+
+        Args:
+            frames: int, or an int array or tensor for several clips. Tensors need a backend with float64.
+
+        Returns:
+            The same kind, at most `frames` and, unless that is 0, at least 1.
+        """
+        if isinstance(frames, (int, np.integer)):
+            return int(self.output_frames(np.array(frames)))
+        if "num_frames" in self.target:
+            scaled = self.target["num_frames"]
+        else:
+            wide = frames.astype("float64") if isinstance(frames, np.ndarray) else ops.cast(frames, "float64")
+            if "reduction_rate" in self.target:
+                scaled = wide * (1 - self.target["reduction_rate"])
+            else:
+                scaled = wide * self.target["frames_per_second"] / self.target["input_frames_per_second"]
+        if isinstance(frames, np.ndarray):
+            return np.minimum(np.maximum(np.floor(scaled), 1), frames).astype("int32")
+        return ops.minimum(ops.maximum(ops.cast(ops.floor(scaled), "int32"), 1), frames)
+
+    def frame_counts(self, x, mask):
+        """Return the `FrameCounts` of a batch of spectrograms and its bool mask or None."""
+        frames = ops.shape(x)[1]
+        output_frames = self.output_frames(frames)
+        longest = self.target.get("num_frames", output_frames)
+        if mask is None:
+            return FrameCounts(frames, longest, frames, output_frames)
+        lengths = ops.max(ops.where(mask, ops.arange(frames, dtype="int32") + 1, 0), axis=1)
+        if isinstance(frames, int):  # JAX has no float64.
+            output_lengths = ops.take(self.output_frames(np.arange(frames + 1)), lengths, axis=0)
+        else:
+            output_lengths = self.output_frames(lengths)
+        return FrameCounts(frames, longest, lengths, output_lengths)
+
+    def compute_mask(self, x, previous_mask):
+        if previous_mask is None:
+            return None
+        if isinstance(previous_mask, keras.KerasTensor):
+            return keras.KerasTensor(self.compute_output_shape(x.shape)[:2], "bool")
+        counts = self.frame_counts(x, ops.cast(previous_mask, "bool"))
+        return within(counts.output_frames, counts.output_lengths)[:, :, 0]
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, mel = input_shape
+        output_frames = None if frames is None else self.output_frames(frames)
+        return (batch, self.target.get("num_frames", output_frames), mel, self.num_channels)
+
+    def get_config(self):
+        return {**super().get_config(), **self.target}
+
+
+def resolution_target(
+    reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None, default=0.75
+):
+    """Check the target of a `ResolutionLayer` and return it as its arguments.
+
+    Args:
+        reduction_rate: See `ResolutionLayer`, as the others.
+        num_frames: Number of output frames.
+        frames_per_second: Output frames per second.
+        input_frames_per_second: Input frames per second.
+        default: Reduction rate if there is no target.
+
+    Returns:
+        Dict of the arguments that are given.
+
+    Raises:
+        ValueError: If there is more than one target, or one out of range.
+
+    Example:
+
+    >>> resolution_target(frames_per_second=25, input_frames_per_second=100)
+    {'frames_per_second': 25, 'input_frames_per_second': 100}
+    """
+    given = dict(zip(TARGETS, (reduction_rate, num_frames, frames_per_second), strict=True))
+    given = {name: value for name, value in given.items() if value is not None} or {"reduction_rate": default}
+    if len(given) > 1:
+        raise ValueError(f"the target must be one of {', '.join(TARGETS)}, got {' and '.join(given)}")
+    if not 0 <= given.get("reduction_rate", 0) < 1:
+        raise ValueError(f"reduction_rate must be from 0 to below 1, got {reduction_rate}")
+    if num_frames is not None and (num_frames != int(num_frames) or num_frames < 1):
+        raise ValueError(f"num_frames must be a positive integer, got {num_frames}")
+    if (frames_per_second is None) != (input_frames_per_second is None):
+        raise ValueError(
+            "frames_per_second and input_frames_per_second go together, got "
+            f"frames_per_second={frames_per_second}, input_frames_per_second={input_frames_per_second}"
+        )
+    if frames_per_second is not None:
+        if not 0 < frames_per_second <= input_frames_per_second:
+            raise ValueError(
+                f"frames_per_second must be above 0 and at most input_frames_per_second={input_frames_per_second}, "
+                f"got {frames_per_second}"
+            )
+        given["input_frames_per_second"] = input_frames_per_second
+    return given
+
+
+def within(frames, lengths):
+    """Tell which of the output frames `lengths` covers: bool of shape `(batch, frames, 1)`, or None for all of them."""
+    if isinstance(frames, int) and isinstance(lengths, int) and frames == lengths:
+        return None
+    return ops.expand_dims(ops.arange(frames, dtype="int32") < ops.reshape(lengths, (-1, 1)), -1)
