@@ -40,10 +40,12 @@ TINY = EATExperiment(
 
 def network(num_classes, input_length, factors, in_channels=1, activation=None, class_names=None, **options):
     """Takes what the builders of EAT take."""
-    assert {"residual", "aggregation", "pooling", "sample_rate"} <= set(options)
+    assert {"residual", "aggregation", "pooling"} <= set(options)
     shape = (input_length,) if in_channels == 1 else (input_length, in_channels)
     inputs = keras.Input(shape, name="waveform")
-    x = keras.layers.Reshape((input_length, in_channels))(inputs)
+    kept = {name: options[name] for name in ("sample_rate", "short", "peak")}
+    x = layers.FitLength(multiple=8, **kept)(inputs)
+    x = keras.layers.Reshape((input_length, in_channels))(x)
     x = keras.layers.Conv1D(4, 16, strides=8, activation="relu")(x)
     x = keras.layers.GlobalAveragePooling1D()(x)
     logits = keras.layers.Dense(num_classes, name="logits")(x)
@@ -219,6 +221,7 @@ class TestAugmentation:
         assert [layer.name for layer in augmentation.layers[-1].layers] == list(MIXINGS)
 
 
+@pytest.mark.once
 class TestSettings:
     @pytest.mark.parametrize(
         "changed, message",
@@ -276,6 +279,7 @@ class TestSettings:
         assert ablation.PAPER["a3 freqmix"] == 90.1 and ablation.PAPER["b0 common blocks"] == 80.5
 
 
+@pytest.mark.once
 def test_folders_of_runs():
     folder = pathlib.Path("runs")
     assert run_path(folder, "fold-1", 3, ["fold-1"], [3]) == folder

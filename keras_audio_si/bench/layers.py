@@ -112,6 +112,10 @@ def _augmentations():
     }
 
 
+def _MeanAndDense():
+    return keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(527, activation="sigmoid")])
+
+
 def _pools():
     return {
         "AntiAliasPool binomial 5": lambda: layers.AntiAliasPool(),
@@ -296,6 +300,36 @@ SUBJECTS = {
         },
         inputs=_augmented_inputs,
         training=True,
+    ),
+    # Of a spectrogram of 10 s a quarter of the frames.
+    "resolution": Subject(
+        (1000, 128),
+        {
+            "keras AveragePooling1D": lambda: keras.layers.AveragePooling1D(4),
+            "AveragePoolFrames": lambda: layers.AveragePoolFrames(0.75),
+            "AverageMaxPoolFrames": lambda: layers.AverageMaxPoolFrames(0.75),
+            "ChangeHopSize": lambda: layers.ChangeHopSize(0.75),
+            "ConvAveragePool": lambda: layers.ConvAveragePool(0.75),
+            "DiffResLayer": lambda: layers.DiffResLayer(0.75),
+        },
+    ),
+    "importance": Subject(
+        (1000, 128),
+        {
+            "keras Conv1D": lambda: keras.layers.Conv1D(64, 5, padding="same"),
+            "ResConv1D": lambda: layers.ResConv1D(64),
+            "ImportanceNetwork": lambda: layers.ImportanceNetwork(),
+        },
+    ),
+    "frame-mask": Subject(
+        (1000, 128),
+        {"keras Masking": lambda: keras.layers.Masking(), "FrameMask": lambda: layers.FrameMask(400, 160)},
+        inputs=lambda name, x: x if name.startswith("keras") else (x, np.full(len(x), 80000, "int32")),
+        training=True,  # A mask has no gradient.
+    ),
+    "attention-head": Subject(
+        (32, 4, 1408),
+        {"keras GlobalAveragePooling2D, Dense": _MeanAndDense, "AttentionHead": lambda: layers.AttentionHead(527)},
     ),
     "scores": Subject(
         (200,),

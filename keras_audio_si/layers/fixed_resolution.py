@@ -151,7 +151,7 @@ class ConvAveragePool(_FixedResolution):
     >>> layer = ConvAveragePool(frames_per_second=50, input_frames_per_second=100)
     >>> tuple(layer(np.zeros((1, 100, 128), "float32")).shape)
     (1, 50, 128, 1)
-    >>> sum(np.prod(weight.shape) for weight in layer.trainable_weights)
+    >>> sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
     493824
 
     Reference:

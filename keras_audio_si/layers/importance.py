@@ -118,7 +118,7 @@ class ImportanceNetwork(keras.layers.Layer):
     >>> layer = ImportanceNetwork()
     >>> tuple(layer(keras.ops.ones((2, 50, 128))).shape), layer.receptive_field
     ((2, 50), 41)
-    >>> sum(np.prod(weight.shape) for weight in layer.trainable_weights)
+    >>> sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
     82371
 
     Reference:

@@ -139,7 +139,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
     >>> warp = warp_of(np.array([[0.5, 0.5, 1.0]], "float32"))
     >>> mean, largest = merge_frames(np.array([[[2.0], [6.0], [5.0]]], "float32"), warp, 2)
     >>> print(keras.ops.convert_to_numpy(mean)[0, :, 0], keras.ops.convert_to_numpy(largest)[0, :, 0])
-    [4. 5.] [1. 5.]
+    [4. 5.] [3. 5.]
 
     Reference:
         liu2022, eq. 6 and Algorithm 3.
