@@ -164,6 +164,7 @@ def test_short_clips_are_padded_for_a_model_that_masks_padding(rng):
 
 def test_scores_of_the_attention_head_are_not_taken_for_logits():
     inputs = keras.Input((4, 6))
-    model = keras.Model(inputs, ClassScores(None)(AttentionHead(3)(inputs)))
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.Model(inputs, ClassScores(None)(AttentionHead(3)(inputs)))
     with pytest.raises(ValueError, match="attention_head.* gives scores, not logits.*loss='score-bce'"):
         training_view(model)
