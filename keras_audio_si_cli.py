@@ -115,8 +115,8 @@ def add_training_arguments(parser):
     add = group.add_argument
     add("--epochs", type=int, metavar="N", help="largest number of epochs (150)")
     add("--learning-rate", type=float, metavar="X", help="at the start; of a cycle the largest (3e-5)")
-    add("--optimizer", metavar="NAME", help="adam or adamw (adam)")
-    add("--weight-decay", type=float, metavar="X", help="of adamw (1e-5)")
+    add("--optimizer", metavar="NAME", help="adam, adam-l2 or adamw (adam)")
+    add("--weight-decay", type=float, metavar="X", help="of adamw and adam-l2 (1e-5)")
     add("--gradient-clip-norm", type=float, metavar="X", help="largest norm of the gradients (none)")
     add("--schedule", metavar="NAME", help="plateau, one-cycle or warm-up-and-decay (plateau)")
     add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")

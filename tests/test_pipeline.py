@@ -177,10 +177,11 @@ class TestClassBalancedSampling:
         np.testing.assert_array_equal(first, data.training_examples(seed=5, epoch=2)[0])
         assert (first != data.training_examples(seed=5, epoch=3)[0]).any()
 
-    def test_a_long_clip_counts_no_more_than_a_short_one(self):
+    @pytest.mark.parametrize("sampling", ["class_balanced", "psla"])
+    def test_a_long_clip_counts_no_more_than_a_short_one(self, sampling):
         waveforms = [np.full(length, index) for index, length in enumerate((100, 10, 10))]
         cache = ClipCache.from_waveforms(waveforms, [("dog",), ("dog",), ("rain",)], sample_rate=100)
-        data = PatchDataset(cache, 10, sampling="class_balanced")
+        data = PatchDataset(cache, 10, sampling=sampling)
         drawn = np.concatenate([data.training_examples(0, epoch)[0] for epoch in range(300)])
         np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.25, 0.25, 0.5], rtol=0.05)
 
