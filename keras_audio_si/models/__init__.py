@@ -2,7 +2,18 @@
 
 from keras_audio_si.models.classifier import Classifier
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
+from keras_audio_si.models.resolution import with_resolution
 from keras_audio_si.models.swap_pooling import swap_pooling
 from keras_audio_si.models.vgg import VGG41, VGG42
 
-__all__ = ["EAT", "VGG41", "VGG42", "Classifier", "EATMedium", "EATSmall", "swap_pooling", "with_input_length"]
+__all__ = [
+    "EAT",
+    "VGG41",
+    "VGG42",
+    "Classifier",
+    "EATMedium",
+    "EATSmall",
+    "swap_pooling",
+    "with_input_length",
+    "with_resolution",
+]
