@@ -249,12 +249,23 @@ def _add_bench_arguments(add):
             "--seconds": {"nargs": "+", "type": int, "metavar": "N", "help": "lengths of one example (1 5 10)"},
             "--medium": {"action": "store_true", "help": "time EAT-M in place of EAT-S"},
         },
+        "diffres": {
+            "--frames": {
+                "nargs": "+",
+                "type": int,
+                "metavar": "N",
+                "help": "spectrogram lengths (1000 3000 10000)",
+            },
+            "--fps": {"nargs": "*", "type": int, "metavar": "N", "help": "frame rates of classifiers (25 50 75 100)"},
+            "--seconds": {"type": int, "metavar": "N", "help": "length of their clips (10)"},
+        },
     }
     summaries = {
         "layers": "Each layer beside the nearest plain Keras layer.",
         "models": "Networks with each pooling mechanism beside the plain network.",
         "pipeline": "Where a training step waits: decoding, batches, steps.",
         "eat": "Time and size of EAT, beside a product of two matrices.",
+        "diffres": "Time and memory of DiffRes by length, and throughput by frame rate.",
     }
     for subject, summary in summaries.items():
         sub = add(subject, "bench", summary, subjects)
@@ -262,7 +273,7 @@ def _add_bench_arguments(add):
         group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
         for option, settings in options[subject].items():
             group.add_argument(option, **settings)
-        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32; of EAT 8)")
+        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32; of EAT and DiffRes 8)")
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
         group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
         group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")

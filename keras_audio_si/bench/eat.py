@@ -9,6 +9,7 @@ from keras_audio_si.bench.timing import (
     compilation,
     format_rows,
     forward_pass,
+    matmul_pass,
     precision_policy,
     report,
 )
@@ -66,7 +67,7 @@ def bench_eat(batch_size=8, rounds=9, jit=None, precision="float32", seconds=(1,
         models = {n: build(50, n * SAMPLE_RATE, FACTORS[n], activation="sigmoid") for n in {5, *seconds}}
     models[5].compile(keras.optimizers.AdamW(5e-4, weight_decay=1e-5), "binary_crossentropy", jit_compile=jit)
     x, y = waveforms(5, batch_size), np.eye(50, dtype="float32")[np.arange(batch_size) % 50]
-    functions = {f"matmul {MATMUL_SIZE}^3, float32": _matmul(random)}
+    functions = {f"matmul {MATMUL_SIZE}^3, float32": matmul_pass(MATMUL_SIZE)}
     functions |= {f"{size} forward, {n} s, batch 1": forward_pass(models[n], waveforms(n, 1), jit) for n in seconds}
     functions[f"{size} forward, 5 s, batch {batch_size}"] = forward_pass(models[5], x, jit)
     functions[f"{size} step, 5 s, batch {batch_size}"] = lambda: models[5].train_on_batch(x, y)
@@ -97,12 +98,3 @@ def parameter_rows():
             row[f"paper_{name}_(M)"] = printed.get(name)
         rows.append(row)
     return rows
-
-
-def _matmul(random):
-    class Product(keras.layers.Layer):
-        def call(self, pair):
-            return keras.ops.matmul(pair[0], pair[1])
-
-    pair = [random.normal(size=(MATMUL_SIZE, MATMUL_SIZE)).astype("float32") for _ in range(2)]
-    return forward_pass(Product(dtype="float32"), pair, jit=False)

@@ -82,6 +82,18 @@ def forward_pass(layer, inputs, jit, training=False):
     return _compiled(layer, inputs, jit, training, gradient=False)
 
 
+def matmul_pass(size=1024):
+    """The product of two float32 matrices, which says how fast the machine is, as `forward_pass`."""
+
+    class Product(keras.layers.Layer):
+        def call(self, pair):
+            return keras.ops.matmul(pair[0], pair[1])
+
+    random = np.random.default_rng(0)
+    pair = [random.normal(size=(size, size)).astype("float32") for _ in range(2)]
+    return forward_pass(Product(dtype="float32"), pair, jit=False)
+
+
 def gradient_pass(layer, inputs, jit, training=False):
     """As `forward_pass`, with the gradient of the mean square of the output to the inputs and weights."""
     return _compiled(layer, inputs, jit, training, gradient=True)

@@ -3,6 +3,7 @@
 from keras_audio_si.models.classifier import Classifier
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
+from keras_audio_si.models.resolution import with_resolution
 from keras_audio_si.models.swap_pooling import swap_pooling
 from keras_audio_si.models.vgg import VGG41, VGG42
 
@@ -17,4 +18,5 @@ __all__ = [
     "EfficientNetTagger",
     "swap_pooling",
     "with_input_length",
+    "with_resolution",
 ]

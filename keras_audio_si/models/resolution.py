@@ -1,0 +1,98 @@
+"""Another time resolution for a model that exists: same layers, same weights, other numbers of frames."""
+
+import keras
+
+from keras_audio_si.layers.resolution_layer import TARGETS, ResolutionLayer, resolution_target
+
+
+def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
+    """Copy a model with another target for its layers that change the time resolution; all weights are kept.
+
+    Args:
+        model: Functional or Sequential model with a `DiffResLayer` or one of the fixed resolutions, in it or in a model
+            in it. It is not changed.
+        reduction_rate: Share of the frames to save.
+        num_frames: Or the number of output frames.
+        frames_per_second: Or the output frames per second.
+        input_frames_per_second: Input frames per second, for a target in output frames per second.
+
+    Returns:
+        Functional `keras.Model`, compiled if `model` was.
+
+    Raises:
+        ValueError: If there is not exactly one target or it is out of range, if the model is not of layers that can be
+            told from outside or has none to change, or if a layer's weights depend on the number of frames.
+
+    Example:
+
+    >>> layers = [keras.Input((100, 16)), keras_audio_si.layers.DiffResLayer(0.5), keras.layers.Conv2D(4, 3)]
+    >>> model = keras.Sequential(layers)
+    >>> model.output_shape, with_resolution(model, num_frames=25).output_shape
+    ((None, 48, 14, 4), (None, 23, 14, 4))
+
+    Reference:
+        liu2022, section 3.1 and Table 1.
+    """
+    given = dict(zip(TARGETS, (reduction_rate, num_frames, frames_per_second), strict=True))
+    if all(value is None for value in given.values()):
+        raise ValueError(f"with_resolution needs a target: one of {', '.join(TARGETS)}")
+    target = resolution_target(**given, input_frames_per_second=input_frames_per_second)
+    copying = _Copying(target)
+    copied = copying.copy(model, model.input)
+    if not copying.changed:
+        raise ValueError(f"model {model.name!r} has no layer that changes the time resolution")
+    return copied
+
+
+class _Copying:
+    """One copy of a model, with the models inside it."""
+
+    def __init__(self, target):
+        self.target = target
+        self.copies = {}  # By the identity of the original. A layer that is used twice is copied once.
+        self.changed = False
+
+    def copy(self, model, inputs):
+        """Copy a model for inputs of these shapes."""
+        if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+            raise ValueError(
+                f"{model.name!r} must be a functional or Sequential Keras model that is built, got "
+                f"{type(model).__name__}: the layers of a subclassed model cannot be told from outside"
+            )
+        graph = model
+        if isinstance(model, keras.Sequential):
+            graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        # Named as the input layers: Keras would take the names of their tensors.
+        names = {id(layer.output): layer.name for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
+        inputs = keras.tree.map_structure(
+            lambda old, new: keras.Input(batch_shape=new.shape, dtype=new.dtype, name=names[id(old)]),
+            graph.input,
+            inputs,
+        )
+        return keras.models.clone_model(
+            graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=self.call
+        )
+
+    def call(self, layer, *args, **kwargs):
+        if not isinstance(layer, keras.Layer):
+            return layer(*args, **kwargs)  # An operation of `keras.ops`, which has no weights.
+        if isinstance(layer, keras.Model):
+            if id(layer) not in self.copies:
+                self.copies[id(layer)] = self.copy(layer, args[0])
+            return self.copies[id(layer)](*args, **kwargs)
+        if id(layer) not in self.copies:
+            self.copies[id(layer)] = type(layer).from_config(self.config(layer))
+        copied = self.copies[id(layer)]
+        try:
+            outputs = copied(*args, **kwargs)
+            copied.set_weights(layer.get_weights())
+        except ValueError as error:
+            raise ValueError(f"layer {layer.name!r} cannot have another number of frames: {error}") from error
+        return outputs
+
+    def config(self, layer):
+        config = layer.get_config()
+        if not isinstance(layer, ResolutionLayer):
+            return config
+        self.changed = True
+        return {name: value for name, value in config.items() if name not in layer.target} | self.target
