@@ -17,15 +17,24 @@ from keras_audio_si.layers.augmentation_time import (
     RandomTimeShift,
 )
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
+from keras_audio_si.layers.convolution_frontend import (
+    ConvolutionFrontEnd,
+    HeuriFrontEnd,
+    MSTFrontEnd,
+    WaveformConvolution,
+)
+from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
+from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
@@ -37,10 +46,15 @@ __all__ = [
     "AugmentationChain",
     "ClassScores",
     "ClassToken",
+    "ConvolutionFrontEnd",
+    "Deltas",
     "FitLength",
     "FreqMix",
     "GlobalTimeMelPool",
+    "HeuriFrontEnd",
     "LogMelSpectrogram",
+    "MSTFrontEnd",
+    "MelConvolution",
     "MixUp",
     "PhaseMix",
     "PhaseWaveform",
@@ -61,12 +75,14 @@ __all__ = [
     "RandomTimeMask",
     "RandomTimeReversal",
     "RandomTimeShift",
+    "RescaledFrontEnd",
     "SpatialPadding",
     "TimeConvolution",
     "TimeMix",
     "TimeMelPool",
     "TimeResidualBlock",
     "TransformerBlock",
+    "WaveformConvolution",
     "build_pooling",
     "class_names_of",
     "eat_augmentations",

@@ -1,8 +1,23 @@
 """Functional-API model builders, and the surgery that gives other models the pooling of this package."""
 
 from keras_audio_si.models.classifier import Classifier
+from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet, piczak_spectrogram
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.swap_pooling import swap_pooling
 from keras_audio_si.models.vgg import VGG41, VGG42
 
-__all__ = ["EAT", "VGG41", "VGG42", "Classifier", "EATMedium", "EATSmall", "swap_pooling", "with_input_length"]
+__all__ = [
+    "EAT",
+    "VGG41",
+    "VGG42",
+    "Classifier",
+    "EATMedium",
+    "EATSmall",
+    "HeuriNet",
+    "MSTNet",
+    "MelConvNet",
+    "PiczakNet",
+    "piczak_spectrogram",
+    "swap_pooling",
+    "with_input_length",
+]
