@@ -1,7 +1,8 @@
-"""The optimizer of a training: Adam, or AdamW with its decay on matrices only, along a schedule if there is one."""
+"""The optimizer of a training: Adam, AdamW with its decay on matrices only, or SGD, along a schedule or none."""
 
 import keras
 
+from keras_audio_si.training.gradient_norms import with_gradient_norms
 from keras_audio_si.training.schedules import one_cycle_learning_rate, one_cycle_momentum
 
 
@@ -9,20 +10,21 @@ from keras_audio_si.training.schedules import one_cycle_learning_rate, one_cycle
 class CycledAdamW(keras.optimizers.AdamW):
     """AdamW whose first beta follows a schedule, a function of the step, as its learning rate may.
 
-    Args:
-        learning_rate: number or schedule.
-        beta_1: number or schedule.
-        **kwargs: those of `keras.optimizers.AdamW`.
+        Args:
+            learning_rate: number or schedule.
+            beta_1: number or schedule.
+            **kwargs: those of `keras.optimizers.AdamW`.
 
-    Example:
+        Example:
 
-    >>> from keras_audio_si.training.schedules import one_cycle_momentum
-    >>> optimizer = CycledAdamW(1e-3, beta_1=one_cycle_momentum(100))
-    >>> round(float(optimizer.beta_1), 2)
-    0.95
+        >>> from keras_audio_si.training.gradient_norms import with_gradient_norms
+    from keras_audio_si.training.schedules import one_cycle_momentum
+        >>> optimizer = CycledAdamW(1e-3, beta_1=one_cycle_momentum(100))
+        >>> round(float(optimizer.beta_1), 2)
+        0.95
 
-    Reference:
-        Loshchilov and Hutter, "Decoupled weight decay regularization", 2017.
+        Reference:
+            Loshchilov and Hutter, "Decoupled weight decay regularization", 2017.
     """
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, **kwargs):
@@ -94,15 +96,21 @@ def build_optimizer(settings, variables, steps):
     >>> type(build_optimizer(TrainingSettings(), [], steps=100)).__name__
     'Adam'
     """
-    common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
-    if settings.optimizer == "adam" and settings.schedule == "plateau":
-        return keras.optimizers.Adam(settings.learning_rate, **common)
+    taking_norms = with_gradient_norms if settings.gradient_norms else lambda optimizer_class: optimizer_class
+    limit = "global_clipnorm" if settings.gradient_clip_by == "global" else "clipnorm"
+    common = {limit: settings.gradient_clip_norm}
+    if settings.optimizer == "sgd":
+        sgd = taking_norms(keras.optimizers.SGD)
+        return sgd(settings.learning_rate, momentum=settings.momentum, nesterov=True, **common)
+    common["beta_2"] = settings.beta_2
+    if settings.optimizer == "adam" and settings.schedule != "one-cycle":
+        return taking_norms(keras.optimizers.Adam)(settings.learning_rate, **common)
     decay, epsilon = (settings.weight_decay, 1e-8) if settings.optimizer == "adamw" else (0.0, 1e-7)
     common |= {"weight_decay": decay, "epsilon": epsilon, "name": settings.optimizer}
-    if settings.schedule == "plateau":
-        optimizer = keras.optimizers.AdamW(settings.learning_rate, **common)
+    if settings.schedule != "one-cycle":
+        optimizer = taking_norms(keras.optimizers.AdamW)(settings.learning_rate, **common)
     else:
         rate = one_cycle_learning_rate(steps, settings.learning_rate)
-        optimizer = CycledAdamW(rate, beta_1=one_cycle_momentum(steps), **common)
+        optimizer = taking_norms(CycledAdamW)(rate, beta_1=one_cycle_momentum(steps), **common)
     optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))
     return optimizer
