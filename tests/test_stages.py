@@ -14,6 +14,7 @@ from kill_and_resume import differences, outcome
 from tiny_training import patches
 
 from keras_audio_si import layers, models
+from keras_audio_si.evaluation.segments import evaluate_segments
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
 from keras_audio_si.training.freezing import layers_by_path, training_only
 from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
@@ -110,6 +111,8 @@ def test_logs_have_scores_accuracy_and_the_norm_of_each_layers_gradients(undistu
             mean, largest = np.array(log[f"gradient_norm/{layer}"]), np.array(log[f"gradient_norm_max/{layer}"])
             assert (0 < mean).all() and (mean <= largest).all()
         assert log["learning_rate"] == pytest.approx([0.05] * 2)
+    scores = evaluate_segments(undisturbed[1][2].model, patches(1), batch_size=8)
+    assert undisturbed[2]["all"].best_value == pytest.approx(scores.segments.balanced_accuracy)
 
 
 def test_a_continued_training_ends_the_same(undisturbed, tmp_path):

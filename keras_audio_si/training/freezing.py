@@ -74,10 +74,11 @@ def training_only(model, paths=None, frozen="inference"):
 
     Example:
 
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(2, name="b")])
+    >>> layers = [keras.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(2, name="b")]
+    >>> model = keras.Sequential(layers, name="net")
     >>> with training_only(model, ["b"]):
     ...     print([variable.path for variable in model.trainable_variables])
-    ['b/kernel', 'b/bias']
+    ['net/b/kernel', 'net/b/bias']
     >>> len(model.trainable_variables)
     4
     """

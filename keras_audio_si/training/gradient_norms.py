@@ -10,7 +10,8 @@ class GradientNorms:
     """What an optimizer gets from `with_gradient_norms`: it adds up the L2 norm of each layer's gradient.
 
     The sums are variables of the optimizer, so that checkpoints have them. The gradients are those before clipping.
-    A layer is what a variable's path has before its last part, such as "mst_front_end/conv1".
+    A layer is what a variable's path has before its last part, such as "mst_front_end/conv1"; a model that Keras has
+    given its name to ("sequential_3") may have another one in the next process.
     """
 
     def build(self, variables):

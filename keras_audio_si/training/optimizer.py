@@ -10,21 +10,20 @@ from keras_audio_si.training.schedules import one_cycle_learning_rate, one_cycle
 class CycledAdamW(keras.optimizers.AdamW):
     """AdamW whose first beta follows a schedule, a function of the step, as its learning rate may.
 
-        Args:
-            learning_rate: number or schedule.
-            beta_1: number or schedule.
-            **kwargs: those of `keras.optimizers.AdamW`.
+    Args:
+        learning_rate: number or schedule.
+        beta_1: number or schedule.
+        **kwargs: those of `keras.optimizers.AdamW`.
 
-        Example:
+    Example:
 
-        >>> from keras_audio_si.training.gradient_norms import with_gradient_norms
-    from keras_audio_si.training.schedules import one_cycle_momentum
-        >>> optimizer = CycledAdamW(1e-3, beta_1=one_cycle_momentum(100))
-        >>> round(float(optimizer.beta_1), 2)
-        0.95
+    >>> from keras_audio_si.training.schedules import one_cycle_momentum
+    >>> optimizer = CycledAdamW(1e-3, beta_1=one_cycle_momentum(100))
+    >>> round(float(optimizer.beta_1), 2)
+    0.95
 
-        Reference:
-            Loshchilov and Hutter, "Decoupled weight decay regularization", 2017.
+    Reference:
+        Loshchilov and Hutter, "Decoupled weight decay regularization", 2017.
     """
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, **kwargs):
