@@ -45,7 +45,7 @@ class GradientNorms:
         steps = max(float(ops.convert_to_numpy(self._norm_steps)), 1.0)
         sums, maxima = (ops.convert_to_numpy(values) for values in (self._norm_sums, self._norm_maxima))
         for variable in (self._norm_sums, self._norm_maxima, self._norm_steps):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape))
         values = zip(self.layer_names, sums, maxima, strict=True)
         return {name: (float(total) / steps, float(maximum)) for name, total, maximum in values}
 
