@@ -14,14 +14,15 @@ class MelConvolution(LogMelSpectrogram):
 
     The first, `fourier`, has the windowed complex exponentials as its kernels and the modulus as its activation, the
     second, `mel`, the triangular windows; the biases are zero. The logarithm follows. Untrained it equals the
-    `LogMelSpectrogram` of the same arguments to 1e-4; a trained filter that gives less than `floor` counts as silence
-    and has no gradient there. Two convolutions in a row are one matrix each for all frames; both are computed in
-    float32 under any dtype policy.
+    `LogMelSpectrogram` of the same arguments to 1e-4, as far down as single precision goes: bands whose magnitude is
+    below 1e-5 of the loudest are rounding in either. A trained filter that gives less than `floor` counts as silence
+    and has no gradient there. Both convolutions are computed in float32 under any dtype policy.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
-        power: Exponent of the modulus: 1, as the paper suggests, or 2, as in its eq. 1.
-        **kwargs: Those of `LogMelSpectrogram`, but for `dft`.
+        **kwargs: Those of `LogMelSpectrogram`, but for `dft`. `power` is the exponent of the modulus: 2 as in eq. 1 of
+            the paper, or 1, which its section 5 suggests lest gradients explode; the logarithm that follows here sees
+            to that for both.
 
     Input shape:
         `(batch, samples)`, floats in [-1, 1].
@@ -44,8 +45,8 @@ class MelConvolution(LogMelSpectrogram):
         juettner, section 5, hypothesis H2, and eqs. 1 and 2.
     """
 
-    def __init__(self, sample_rate, power=1.0, **kwargs):
-        super().__init__(sample_rate, power=power, dft="conv", **kwargs)
+    def __init__(self, sample_rate, **kwargs):
+        super().__init__(sample_rate, dft="conv", **kwargs)
         kernels = signal.dft_kernels(self.fft_length, self.frame_length)
         self.fourier = WaveformConvolution(
             kernels.shape[-1], self.frame_length, self.hop_length, _values(kernels), name="fourier"

@@ -91,7 +91,7 @@ def PiczakNet(
     return keras.Model(inputs, ClassScores(activation, class_names, name="scores")(x), name=name)
 
 
-def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", **changes):
+def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", power=2.0, **changes):
     """The mel spectrogram of Piczak's experiments: 60 bands in decibels, 41 frames of 20992 samples.
 
     Frames are centred, and the last of the 42 is left out.
@@ -100,6 +100,7 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", **changes):
         sample_rate: Sample rate of the waveforms in Hz.
         pad_mode: What extends the waveform: "reflect", as librosa did then, or "constant" (zeros), as it does from
             version 0.10 on. The first and last frames differ.
+        power: Exponent of the magnitudes: 2, or 1, which halves the decibels; the loudest 80 dB of sound are kept.
         **changes: Other arguments of `layers.LogMelSpectrogram`.
 
     Returns:
@@ -114,7 +115,7 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", **changes):
     Reference:
         juettner, section 1.1, eqs. 1 and 2.
     """
-    return LogMelSpectrogram(**{**_spectrogram_arguments(sample_rate, pad_mode), **changes})
+    return LogMelSpectrogram(**{**_spectrogram_arguments(sample_rate, pad_mode, power), **changes})
 
 
 def HeuriNet(num_classes, input_samples=SEGMENT_SAMPLES, sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
@@ -166,21 +167,21 @@ def MelConvNet(
     input_samples=SEGMENT_SAMPLES,
     sample_rate=SAMPLE_RATE,
     pad_mode="reflect",
-    power=1.0,
+    power=2.0,
     name="mel_conv_net",
     **piczak,
 ):
     """Build PiczakNet behind `layers.MelConvolution`, which starts as a mel spectrogram.
 
-    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power=power)` it
-    starts as that network.
+    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)` it starts as
+    that network.
 
     Args:
         num_classes: Number of classes.
         input_samples: Length of the waveforms.
         sample_rate: Sample rate of the waveforms in Hz.
         pad_mode: As for `piczak_spectrogram`.
-        power: Exponent of the modulus, 1 (the paper's suggestion) or 2.
+        power: Exponent of the modulus, 2 (eq. 1) or 1 (section 5).
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
@@ -201,11 +202,11 @@ def MelConvNet(
     Reference:
         juettner, section 5, hypothesis H2.
     """
-    arguments = {**_spectrogram_arguments(sample_rate, pad_mode), "power": power}
+    arguments = _spectrogram_arguments(sample_rate, pad_mode, power)
     return _behind(MelConvolution(**arguments, name="mel_convolution"), num_classes, input_samples, name, piczak)
 
 
-def _spectrogram_arguments(sample_rate, pad_mode):
+def _spectrogram_arguments(sample_rate, pad_mode, power):
     return {
         "sample_rate": sample_rate,
         "frame_seconds": FRAME_SAMPLES / sample_rate,
@@ -213,8 +214,9 @@ def _spectrogram_arguments(sample_rate, pad_mode):
         "num_mels": 60,
         "mel_scale": "slaney",
         "mel_normalization": "slaney",
+        "power": power,
         "compression": "decibel",
-        "top_db": 80.0,
+        "top_db": 40.0 * power,
         "center": True,
         "pad_mode": pad_mode,
         "drop_last_frame": True,

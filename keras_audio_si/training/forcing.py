@@ -1,5 +1,6 @@
 """Spectrogram forcing: a front-end learns to reproduce a mel spectrogram before it learns to classify."""
 
+import math
 from typing import NamedTuple
 
 import keras
@@ -205,7 +206,8 @@ class ForcingValidation(keras.callbacks.Callback):
         error, total, squares = sums.sum(axis=0, dtype="float64")
         values = self.validation.num_patches * np.prod(trained_model(self.model).output_shape[1:])
         variance = squares - total**2 / values
-        logs.update(val_mse=error / values, val_explained_variance=1 - error / variance if variance > 0 else np.nan)
+        logs["val_mse"] = float(error / values)
+        logs["val_explained_variance"] = float(1 - error / variance) if variance > 0 else math.nan
 
 
 class _Sums(keras.layers.Layer):
