@@ -1,4 +1,4 @@
-"""Exact streaming ranking metrics: mean average precision, mean area under the ROC curve, d'."""
+"""Exact streaming metrics: mean average precision, mean area under the ROC curve, d', balanced accuracy."""
 
 import math
 
@@ -208,6 +208,59 @@ class DPrime(MeanROCAUC):
             float32 NumPy array `(num_classes,)`; NaN for the excluded classes.
         """
         return ops.convert_to_numpy(ranking.d_prime(super().per_class()))
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class BalancedAccuracy(keras.metrics.Metric):
+    """Share of each class's examples whose highest score is that class, as a mean over the classes that have any.
+
+    Args:
+        num_classes: number of classes.
+        name: name of the metric.
+        dtype: as in `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = BalancedAccuracy(num_classes=3)
+    >>> metric.update_state([[1, 0, 0], [1, 0, 0]], [[0.7, 0.2, 0.1], [0.3, 0.6, 0.1]])
+    >>> metric.update_state([[0, 1, 0]], [[0.1, 0.8, 0.1]])
+    >>> float(metric.result())
+    0.75
+
+    Reference:
+        juettner, section 2.3.4.
+    """
+
+    def __init__(self, num_classes, name="balanced_accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+            raise ValueError(f"`num_classes` must be a positive integer; received {num_classes!r}.")
+        self.num_classes = num_classes
+        self._right = self.add_variable((num_classes,), "zeros", dtype="float32", name="right")
+        self._all = self.add_variable((num_classes,), "zeros", dtype="float32", name="all")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch.
+
+        Args:
+            y_true: `(batch, num_classes)`, one-hot.
+            y_pred: `(batch, num_classes)` scores of any scale.
+            sample_weight: `(batch,)` weights, or None.
+        """
+        targets = ops.one_hot(ops.argmax(y_true, axis=-1), self.num_classes)
+        right = ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
+        weights = ops.ones_like(right) if sample_weight is None else ops.cast(sample_weight, "float32")
+        self._right.assign(self._right + ops.sum(targets * (weights * right)[:, None], axis=0))
+        self._all.assign(self._all + ops.sum(targets * weights[:, None], axis=0))
+
+    def result(self):
+        """Mean over the classes that occurred; NaN before the first example."""
+        known = self._all > 0
+        recalls = ops.where(known, self._right / ops.where(known, self._all, 1.0), 0.0)
+        return ops.sum(recalls) / ops.sum(ops.cast(known, "float32"))
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
 
 
 def _known(value):

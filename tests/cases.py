@@ -103,6 +103,18 @@ def mixing_case(name, build):
     return Case(name, lambda: MixedWithItsReverse(build()), waveforms, dynamic=(None, None))
 
 
+def heuri_net():
+    """The network of HeuriNet with small convolutions in front of it: 20 frames of 12 bands."""
+    front_end = layers.HeuriFrontEnd(8000, (4, 12), (31, 5), (5, 2), (3, 3), (2, 3))
+    piczak = models.PiczakNet(5, (20, 12), deltas=True, filters=6, dense_units=8, class_names="abcde")
+    return models.Classifier(front_end=front_end, backbone=piczak, input_samples=front_end.num_samples(20))
+
+
+def mel_convolution():
+    front_end = layers.MelConvolution(8000, num_mels=12, max_hz=4000.0, center=True, drop_last_frame=True)
+    return layers.RescaledFrontEnd(front_end, 0.2, 1.0)
+
+
 MAP = (None, None, None, 4)
 ROW = (None, None, 4)
 
@@ -130,6 +142,14 @@ CASES = [
     Case("sinc_filters", lambda: layers.SincFilters(2000, 4), waveforms, dynamic=(None, None)),
     Case("leaf", lambda: layers.LEAF(2000, 4, padding="valid", filter_stride=5), waveforms, dynamic=(None, None)),
     Case("pcen", lambda: layers.PCEN(), lambda rng: spectrograms(rng) ** 2, dynamic=(None, None, 28)),
+    Case(
+        "mst_front_end",
+        lambda: layers.MSTFrontEnd(8000, (12, 8, 6), (64, 3, 3), (32, 1, 1)),
+        waveforms,
+        dynamic=(None, None),
+    ),
+    Case("mel_convolution", mel_convolution, waveforms, dynamic=(None, None)),
+    Case("deltas", lambda: layers.Deltas(5), spectrograms, dynamic=(None, None, 28)),
     Case("anti_alias_binomial", lambda: AntiAliasPool(), maps(13, 10), dynamic=MAP),
     Case("anti_alias_trainable", lambda: AntiAliasPool(filter="trainable"), maps(12, 9), dynamic=MAP),
     Case(
@@ -209,6 +229,7 @@ CASES = [
     Case("transformer_block", lambda: layers.TransformerBlock(2, 6), rows(9), dynamic=ROW),
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
     Case("masked_classifier", masked_classifier, with_padding),
+    Case("heuri_net", heuri_net, lambda rng: waveforms(rng)[:, :1261]),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]
 

@@ -101,3 +101,41 @@ def test_config_round_trip():
     copy = CycledAdamW.from_config(optimizer.get_config())
     assert float(ops.convert_to_numpy(copy.beta_1)) == pytest.approx(0.95)
     assert copy.get_config() == optimizer.get_config()
+
+
+def test_nesterov_with_clipping_by_variable_against_recorded_steps(golden):
+    arrays = golden("df_nesterov_clip")
+    rate, momentum, clip = arrays["cfg"].tolist()
+    settings = TrainingSettings(
+        learning_rate=rate,
+        momentum=momentum,
+        optimizer="sgd",
+        schedule="constant",
+        gradient_clip_norm=clip,
+        gradient_clip_by="variable",
+        gradient_norms=True,
+    )
+    variables = [keras.Variable(arrays["w"][0], name=name) for name in ("kernel", "other")]
+    optimizer = build_optimizer(settings, variables, 10)
+    optimizer.build(variables)
+    for gradient, wanted in zip(arrays["g"], arrays["w"][1:], strict=True):
+        optimizer.apply([ops.convert_to_tensor(gradient)] * 2, variables)
+        for variable in variables:  # each is clipped by itself
+            np.testing.assert_allclose(ops.convert_to_numpy(variable), wanted, rtol=1e-5, atol=1e-6)
+    norms = np.linalg.norm(arrays["g"].reshape(len(arrays["g"]), -1), axis=1)  # before clipping
+    assert optimizer.take_norms()["kernel"] == pytest.approx((norms.mean(), norms.max()), rel=1e-5)
+    assert optimizer.take_norms() == {"kernel": (0.0, 0.0), "other": (0.0, 0.0)}
+
+
+def test_clipping_of_all_gradients_together(rng):
+    gradients = [rng.normal(size=shape).astype("float32") for shape in ((4, 3), (3,))]
+    settings = TrainingSettings(
+        learning_rate=0.5, momentum=0.0, optimizer="sgd", schedule="constant", gradient_clip_norm=0.1
+    )
+    variables = [keras.Variable(np.zeros_like(gradient)) for gradient in gradients]
+    optimizer = build_optimizer(settings, variables, 10)
+    optimizer.build(variables)
+    optimizer.apply([ops.convert_to_tensor(gradient) for gradient in gradients], variables)
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in gradients))
+    for variable, gradient in zip(variables, gradients, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), -0.05 * gradient / norm, rtol=1e-5)

@@ -75,8 +75,11 @@ class ClipCache:
 
     def select(self, split=None, folds=None):
         """Clips of a split or of some folds; the arguments are those of `Manifest.select`."""
-        kept = self.manifest.indices(split, folds)
-        return self._view(self.manifest.subset(kept), kept)
+        return self.subset(self.manifest.indices(split, folds))
+
+    def subset(self, indices):
+        """Clips by number, in the order of `indices`."""
+        return self._view(self.manifest.subset(indices), indices)
 
     def of(self, manifest):
         """The clips of another manifest, by their ids, with its splits: another division of the same clips."""

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-SHORT = ("repeat", "zero")
-
 
 def filled(waveform, samples, short="repeat"):
     """Fills a waveform up to a number of samples.
@@ -26,12 +24,14 @@ def filled(waveform, samples, short="repeat"):
     return np.pad(waveform, (0, samples - len(waveform)))
 
 
-def scaled_to_peak(patches, peak):
+def scaled_to_peak(patches, peak, largest=None):
     """Scales each patch to a largest magnitude, silence excepted.
 
     Args:
         patches: `(patches, samples)` float32 array.
         peak: The magnitude, or None to leave the patches as they are.
+        largest: `(patches,)`, the largest magnitude that becomes `peak`, such as that of a patch's clip; None for that
+            of the patch.
 
     Returns:
         Array of the same shape and type.
@@ -44,6 +44,6 @@ def scaled_to_peak(patches, peak):
     """
     if peak is None:
         return patches
-    peaks = np.abs(patches).max(axis=1, keepdims=True)
+    peaks = (np.abs(patches).max(axis=1) if largest is None else np.float32(largest))[:, None]
     # Divided first: the reciprocal of what some decoders take for silence, 1e-40, is infinite.
     return patches / np.where(peaks > 0, peaks, 1) * np.float32(peak)

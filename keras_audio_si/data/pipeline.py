@@ -1,15 +1,19 @@
 """Fixed-length patches of clips as a `tf.data.Dataset`, in a computed order that can be resumed."""
 
+import copy
 import functools
 import numbers
+import zlib
 
 import keras
 import numpy as np
 
-from keras_audio_si.data.patches import SHORT, filled, scaled_to_peak
+from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, psla_weights, weighted_draws
 
 CROPS = ("fixed", "random")
+SHORT = ("repeat", "zero", "drop")
+PEAK_OF = ("patch", "clip")
 SAMPLING = ("once", "class_balanced", "psla")
 
 
@@ -26,11 +30,12 @@ class PatchDataset:
             None.
         crops: What training takes: `"fixed"`, the patches above, or `"random"`, in each epoch one patch of each clip
             that starts anywhere.
-        short: What fills a clip that is shorter than a patch: `"repeat"`, the clip again, or `"zero"`, silence at
-            its end.
+        short: What becomes of a clip that is shorter than a patch: `"repeat"`, it is filled by the clip again,
+            `"zero"`, by silence at its end, or `"drop"`, it is left out.
         sampling: `"once"`: an epoch of training has every example once. `"class_balanced"`: it has as many, drawn
             with replacement by `sampling.class_balanced_weights`. `"psla"`: likewise, by `sampling.psla_weights`.
         peak: Largest magnitude that each patch is scaled to, silence excepted; None leaves the level as it is.
+        peak_of: `"patch"`, or `"clip"`: all patches of a clip by the same factor, that of its own largest magnitude.
         background: `background.BackgroundNoise` to add in training, after that; None for none.
 
     Attributes:
@@ -43,9 +48,10 @@ class PatchDataset:
         class_names: Tuple of the classes' names, in the order of the columns of `labels`.
         sample_rate: In Hz.
         num_examples: Number of examples in an epoch of training.
+        num_short: Number of clips that are, or were, shorter than a patch.
 
     Raises:
-        ValueError: If a length is not a positive integer, or another argument is none of its values.
+        ValueError: If a length is not a positive integer, another argument is none of its values, or no clip is left.
 
     Example:
 
@@ -75,6 +81,7 @@ class PatchDataset:
         short="repeat",
         sampling="once",
         peak=None,
+        peak_of="patch",
         background=None,
     ):
         self.patch_samples = _integer("patch_samples", patch_samples, minimum=1)
@@ -86,26 +93,70 @@ class PatchDataset:
         if peak is not None and not 0 < peak <= 1:
             raise ValueError(f"`peak` must be above 0 and at most 1, or None. Received: peak={peak!r}")
         self.peak = peak
+        self.peak_of = _one_of("peak_of", peak_of, PEAK_OF)
         self.background = background
-        self.cache = cache
-        self.labels = cache.manifest.label_matrix()
-        self.clip_ids = tuple(clip.clip_id for clip in cache.manifest.clips)
         self.class_names = cache.manifest.class_names
         self.sample_rate = cache.sample_rate
-        self.num_clips = len(self.clip_ids)
-
-        self._room = np.maximum(cache.lengths - self.patch_samples, 0)
-        per_clip = 1 + self._room // self.hop_samples
-        self.num_patches = int(per_clip.sum())
-        self.patch_clip = np.repeat(np.arange(self.num_clips), per_clip)
+        self._kept = None
+        is_short = cache.lengths < self.patch_samples
+        self.num_short = int(is_short.sum())
+        if short == "drop" and self.num_short:
+            if is_short.all():
+                raise ValueError(
+                    f"All {len(cache)} clips are shorter than `patch_samples` ({self.patch_samples}): fill them, by "
+                    "short='zero' or 'repeat', or take shorter patches."
+                )
+            cache = cache.subset(np.flatnonzero(~is_short))
+        per_clip = 1 + np.maximum(cache.lengths - self.patch_samples, 0) // self.hop_samples
+        patch_clip = np.repeat(np.arange(len(cache)), per_clip)
         first_patch = np.cumsum(per_clip) - per_clip
-        self.patch_start = (np.arange(self.num_patches) - first_patch[self.patch_clip]) * self.hop_samples
-        self.num_examples = self.num_clips if crops == "random" else self.num_patches
+        self._take(cache, patch_clip, (np.arange(len(patch_clip)) - first_patch[patch_clip]) * self.hop_samples)
+
+    def _take(self, cache, patch_clip, patch_start):
+        """Makes these the patches of the data set; every clip of the cache has some."""
+        self.cache, self.patch_clip, self.patch_start = cache, patch_clip, patch_start
+        self.labels = cache.manifest.label_matrix()
+        self.clip_ids = tuple(clip.clip_id for clip in cache.manifest.clips)
+        self.num_clips, self.num_patches = len(cache), len(patch_clip)
+        self._room = np.maximum(cache.lengths - self.patch_samples, 0)
+        self._peaks = np.full(self.num_clips, np.nan)  # of the clips that have been read
+        self.num_examples = self.num_clips if self.crops == "random" else self.num_patches
         self._weights = None
-        if sampling != "once":
+        if self.sampling != "once":
             # Divided among its patches, so that a clip counts the same whatever its length.
-            weights = (psla_weights if sampling == "psla" else class_balanced_weights)(self.labels)
-            self._weights = weights if crops == "random" else (weights / per_clip)[self.patch_clip]
+            weights = (psla_weights if self.sampling == "psla" else class_balanced_weights)(self.labels)
+            if self.crops == "fixed":
+                weights = (weights / np.bincount(patch_clip))[patch_clip]
+            self._weights = weights
+
+    def keeping(self, kept):
+        """The same data set without some of its patches, and without the clips that have none left.
+
+        Args:
+            kept: `(num_patches,)` bool, which patches stay.
+
+        Returns:
+            `PatchDataset`
+
+        Raises:
+            ValueError: If none stays, or training takes random crops.
+
+        Example:
+
+        >>> from keras_audio_si.data.clip_cache import ClipCache
+        >>> cache = ClipCache.from_waveforms([np.zeros(50), np.zeros(270)], [("dog",), ("rain",)], sample_rate=100)
+        >>> patches = PatchDataset(cache, patch_samples=100).keeping(np.array([False, True, True, False, True]))
+        >>> patches.clip_ids, patches.patch_start.tolist()
+        (('clip-1',), [0, 50, 150])
+        """
+        kept = np.flatnonzero(kept)
+        if self.crops == "random" or not len(kept):
+            raise ValueError("Patches can be left out where `crops` is 'fixed' and some stay.")
+        other = copy.copy(self)
+        other._kept = f"{len(kept)} of {self.num_patches} ({zlib.crc32(kept.astype('<i8').tobytes()):08x})"
+        clips, patch_clip = np.unique(self.patch_clip[kept], return_inverse=True)
+        other._take(self.cache.subset(clips), patch_clip, self.patch_start[kept])
+        return other
 
     @property
     def options(self):
@@ -116,9 +167,13 @@ class PatchDataset:
             "short": self.short,
             "sampling": self.sampling,
             "peak": self.peak,
+            "peak_of": self.peak_of,
+            "kept": self._kept,
             "noise": noise and [*noise.snr_decibels, noise.probability, int(noise.cache.lengths.sum())],
         }
-        return {name: value for name, value in options.items() if value not in ("fixed", "repeat", "once", None)}
+        return {
+            name: value for name, value in options.items() if value not in ("fixed", "repeat", "once", "patch", None)
+        }
 
     def waveforms(self, indices):
         """Reads patches.
@@ -156,7 +211,12 @@ class PatchDataset:
         for patch, clip, start in zip(patches, clips, starts, strict=True):
             waveform = self.cache.waveform(clip)[start : start + self.patch_samples]
             patch[:] = filled(waveform, self.patch_samples, self.short)
-        return scaled_to_peak(patches, self.peak)
+        return scaled_to_peak(patches, self.peak, self._clip_peaks(clips) if self.peak_of == "clip" else None)
+
+    def _clip_peaks(self, clips):
+        for clip in np.unique(clips[np.isnan(self._peaks[clips])]):
+            self._peaks[clip] = np.abs(self.cache.waveform(clip)).max()
+        return self._peaks[clips]
 
     def steps_per_epoch(self, batch_size):
         """Number of training batches in an epoch, which hold each of its examples at least once."""

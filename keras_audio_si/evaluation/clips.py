@@ -160,8 +160,8 @@ def score_clips(clips):
     )
 
 
-def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
-    """Evaluates a model on whole clips, whose scores are the means over their patches.
+def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
+    """Scores of all patches of a data set.
 
     Args:
         model: Keras model from patches to scores `(batch, classes)`.
@@ -171,26 +171,39 @@ def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
         verbose: as in `keras.Model.predict`.
 
     Returns:
-        `ClipEvaluation`.
+        Array `(num_patches, classes)`.
 
     Raises:
         ValueError: if the model's scores do not fit the labels, or it was made for another sampling rate or other
             classes.
-
-    Reference:
-        Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
-        Neural Networks", 2021, section III-A.
     """
     check_sample_rate(model, patch_dataset.sample_rate)
     check_class_names(model, patch_dataset.class_names)
     waveforms = (batch[0] for batch in patch_dataset.batches(batch_size, training=False))
     patch_scores = predict_batches(model, waveforms, patch_dataset.num_patches, batch_size, verbose)
-    targets = np.asarray(patch_dataset.labels)
-    if patch_scores.ndim != 2 or patch_scores.shape[1] != targets.shape[1]:
+    classes = len(patch_dataset.class_names)
+    if patch_scores.ndim != 2 or patch_scores.shape[1] != classes:
         raise ValueError(
-            f"The model must give one score for each of {targets.shape[1]} classes; "
+            f"The model must give one score for each of {classes} classes; "
             f"it gave shape {('batch',) + patch_scores.shape[1:]}."
         )
+    return patch_scores
+
+
+def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
+    """Evaluates a model on whole clips, whose scores are the means over their patches.
+
+    The arguments and errors are those of `predict_patches`.
+
+    Returns:
+        `ClipEvaluation`.
+
+    Reference:
+        Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
+        Neural Networks", 2021, section III-A.
+    """
+    patch_scores = predict_patches(model, patch_dataset, batch_size, verbose)
+    targets = np.asarray(patch_dataset.labels)
     return score_clips(
         ClipScores(
             clip_ids=tuple(patch_dataset.clip_ids),

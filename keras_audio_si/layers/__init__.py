@@ -18,6 +18,13 @@ from keras_audio_si.layers.augmentation_time import (
     RandomTimeShift,
 )
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
+from keras_audio_si.layers.convolution_frontend import (
+    ConvolutionFrontEnd,
+    HeuriFrontEnd,
+    MSTFrontEnd,
+    WaveformConvolution,
+)
+from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
 from keras_audio_si.layers.fit_length import FitLength, fit_length_of
 from keras_audio_si.layers.fixed_resolution import (
@@ -31,12 +38,14 @@ from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.importance import ImportanceNetwork, ResConv1D
 from keras_audio_si.layers.learned_frontends import LEAF, SincFilters, TDFilterbanks
+from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pcen import PCEN
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.layers.resolution import DiffResLayer
 from keras_audio_si.layers.spec_augment import SpecAugment
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
@@ -55,14 +64,19 @@ __all__ = [
     "ClassScores",
     "ClassToken",
     "ConvAveragePool",
+    "ConvolutionFrontEnd",
+    "Deltas",
     "DiffResLayer",
     "FitLength",
     "FrameMask",
     "FreqMix",
     "GlobalTimeMelPool",
+    "HeuriFrontEnd",
     "ImportanceNetwork",
     "LEAF",
     "LogMelSpectrogram",
+    "MSTFrontEnd",
+    "MelConvolution",
     "MixUp",
     "PCEN",
     "PhaseMix",
@@ -85,6 +99,7 @@ __all__ = [
     "RandomTimeReversal",
     "RandomTimeShift",
     "ResConv1D",
+    "RescaledFrontEnd",
     "SincFilters",
     "SpatialPadding",
     "SpecAugment",
@@ -94,6 +109,7 @@ __all__ = [
     "TimeMix",
     "TimeResidualBlock",
     "TransformerBlock",
+    "WaveformConvolution",
     "build_pooling",
     "class_names_of",
     "eat_augmentations",

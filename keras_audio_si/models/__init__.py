@@ -1,6 +1,7 @@
 """Functional-API model builders, and the surgery that gives other models the pooling of this package."""
 
 from keras_audio_si.models.classifier import Classifier
+from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet, piczak_spectrogram
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
 from keras_audio_si.models.resolution import with_resolution
@@ -19,4 +20,9 @@ __all__ = [
     "swap_pooling",
     "with_input_length",
     "with_resolution",
+    "HeuriNet",
+    "MSTNet",
+    "MelConvNet",
+    "PiczakNet",
+    "piczak_spectrogram",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_audio_si.ops.arguments import TINY, as_float32, check_choice, check_positive, constant
+from keras_audio_si.ops.padding import pad_axis
 
 
 @functools.lru_cache(maxsize=32)
@@ -141,6 +142,38 @@ def power_to_decibels(x, floor=1e-10, top_db=None):
     check_positive(top_db=top_db)
     loudest = ops.max(decibels, axis=tuple(range(1, len(decibels.shape))), keepdims=True)
     return ops.maximum(decibels, loudest - top_db)
+
+
+def deltas(x, width=9):
+    """Change per frame of each band: the slope of the line that fits best in a window of frames around each frame.
+
+    The first and last frames have the slope of the first and last whole window, as in `librosa.feature.delta`.
+
+    Args:
+        x: Float tensor, `(batch, frames, bands)`.
+        width: Frames of the window, odd and at least 3.
+
+    Returns:
+        Tensor of the shape of `x`.
+
+    Raises:
+        ValueError: If `width` is even or below 3, or `x` is known to have fewer frames.
+
+    Example:
+
+    >>> np.asarray(deltas(np.float32([[[0], [2], [4], [6]]]), width=3))[0, :, 0].tolist()
+    [2.0, 2.0, 2.0, 2.0]
+    """
+    if width < 3 or width % 2 == 0:
+        raise ValueError(f"`width` must be odd and at least 3. Received {width}.")
+    if x.shape[1] is not None and x.shape[1] < width:
+        raise ValueError(f"`x` must have at least `width`={width} frames. Received shape {tuple(x.shape)}.")
+    half = width // 2
+    slopes = 0.0
+    for k in range(1, half + 1):
+        later = x[:, half + k : k - half or None]
+        slopes = slopes + k * (later - x[:, half - k : -half - k])
+    return pad_axis(slopes / (2 * sum(k * k for k in range(1, half + 1))), 1, half, half, "edge")
 
 
 def _slaney_to_mel(hz):

@@ -67,13 +67,36 @@ def stft(
     fft_length = _check_fft_length(frame_length, fft_length)
     check_positive(hop_length=hop_length)
     check_choice("method", method, ("fft", "conv"))
-    left, right = _window_margins(frame_length, fft_length)
     if center:
-        x = _extend(x, fft_length // 2 - left, fft_length // 2 - right, pad_mode)
+        x = extend_to_centre(x, frame_length, fft_length, pad_mode)
     if method == "conv":
         return _stft_conv(x, frame_length, hop_length, fft_length, window)
     frames = ops.multiply(frame(x, frame_length, hop_length), make_window(frame_length, window))
-    return ops.rfft(pad_last(frames, left, right), fft_length=fft_length)
+    return ops.rfft(pad_last(frames, *_window_margins(frame_length, fft_length)), fft_length=fft_length)
+
+
+def extend_to_centre(x, frame_length, fft_length, pad_mode="reflect"):
+    """Extends a signal at both ends so that frame `t` of it is centred on sample `t * hop_length`, whatever the hop.
+
+    Args:
+        x: Float tensor, `(..., N)`.
+        frame_length: Samples per frame.
+        fft_length: Points of the transform that the frames are for.
+        pad_mode: `"reflect"` or `"constant"` (zeros).
+
+    Returns:
+        Tensor, `(..., N + 2 * (fft_length // 2) - (fft_length - frame_length))`.
+
+    Raises:
+        ValueError: If `pad_mode` is unknown, or `x` is known to be too short to be reflected.
+
+    Example:
+
+    >>> np.asarray(extend_to_centre(np.float32([1, 2, 3]), 4, 4)).tolist()
+    [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
+    """
+    left, right = _window_margins(frame_length, fft_length)
+    return _extend(x, fft_length // 2 - left, fft_length // 2 - right, pad_mode)
 
 
 def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", center=False, length=None):

@@ -45,6 +45,26 @@ class ClipValidation(keras.callbacks.Callback):
         logs.update(val_mAP=result.mAP, val_d_prime=result.d_prime, val_accuracy=result.accuracy)
 
 
+class SegmentValidation(ClipValidation):
+    """Evaluates single segments, and their clips, at the end of each epoch and adds the results to the logs.
+
+    The names are `val_segment_accuracy`, `val_segment_balanced_accuracy`, `val_vote_balanced_accuracy` and
+    `val_mean_balanced_accuracy` (`evaluation.segments`). All else is as for `ClipValidation`.
+
+    Example:
+
+    >>> validation = SegmentValidation(patch_dataset=None, batch_size=32)
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        from keras_audio_si.evaluation.segments import evaluate_segments
+
+        with averaged(self.model):
+            result = evaluate_segments(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
+        logs["val_segment_accuracy"] = result.segments.accuracy
+        logs.update({f"val_{name}": value for name, value in result.balanced_accuracies().items()})
+
+
 class BestCheckpoint(keras.callbacks.Callback):
     """Saves the model after each epoch that is better than all before.
 

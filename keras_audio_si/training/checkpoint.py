@@ -160,7 +160,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         if self.start is not None and self.start.step and epoch == self.start.epoch:
             # Keras has just reset the metrics; this epoch's averages go on.
             metrics = self.model.metrics_variables
-            _assign(metrics, self.start.variables[len(self.start.variables) - len(metrics) :])
+            assign_by_position(metrics, self.start.variables[len(self.start.variables) - len(metrics) :])
 
     def on_train_batch_begin(self, batch, logs=None):
         if self._generators:  # not before: the data loader of PyTorch draws when it starts
@@ -188,7 +188,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
             )
         for callback, (_, values) in zip(self.counting, start.counters, strict=True):
             vars(callback).update(values)
-        _assign(_variables(self.model), start.variables)
+        assign_by_position(_variables(self.model), start.variables)
         if self.redo is not None and not start.step:
             (history,) = (callback for callback in self.counting if isinstance(callback, keras.callbacks.History))
             last = {name: values[-1] for name, values in history.history.items()}
@@ -289,7 +289,12 @@ def _variables(model):
     return [*changing, *model.optimizer.variables, *model.metrics_variables]
 
 
-def _assign(variables, arrays):
+def assign_by_position(variables, arrays):
+    """Gives variables the values that a checkpoint, or another file with arrays in their order, has for them.
+
+    Raises:
+        ValueError: if there are others than these variables, or of other shapes.
+    """
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:
         raise ValueError("The checkpoint is of another model: its variables have other shapes.")

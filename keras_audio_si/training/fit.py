@@ -12,16 +12,24 @@ from keras_audio_si.evaluation.compatibility import check_class_names, check_sam
 from keras_audio_si.evaluation.report import written_whole
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.training import run_folder
-from keras_audio_si.training.callbacks import BestCheckpoint, ClipValidation, RunLog, StopOnNaN
+from keras_audio_si.training.callbacks import (
+    BestCheckpoint,
+    ClipValidation,
+    RunLog,
+    SegmentValidation,
+    StopOnNaN,
+)
 from keras_audio_si.training.checkpoint import Checkpoint, ShortFirstEpoch, StepCheckpoints, TrainingCheckpoints
 from keras_audio_si.training.ema import WeightAverages
+from keras_audio_si.training.forcing import ForcingValidation, Reproduction, check_target
+from keras_audio_si.training.gradient_norms import GradientNormLog
 from keras_audio_si.training.identity import refuse_differences, run_identity
 from keras_audio_si.training.logit_model import LogitTrainingModel
 from keras_audio_si.training.losses import score_binary_cross_entropy
 from keras_audio_si.training.mixed_model import MixedTrainingModel
 from keras_audio_si.training.optimizer import build_optimizer
 from keras_audio_si.training.schedules import LearningRateLog
-from keras_audio_si.training.settings import TrainingSettings
+from keras_audio_si.training.settings import SEGMENT_MONITORS, TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +40,8 @@ class TrainingResult:
         best_model_path: the `.keras` file with the model of the best epoch.
         best_epoch: counted from 0.
         best_value: value of the monitored metric in that epoch.
-        history: for each logged name (`loss`, `val_mAP`, `val_d_prime`, `val_accuracy`, `learning_rate`) a
-            list with one value per epoch.
+        history: for each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
+            `val_d_prime` and `val_accuracy`) a list with one value per epoch.
     """
 
     best_model_path: pathlib.Path
@@ -55,6 +63,7 @@ def fit(
     checkpoint_steps=None,
     augmentation=None,
     teacher=None,
+    target=None,
 ):
     """Trains a model on patches, validates it on whole clips, and leaves it with its best epoch's weights.
 
@@ -81,6 +90,8 @@ def fit(
             in the compiled step, before `MixUp` where the settings have that; None for none.
         teacher: trained Keras model of the same classes and inputs, whose logits the model learns from beside
             the labels; it is not changed. None for none.
+        target: layer from waveforms to spectrograms, without weights to train, that the model is to reproduce
+            instead of giving scores (`training.forcing`); the settings' loss is then `"mse"`. None for labels.
 
     Returns:
         `TrainingResult`.
@@ -97,13 +108,18 @@ def fit(
 
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
-    _check_classes(model, train_data, validation)
+    if (target is not None) != (settings.loss == "mse"):
+        raise ValueError(f"`target` and `loss`='mse' need each other; received the loss {settings.loss!r}.")
+    if target is not None:
+        check_target(model, target, train_data, validation)
+    else:
+        _check_classes(model, train_data, validation)
     if teacher is not None:
         _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
     output_dir = pathlib.Path(output_dir)
     with run_folder.locked(output_dir):
-        identity = run_identity(model, train_data, validation, settings, augmentation, teacher)
+        identity = run_identity(model, train_data, validation, settings, augmentation, teacher, target)
         start = _start(output_dir, identity, resume, overwrite)
         _write_settings(settings, output_dir / "settings.json")
         if start is not None and verbose:
@@ -114,6 +130,7 @@ def fit(
 
         history = keras.callbacks.History()
         best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor)
+        validating = [_validation(settings, validation, target), *([GradientNormLog()] * settings.gradient_norms)]
         counting = [*_schedule(settings), *callbacks, history]
         saved = {"identity": identity, "callbacks": [*counting, best], "start": start, "redo": best}
         if checkpoint_steps is None:
@@ -121,7 +138,7 @@ def fit(
         else:
             checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
         with _interruption_explained(checkpoints):
-            _training_model(model, settings, steps, augmentation, teacher).fit(
+            _training_model(model, settings, steps, augmentation, teacher, target).fit(
                 train_data.batches(
                     settings.batch_size,
                     training=True,
@@ -135,7 +152,7 @@ def fit(
                 epochs=epoch if start is not None and start.finished else settings.epochs,
                 callbacks=[
                     *([ShortFirstEpoch(steps - step)] if step else []),
-                    ClipValidation(validation, settings.batch_size),  # all others read what it logs
+                    *validating,  # all others read what these log
                     *counting,
                     checkpoints,
                     best,  # from here on what can be done again from a checkpoint
@@ -187,7 +204,15 @@ def _interruption_explained(checkpoints):
         raise
 
 
-def _training_model(model, settings, steps_per_epoch, augmentation, teacher):
+def _validation(settings, validation, target):
+    """The callback that logs the monitored value."""
+    if target is not None:
+        return ForcingValidation(validation, target, settings.batch_size)
+    validate = SegmentValidation if settings.monitor in SEGMENT_MONITORS else ClipValidation
+    return validate(validation, settings.batch_size)
+
+
+def _training_model(model, settings, steps_per_epoch, augmentation, teacher, target):
     """The model in what it is trained in, compiled."""
     mixing = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
@@ -195,7 +220,9 @@ def _training_model(model, settings, steps_per_epoch, augmentation, teacher):
     averages = None
     if settings.ema_decay is not None:
         averages = WeightAverages(model, settings.ema_decay, settings.ema_update, steps_per_epoch)
-    if settings.loss == "score-bce":
+    if target is not None:
+        training_model, loss = MixedTrainingModel(model, [*mixing, Reproduction(target)], averages), "mse"
+    elif settings.loss == "score-bce":
         training_model, loss = MixedTrainingModel(model, mixing, averages), score_binary_cross_entropy
     else:
         training_model, loss = LogitTrainingModel(model, settings, mixing, averages, teacher), None
@@ -213,7 +240,7 @@ def _schedule(settings):
     if settings.early_stopping_epochs is not None:
         callbacks.insert(0, keras.callbacks.EarlyStopping(**monitored, patience=settings.early_stopping_epochs))
     if settings.schedule != "plateau":
-        return [LearningRateLog(), *callbacks]  # the schedule itself is the optimizer's
+        return [LearningRateLog(), *callbacks]  # the schedule itself, if any, is the optimizer's
     factor, patience = settings.plateau_factor, settings.plateau_epochs
     plateau = keras.callbacks.ReduceLROnPlateau(**monitored, factor=factor, patience=patience, min_delta=0.0)
     return [plateau, *callbacks]
@@ -234,7 +261,7 @@ def _check_classes(model, train_data, validation):
 
 
 def _check_teacher(teacher, train_data, settings):
-    if settings.loss == "score-bce":
+    if settings.loss in ("score-bce", "mse"):
         raise ValueError("`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
     check_class_names(teacher, train_data.class_names)
     check_sample_rate(teacher, train_data.sample_rate)

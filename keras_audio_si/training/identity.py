@@ -11,7 +11,7 @@ _CLIPS_HEARD = 64  # reading all clips of a large corpus would take minutes
 _LISTED = 5
 
 
-def run_identity(model, train_data, validation, settings, augmentation=None, teacher=None):
+def run_identity(model, train_data, validation, settings, augmentation=None, teacher=None, target=None):
     """Describes a training by all that its outcome depends on.
 
     Args:
@@ -21,6 +21,7 @@ def run_identity(model, train_data, validation, settings, augmentation=None, tea
         settings: dataclass of the settings.
         augmentation: Keras layer, or None.
         teacher: Keras model, or None.
+        target: Keras layer, or None.
 
     Returns:
         Dict of values that JSON has. Of the audio it takes the length of all clips and the samples of up to 64, of
@@ -32,6 +33,7 @@ def run_identity(model, train_data, validation, settings, augmentation=None, tea
         "model": list(_layers(model)),
         "augmentation": None if augmentation is None else _described_layer(augmentation),
         "teacher": None if teacher is None else [*_layers(teacher), _weights_digest(teacher)],
+        "target": None if target is None else _described_layer(target),
         **_described("training", train_data),
         **_described("validation", validation),
     }

@@ -13,12 +13,14 @@ from keras_audio_si.training.distillation import (
 )
 from keras_audio_si.training.losses import classification_loss
 from keras_audio_si.training.mixed_model import MixedTrainingModel
+from keras_audio_si.training.settings import SEGMENT_MONITORS
 
 
 class LogitTrainingModel(MixedTrainingModel):
     """Trains a model by a loss of its logits, and by a teacher and auxiliary classifiers where there are any.
 
-    Like its base it lives as long as the training; what is saved is `model`, without teacher and classifiers.
+    Like its base it lives as long as the training; what is saved is `model`, without teacher and classifiers. Where
+    the settings monitor a balanced accuracy, the training has a metric `accuracy`.
 
     Args:
         model: functional Keras model that ends in `layers.ClassScores`, or has a model in the end that does.
@@ -51,6 +53,7 @@ class LogitTrainingModel(MixedTrainingModel):
         super().__init__(model, mixing, averages, **kwargs)
         self.settings = settings
         self.view = training_view(model, settings.auxiliary_layers, settings.seed)
+        self.accuracy = keras.metrics.CategoricalAccuracy("accuracy") if settings.monitor in SEGMENT_MONITORS else None
         self.teacher = None
         if teacher is not None:
             self.teacher = training_view(frozen_copy(teacher))
@@ -101,6 +104,8 @@ class LogitTrainingModel(MixedTrainingModel):
         return total + sum(ops.sum(loss) for loss in self.losses)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if self.accuracy is not None:
+            self.accuracy.update_state(y_pred["targets"], y_pred["logits"])
         return self.get_metrics_result()
 
     def get_config(self):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-LOSSES = ("score-bce", "bce", "softmax", "softmax-or-bce")
+LOSSES = ("score-bce", "bce", "softmax", "softmax-or-bce", "mse")
 REDUCTIONS = ("mean", "batch-mean", "sum")
 
 

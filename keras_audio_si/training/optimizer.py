@@ -1,7 +1,8 @@
-"""The optimizer of a training: Adam, with L2 or decoupled weight decay if wanted, along a schedule if there is one."""
+"""The optimizer of a training: Adam, with L2 or decoupled weight decay if wanted, or SGD, along a schedule or none."""
 
 import keras
 
+from keras_audio_si.training.gradient_norms import with_gradient_norms
 from keras_audio_si.training.schedules import WarmUpAndDecay, one_cycle_learning_rate, one_cycle_momentum
 
 DECAY = ("decay_start_epoch", "decay_every_epochs", "decay_factor", "warm_up_steps")  # Of `WarmUpAndDecay`.
@@ -127,20 +128,25 @@ def build_optimizer(settings, variables, steps):
     >>> type(build_optimizer(TrainingSettings(), [], steps=100)).__name__
     'Adam'
     """
-    common = {"beta_2": settings.beta_2, "global_clipnorm": settings.gradient_clip_norm}
+    taking_norms = with_gradient_norms if settings.gradient_norms else lambda optimizer_class: optimizer_class
     rate, beta_1 = settings.learning_rate, settings.beta_1
     if settings.schedule == "one-cycle":
         rate, beta_1 = one_cycle_learning_rate(steps, rate), one_cycle_momentum(steps)
     elif settings.schedule == "warm-up-and-decay":
         decay = {name: getattr(settings, name) for name in DECAY}
         rate = WarmUpAndDecay(rate, steps // settings.epochs, **decay)
+    limit = "global_clipnorm" if settings.gradient_clip_by == "global" else "clipnorm"
+    common = {limit: settings.gradient_clip_norm}
+    if settings.optimizer == "sgd":
+        return taking_norms(keras.optimizers.SGD)(rate, momentum=settings.momentum, nesterov=True, **common)
+    common |= {"beta_1": beta_1, "beta_2": settings.beta_2}
     if settings.optimizer == "adam-l2":
-        return L2Adam(rate, settings.weight_decay, beta_1=beta_1, epsilon=1e-8, **common)
+        return taking_norms(L2Adam)(rate, settings.weight_decay, epsilon=1e-8, **common)
     if settings.optimizer == "adam" and settings.schedule != "one-cycle":
-        return keras.optimizers.Adam(rate, beta_1=beta_1, **common)
+        return taking_norms(keras.optimizers.Adam)(rate, **common)
     decay, epsilon = (settings.weight_decay, 1e-8) if settings.optimizer == "adamw" else (0.0, 1e-7)
     common |= {"weight_decay": decay, "epsilon": epsilon, "name": settings.optimizer}
     kind = CycledAdamW if settings.schedule == "one-cycle" else keras.optimizers.AdamW
-    optimizer = kind(rate, beta_1=beta_1, **common)
+    optimizer = taking_norms(kind)(rate, **common)
     optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))
     return optimizer

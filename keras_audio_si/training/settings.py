@@ -6,9 +6,12 @@ import math
 from keras_audio_si.training.ema import UPDATES
 from keras_audio_si.training.losses import LOSSES, REDUCTIONS
 
-MONITORS = ("val_mAP", "val_d_prime", "val_accuracy")
-OPTIMIZERS = ("adam", "adam-l2", "adamw")
-SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay")
+SEGMENT_MONITORS = ("val_segment_balanced_accuracy", "val_vote_balanced_accuracy", "val_mean_balanced_accuracy")
+FORCING_MONITOR = "val_explained_variance"
+MONITORS = ("val_mAP", "val_d_prime", "val_accuracy", *SEGMENT_MONITORS, FORCING_MONITOR)
+OPTIMIZERS = ("adam", "adam-l2", "adamw", "sgd")
+SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay", "constant")
+CLIPPED = ("global", "variable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,27 +32,36 @@ class TrainingSettings:
             `epochs`, as a one-cycle schedule wants.
         mixup_alpha: parameter of the Beta distribution of `MixUp`; None for no mixing.
         mixup_probability: chance that an example is mixed.
-        monitor: value that improvement is measured by: `"val_mAP"`, `"val_d_prime"` or `"val_accuracy"`.
+        monitor: value that improvement is measured by: `"val_mAP"`, `"val_d_prime"` or `"val_accuracy"`; for clips of
+            one label each `"val_segment_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or
+            `"val_mean_balanced_accuracy"` (`evaluation.segments`); with the loss `"mse"`
+            `"val_explained_variance"`.
         seed: sets the order of the patches and the mixing. The initial weights are set where the model is
             built.
         jit: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
-        optimizer: `"adam"`; `"adamw"`, whose weight decay is decoupled and spares all variables of one axis; or
-            `"adam-l2"`, whose weight decay is a term of the gradient of all variables, as in PyTorch's Adam.
+        optimizer: `"adam"`; `"adamw"`, whose weight decay is decoupled and spares all variables of one axis;
+            `"adam-l2"`, whose weight decay is a term of the gradient of all variables, as in PyTorch's Adam; or
+            `"sgd"`, with Nesterov's momentum.
         weight_decay: of AdamW, a factor on the learning rate; with L2, a factor on the variable.
-        beta_1: decay of the optimizer's mean of gradients; the one-cycle schedule has its own.
-        beta_2: decay of the optimizer's mean of squares.
-        gradient_clip_norm: largest norm of all gradients together; None for no limit.
+        beta_1: decay of Adam's mean of gradients; the one-cycle schedule has its own.
+        beta_2: decay of Adam's mean of squares.
+        momentum: of SGD.
+        gradient_clip_norm: largest L2 norm of the gradients; None for no limit.
+        gradient_clip_by: `"global"`, the limit is for the norm of all gradients together, or `"variable"`, for that of
+            each.
+        gradient_norms: whether the norm of each layer's gradients is logged, its mean and maximum over every epoch.
         schedule: `"plateau"` lowers the learning rate by the rules above, `"one-cycle"` moves it, and the
-            optimizer's momentum against it, by a function of the step, and so does `"warm-up-and-decay"`, by
-            `schedules.WarmUpAndDecay`, whose arguments the next four are.
+            momentum of Adam against it, by a function of the step, and so does `"warm-up-and-decay"`, by
+            `schedules.WarmUpAndDecay`, whose arguments the next four are; `"constant"` leaves it.
         warm_up_steps: steps until the learning rate is `learning_rate`.
         decay_start_epoch: first epoch with a lower one, counted from 0.
         decay_every_epochs: epochs from one decay to the next.
         decay_factor: what each decay multiplies by.
         loss: `"score-bce"`, binary cross-entropy of scores in [0, 1], for any model; or one of the logits, for
             a model that ends in `layers.ClassScores`: `"bce"`, `"softmax"` (one label per example), or
-            `"softmax-or-bce"`, the latter for the examples that an augmentation has mixed.
+            `"softmax-or-bce"`, the latter for the examples that an augmentation has mixed. `"mse"` is the squared
+            error against the target that `fit` then needs.
         loss_reduction: `"mean"` over batch and classes, `"batch-mean"` sums over the classes, `"sum"` over both.
         label_smoothing: share of a label that the softmax losses spread over the other classes; examples that
             `"softmax-or-bce"` finds mixed keep theirs.
@@ -74,7 +86,7 @@ class TrainingSettings:
 
     Reference:
         Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
-        Neural Networks", 2021, section III. gazneli2022, section 4.
+        Neural Networks", 2021, section III. gazneli2022, section 4. juettner, section 2.3.3.
     """
 
     learning_rate: float = 3e-5
@@ -92,7 +104,10 @@ class TrainingSettings:
     weight_decay: float = 1e-5
     beta_1: float = 0.9
     beta_2: float = 0.999
+    momentum: float = 0.9
     gradient_clip_norm: float | None = None
+    gradient_clip_by: str = "global"
+    gradient_norms: bool = False
     schedule: str = "plateau"
     warm_up_steps: int = 1000
     decay_start_epoch: int = 10
@@ -138,7 +153,7 @@ class TrainingSettings:
         for name in ("mixup_probability", "decay_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be above 0 and at most 1; received {getattr(self, name)!r}.")
-        for name in ("beta_1", "beta_2", "label_smoothing", "auxiliary_weight"):
+        for name in ("beta_1", "beta_2", "momentum", "label_smoothing", "auxiliary_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 0 and below 1; received {getattr(self, name)!r}.")
         for name, values in {
@@ -146,6 +161,8 @@ class TrainingSettings:
             "jit": (True, False, "auto"),
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
+            "gradient_clip_by": CLIPPED,
+            "gradient_norms": (True, False),
             "loss": LOSSES,
             "loss_reduction": REDUCTIONS,
             "ema_update": UPDATES,
@@ -157,10 +174,17 @@ class TrainingSettings:
         self._check_loss()
 
     def _check_loss(self):
+        if self.optimizer == "sgd" and self.schedule == "one-cycle":
+            raise ValueError("`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'; received 'one-cycle'.")
+        if (self.loss == "mse") != (self.monitor == FORCING_MONITOR):
+            raise ValueError(
+                f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other; received {self.loss!r} and "
+                f"{self.monitor!r}."
+            )
         if self.label_smoothing and "softmax" not in self.loss:
             raise ValueError(f"`label_smoothing` must be 0 with `loss`={self.loss!r}; the softmax losses take it.")
-        if self.loss == "score-bce":
+        if self.loss in ("score-bce", "mse"):
             if self.loss_reduction != "mean":
-                raise ValueError("`loss_reduction` must be 'mean' with `loss`='score-bce'; 'bce' takes any.")
+                raise ValueError(f"`loss_reduction` must be 'mean' with `loss`={self.loss!r}; 'bce' takes any.")
             if self.auxiliary_layers:
                 raise ValueError("`auxiliary_layers` need a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")

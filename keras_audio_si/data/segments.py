@@ -1,0 +1,115 @@
+"""Segments of clips as juettner cuts them: overlapping by half, without silence, and what was left out counted."""
+
+import sys
+import time
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_audio_si.data.pipeline import PatchDataset
+
+
+class SegmentCounts(NamedTuple):
+    """What became of clips and segments.
+
+    Attributes:
+        clips: Number of clips that have a segment.
+        segments: Number of segments.
+        short_clips: Number of clips that are shorter than a segment; filled or left out, as was chosen.
+        silent_segments: Number of segments left out because they are silent.
+        silent_clips: Number of clips left out because all their segments are.
+
+    Example:
+
+    >>> print(SegmentCounts(clips=9, segments=41, short_clips=1, silent_segments=3, silent_clips=0))
+    41 segments of 9 clips; 1 clips shorter than a segment; left out as silent: 3 segments, 0 whole clips
+    """
+
+    clips: int
+    segments: int
+    short_clips: int
+    silent_segments: int
+    silent_clips: int
+
+    def __str__(self):
+        return (
+            f"{self.segments} segments of {self.clips} clips; {self.short_clips} clips shorter than a segment; "
+            f"left out as silent: {self.silent_segments} segments, {self.silent_clips} whole clips"
+        )
+
+
+def cut_segments(
+    cache, spectrogram, segment_samples=20992, short="drop", silence_decibels=-70.0, peak_of="patch", sampling="once"
+):
+    """Cuts clips into segments with 50 % overlap, scales them to a peak of 1 and leaves the silent ones out.
+
+    A segment is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, where the
+    clip is scaled to a peak of 1: the rule does not depend on the level of a recording, and quiet parts of loud clips
+    do not hide behind a scaling of their own.
+
+    Args:
+        cache: `ClipCache` of the clips, at the rate of the spectrogram.
+        spectrogram: Function from `(batch, segment_samples)` to levels in decibels, such as
+            `models.piczak_spectrogram()`.
+        segment_samples: Length of a segment; the next starts half of it later.
+        short: What becomes of clips shorter than a segment: `"drop"`, as released, `"zero"` or `"repeat"`.
+        silence_decibels: Level up to which a segment is silent; None keeps all.
+        peak_of: `"patch"` scales every segment by its own largest magnitude (paper), `"clip"` by that of its clip
+            (released code).
+        sampling: `"once"`, or `"class_balanced"` for oversampled batches.
+
+    Returns:
+        `(PatchDataset, SegmentCounts)`
+
+    Raises:
+        ValueError: If nothing is left, or an argument is none of its values.
+
+    Example:
+
+    >>> from keras_audio_si.data.clip_cache import ClipCache
+    >>> noise = np.random.default_rng(0).uniform(-1, 1, 40000)
+    >>> cache = ClipCache.from_waveforms([noise, noise[:9000]], [("rain",), ("dog",)], sample_rate=22050)
+    >>> patches, counts = cut_segments(cache, keras_audio_si.models.piczak_spectrogram())
+    >>> print(counts)
+    2 segments of 1 clips; 1 clips shorter than a segment; left out as silent: 0 segments, 0 whole clips
+
+    Reference:
+        juettner, section 1.1, and its released code.
+    """
+    patches = PatchDataset(cache, segment_samples, short=short, sampling=sampling, peak=1.0, peak_of=peak_of)
+    all_segments, all_clips = patches.num_patches, patches.num_clips
+    if silence_decibels is not None:
+        by_clip = PatchDataset(cache, segment_samples, short=short, peak=1.0, peak_of="clip")
+        loud = mean_levels(by_clip, spectrogram) > silence_decibels
+        if not loud.any():
+            raise ValueError(
+                f"All {all_segments} segments are silent: their mean level is at most {silence_decibels} dB."
+            )
+        if not loud.all():
+            patches = patches.keeping(loud)
+    silent = all_segments - patches.num_patches, all_clips - patches.num_clips
+    return patches, SegmentCounts(patches.num_clips, patches.num_patches, patches.num_short, *silent)
+
+
+def mean_levels(patches, spectrogram, batch_size=64):
+    """Mean of the spectrogram of each patch.
+
+    Args:
+        patches: `PatchDataset`
+        spectrogram: Function from `(batch, samples)` to levels in decibels.
+        batch_size: Patches per call; all calls have as many.
+
+    Returns:
+        `(num_patches,)` float64.
+    """
+    levels, begun = [], time.monotonic()
+    for first in range(0, patches.num_patches, batch_size):
+        indices = np.arange(first, first + batch_size) % patches.num_patches  # the last call is filled up
+        values = keras.ops.convert_to_numpy(spectrogram(patches.waveforms(indices)))
+        levels.append(np.mean(values, axis=tuple(range(1, np.ndim(values))), dtype="float64"))
+        done = min(first + batch_size, patches.num_patches)
+        if sys.stderr.isatty() and time.monotonic() - begun > 1:
+            end = "\n" if done == patches.num_patches else ""
+            print(f"\rLevels of {done}/{patches.num_patches} segments", end=end, file=sys.stderr, flush=True)
+    return np.concatenate(levels)[: patches.num_patches]

@@ -1,0 +1,154 @@
+"""Scores of single segments, and of clips by their segments' votes or mean scores: balanced accuracy and confusion."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_audio_si.evaluation.clips import average_over_clips, predict_patches
+
+
+class Confusion(NamedTuple):
+    """How often which class was taken for which.
+
+    Attributes:
+        counts: int64 array `(classes, classes)`, right classes in the rows, predicted ones in the columns; all 0 where
+            the scores were not finite.
+
+    Example:
+
+    >>> confusion = Confusion.of([0, 0, 0, 1], [0, 0, 1, 1], num_classes=3)
+    >>> confusion.counts.tolist()
+    [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    >>> round(confusion.accuracy, 3), round(confusion.balanced_accuracy, 3)
+    (0.75, 0.833)
+    """
+
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, targets, predictions, num_classes):
+        """Counts `(targets, predictions)`, both integer arrays `(examples,)`."""
+        counts = np.zeros((num_classes, num_classes), "int64")
+        np.add.at(counts, (np.asarray(targets, "int64"), np.asarray(predictions, "int64")), 1)
+        return cls(counts)
+
+    @property
+    def accuracy(self):
+        """Share of the examples whose class was predicted; NaN without examples."""
+        return float(np.trace(self.counts) / total) if (total := self.counts.sum()) else float("nan")
+
+    @property
+    def recalls(self):
+        """float64 array `(classes,)`, share of each class's examples that were found; NaN for classes without."""
+        totals = self.counts.sum(axis=1)
+        return np.divide(np.diag(self.counts), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+
+    @property
+    def balanced_accuracy(self):
+        """Mean of the recalls of all classes that have examples; NaN without any."""
+        known = self.recalls[~np.isnan(self.recalls)]
+        return float(known.mean()) if len(known) else float("nan")
+
+
+class SegmentEvaluation(NamedTuple):
+    """What a model makes of segments, and of their clips.
+
+    Attributes:
+        segments: `Confusion` of the single segments, as juettner scores.
+        clip_votes: `Confusion` of clips by the majority of their segments' classes, as Piczak does; of classes with as
+            many votes the one with the higher mean score is taken.
+        clip_means: `Confusion` of clips by the mean of their segments' scores, Piczak's other way.
+        class_names: tuple of str, one per class.
+    """
+
+    segments: Confusion
+    clip_votes: Confusion
+    clip_means: Confusion
+    class_names: tuple
+
+    def balanced_accuracies(self):
+        """Dict of the three balanced accuracies, by the names that they have in logs and tables."""
+        return {
+            "segment_balanced_accuracy": self.segments.balanced_accuracy,
+            "vote_balanced_accuracy": self.clip_votes.balanced_accuracy,
+            "mean_balanced_accuracy": self.clip_means.balanced_accuracy,
+        }
+
+
+def majority_vote(patch_scores, patch_clip, num_clips):
+    """Classes of clips by the top classes of their patches.
+
+    Args:
+        patch_scores: finite array `(patches, classes)`.
+        patch_clip: integer array `(patches,)`, the clip that each patch was cut from.
+        num_clips: number of clips.
+
+    Returns:
+        int64 array `(num_clips,)`. Of classes with as many votes it is the one with the higher mean score.
+
+    Raises:
+        ValueError: if the shapes do not agree, or a clip has no patch.
+
+    Example:
+
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.4, 0.6], [0.7, 0.3]])
+    >>> majority_vote(scores, np.array([0, 0, 0, 1, 1]), num_clips=2).tolist()
+    [1, 0]
+    """
+    means = average_over_clips(patch_scores, patch_clip, num_clips)
+    votes = np.zeros(means.shape, "int64")
+    np.add.at(votes, (np.asarray(patch_clip), np.argmax(patch_scores, axis=1)), 1)
+    return np.where(votes == votes.max(axis=1, keepdims=True), means, -np.inf).argmax(axis=1)
+
+
+def score_segments(patch_scores, patch_dataset):
+    """Scores what a model has predicted for segments with one label each.
+
+    Args:
+        patch_scores: array `(num_patches, classes)`.
+        patch_dataset: `data.pipeline.PatchDataset` of the segments.
+
+    Returns:
+        `SegmentEvaluation`. Scores that are not finite give NaN accuracies.
+
+    Raises:
+        ValueError: if a clip has not exactly one label.
+    """
+    labels = np.asarray(patch_dataset.labels)
+    if not (labels.sum(axis=1) == 1).all():
+        wrong = patch_dataset.clip_ids[int(np.flatnonzero(labels.sum(axis=1) != 1)[0])]
+        raise ValueError(f"Balanced accuracy is of clips with one label each; {wrong!r} has none or several.")
+    classes, patch_clip, num_clips = labels.argmax(axis=1), patch_dataset.patch_clip, len(labels)
+    num_classes = labels.shape[1]
+    if not np.isfinite(patch_scores).all():
+        nothing = Confusion.of([], [], num_classes)
+        return SegmentEvaluation(nothing, nothing, nothing, patch_dataset.class_names)
+    means = average_over_clips(patch_scores, patch_clip, num_clips)
+    return SegmentEvaluation(
+        segments=Confusion.of(classes[patch_clip], patch_scores.argmax(axis=1), num_classes),
+        clip_votes=Confusion.of(classes, majority_vote(patch_scores, patch_clip, num_clips), num_classes),
+        clip_means=Confusion.of(classes, means.argmax(axis=1), num_classes),
+        class_names=patch_dataset.class_names,
+    )
+
+
+def evaluate_segments(model, patch_dataset, batch_size=64, verbose=0):
+    """Evaluates a classifier on segments, each by itself, and on their clips.
+
+    Args:
+        model: Keras model from segments to scores `(batch, classes)`.
+        patch_dataset: `data.pipeline.PatchDataset`, such as `data.segments.cut_segments` makes it.
+        batch_size: segments per batch.
+        verbose: as in `keras.Model.predict`.
+
+    Returns:
+        `SegmentEvaluation`
+
+    Raises:
+        ValueError: if the model does not fit the data, or a clip has not exactly one label.
+
+    Reference:
+        juettner, sections 1.3 and 2.3.4; Piczak, "Environmental sound classification with convolutional neural
+        networks", 2015.
+    """
+    return score_segments(predict_patches(model, patch_dataset, batch_size, verbose), patch_dataset)
