@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.ops.convolution import convolve_waveform
 
 ACTIVATIONS = {"relu": ops.relu, "tanh": ops.tanh, "abs": ops.abs}
@@ -63,7 +64,7 @@ class WaveformConvolution(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class ConvolutionFrontEnd(keras.layers.Layer):
+class ConvolutionFrontEnd(FrontEnd):
     """Convolutions from waveforms to features over time, each with an activation and, where asked for, max pooling.
 
     `HeuriFrontEnd` and `MSTFrontEnd` are the published ones. A third is in their released code alone:
@@ -113,19 +114,19 @@ class ConvolutionFrontEnd(keras.layers.Layer):
         padding="valid",
         **kwargs,
     ):
-        # The waveforms come unrounded, also under a half precision policy.
-        super().__init__(autocast=False, **kwargs)
         count = len(filters)
-        self.sample_rate = sample_rate
-        self.filters, self.kernel_sizes, self.strides = tuple(filters), tuple(kernel_sizes), tuple(strides)
-        self.pool_sizes = (1,) * count if pool_sizes is None else tuple(pool_sizes)
-        self.pool_strides = (1,) * count if pool_strides is None else tuple(pool_strides)
-        self.activations = ("relu",) * count if activations is None else tuple(activations)
-        for name in ("filters", "kernel_sizes", "strides", "pool_sizes", "pool_strides"):
-            values = getattr(self, name)
+        sizes = {
+            "filters": tuple(filters),
+            "kernel_sizes": tuple(kernel_sizes),
+            "strides": tuple(strides),
+            "pool_sizes": (1,) * count if pool_sizes is None else tuple(pool_sizes),
+            "pool_strides": (1,) * count if pool_strides is None else tuple(pool_strides),
+        }
+        for name, values in sizes.items():
             if not values or len(values) != count or any(not isinstance(n, int) or n < 1 for n in values):
                 raise ValueError(f"`{name}` must have a positive integer for each convolution. Received {values!r}.")
-        if len(self.activations) != count or not set(self.activations) <= set(ACTIVATIONS):
+        activations = ("relu",) * count if activations is None else tuple(activations)
+        if len(activations) != count or not set(activations) <= set(ACTIVATIONS):
             raise ValueError(
                 f"`activations` must have one of {', '.join(map(repr, ACTIVATIONS))} for each convolution. "
                 f"Received {activations!r}."
@@ -137,8 +138,11 @@ class ConvolutionFrontEnd(keras.layers.Layer):
                 '`padding="same"` needs kernels at least as long as their strides. '
                 f"Received kernel_sizes={kernel_sizes}, strides={strides}."
             )
-        self.padding = padding
-        self.hop_length = math.prod(self.strides) * math.prod(self.pool_strides)
+        hop_length = math.prod(sizes["strides"]) * math.prod(sizes["pool_strides"])
+        super().__init__(sample_rate, hop_length / sample_rate, filters[-1], **kwargs)
+        for name, values in sizes.items():
+            setattr(self, name, values)
+        self.activations, self.padding = activations, padding
         self.convolutions = [
             WaveformConvolution(self.filters[0], self.kernel_sizes[0], self.strides[0], name="conv1"),
             *(
@@ -150,13 +154,11 @@ class ConvolutionFrontEnd(keras.layers.Layer):
         ]
 
     def num_frames(self, samples):
-        """Frames that a waveform of `samples` samples gives; 0 or less where it is too short."""
         for size, stride in self._windows():
             samples = 1 + (samples - size) // stride
         return samples
 
     def num_samples(self, frames):
-        """Samples that the shortest waveform of `frames` frames has."""
         for size, stride in reversed(self._windows()):
             frames = (frames - 1) * stride + size
         return frames
@@ -168,7 +170,7 @@ class ConvolutionFrontEnd(keras.layers.Layer):
             shape = (None, None, layer.filters)
 
     def call(self, inputs):
-        self._check_shape(inputs.shape)
+        self.compute_output_shape(inputs.shape)  # Refuses other inputs.
         x = inputs
         for number, layer in enumerate(self.convolutions):
             if self.padding == "same":
@@ -179,14 +181,11 @@ class ConvolutionFrontEnd(keras.layers.Layer):
                 x = ops.max_pool(x, size, stride, "valid", data_format="channels_last")
         return ops.cast(x, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        self._check_shape(input_shape)
-        batch, samples = input_shape
-        return (batch, None if samples is None else self.num_frames(samples), self.filters[-1])
-
     def get_config(self):
-        names = ("sample_rate", "filters", "kernel_sizes", "strides", "pool_sizes", "pool_strides", "activations")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}, "padding": self.padding}
+        names = ("filters", "kernel_sizes", "strides", "pool_sizes", "pool_strides", "activations", "padding")
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        del config["hop_seconds"]  # The strides say it.
+        return config
 
     def _windows(self):
         """Window, less its padding, and stride of everything that samples time, in order."""
@@ -200,14 +199,6 @@ class ConvolutionFrontEnd(keras.layers.Layer):
         """Zeros before and after the input of a convolution."""
         zeros = self.kernel_sizes[number] - self.strides[number] if self.padding == "same" else 0
         return zeros // 2, zeros - zeros // 2
-
-    def _check_shape(self, shape):
-        if len(shape) != 2:
-            raise ValueError(f"{self.name} expects waveforms of shape (batch, samples). Received {tuple(shape)}.")
-        if shape[1] is not None and self.num_frames(shape[1]) < 1:
-            raise ValueError(
-                f"{self.name} needs waveforms of at least {self.num_samples(1)} samples. Received {tuple(shape)}."
-            )
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

@@ -64,7 +64,7 @@ class FrontEnd(keras.layers.Layer):
         if self.num_frames(samples) < 1:
             raise ValueError(
                 f"{self.name} needs waveforms of at least {self.num_samples(1)} samples (one frame). "
-                f"Received shape {tuple(input_shape)}: pad the waveform or shorten `frame_seconds`."
+                f"Received shape {tuple(input_shape)}: pad the waveform or take shorter frames."
             )
         return (batch, self.num_frames(samples), self.num_bands)
 

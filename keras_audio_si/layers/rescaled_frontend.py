@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_audio_si.layers.frontend import FrontEnd
+
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class RescaledFrontEnd(keras.layers.Layer):
+class RescaledFrontEnd(FrontEnd):
     """Features of a front-end, times `scale`, plus `offset`.
 
     `training.forcing.normalised` makes it from the statistics of training data.
@@ -33,17 +35,14 @@ class RescaledFrontEnd(keras.layers.Layer):
     """
 
     def __init__(self, front_end, scale, offset, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(front_end.sample_rate, front_end.hop_seconds, front_end.num_bands, **kwargs)
         self.front_end = front_end
         self.scale, self.offset = float(scale), float(offset)
-        self.sample_rate, self.hop_length = front_end.sample_rate, front_end.hop_length
 
     def num_frames(self, samples):
-        """Frames that a waveform of `samples` samples gives."""
         return self.front_end.num_frames(samples)
 
     def num_samples(self, frames):
-        """Samples that the shortest waveform of `frames` frames has."""
         return self.front_end.num_samples(frames)
 
     def build(self, input_shape):
@@ -54,12 +53,10 @@ class RescaledFrontEnd(keras.layers.Layer):
         features = ops.cast(self.front_end(inputs), "float32")
         return ops.cast(features * self.scale + self.offset, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        return self.front_end.compute_output_shape(input_shape)
-
     def get_config(self):
         front_end = keras.saving.serialize_keras_object(self.front_end)
-        return {**super().get_config(), "front_end": front_end, "scale": self.scale, "offset": self.offset}
+        config = keras.layers.Layer.get_config(self)  # The front-end has the rest.
+        return {**config, "front_end": front_end, "scale": self.scale, "offset": self.offset}
 
     @classmethod
     def from_config(cls, config):
