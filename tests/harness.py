@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+_OUTPUTS = {}  # Of cases that were computed.
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -54,13 +56,26 @@ def built(case, x):
     return layer
 
 
-def run(layer, x):
-    """The output for inference; on JAX compiled as a whole, since eager JAX compiles every operation by itself."""
+def inference(layer):
+    """The layer as a function; on JAX compiled as a whole, since eager JAX compiles every operation by itself."""
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.jit(lambda x: layer(x, training=False))(x)
-    return layer(x, training=False)
+        return jax.jit(lambda x: layer(x, training=False))
+    return lambda x: layer(x, training=False)
+
+
+def run(layer, x):
+    """The output for inference."""
+    return inference(layer)(x)
+
+
+def outputs(case, x):
+    """The output of a new layer or model of the case, computed once for all checks."""
+    key = case, x.shape, x.tobytes()
+    if key not in _OUTPUTS:
+        _OUTPUTS[key] = numpy(run(built(case, x), x))
+    return _OUTPUTS[key]
 
 
 def compiled_training_call(layer, x, runs=None):
@@ -131,11 +146,10 @@ def gradients(layer, x):
 
 def check_config_round_trip(case, x, folder):
     layer = built(case, x)
-    outputs = numpy(run(layer, x))
     clone = type(layer).from_config(layer.get_config())
     clone.build(x.shape)
     clone.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(numpy(run(clone, x)), outputs)
+    np.testing.assert_array_equal(numpy(run(clone, x)), outputs(case, x))
     if isinstance(layer, keras.Model):
         model = layer
     else:
@@ -144,15 +158,13 @@ def check_config_round_trip(case, x, folder):
     path = folder / "case.keras"
     model.save(path)
     loaded = keras.models.load_model(path)
-    np.testing.assert_array_equal(numpy(run(loaded, x)), outputs)
+    np.testing.assert_array_equal(numpy(run(loaded, x)), outputs(case, x))
 
 
 def check_symbolic_shape(case, x):
-    layer = built(case, x)
-    outputs = run(layer, x)
-    symbolic = layer(keras.KerasTensor((None, *x.shape[1:])))
-    assert symbolic.shape == (None, *outputs.shape[1:])
-    assert keras.backend.standardize_dtype(outputs.dtype) == symbolic.dtype
+    symbolic = built(case, x)(keras.KerasTensor((None, *x.shape[1:])))
+    assert symbolic.shape == (None, *outputs(case, x).shape[1:])
+    assert keras.backend.standardize_dtype(outputs(case, x).dtype) == symbolic.dtype
 
 
 def check_jit(case, x):
@@ -168,7 +180,7 @@ def check_jit(case, x):
 
 
 def check_mixed_precision(case, x, policy):
-    wanted = numpy(run(built(case, x), x))
+    wanted = outputs(case, x)
     keras.config.set_dtype_policy(policy)
     try:
         layer = built(case, x)
@@ -192,8 +204,8 @@ def check_gradients(case, x):
 
 def check_batch_independence(case, x):
     layer = built(case, x)
-    together = numpy(run(layer, x))
+    function = inference(layer)
     others = np.concatenate([x[:1], 30 * x[1:]])
-    alone = numpy(run(layer, x[:1]))
-    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(numpy(run(layer, others))[:1], alone, rtol=1e-5, atol=1e-6)
+    alone = numpy(function(x[:1]))
+    np.testing.assert_allclose(numpy(function(x))[:1], alone, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(numpy(function(others))[:1], alone, rtol=1e-5, atol=1e-6)

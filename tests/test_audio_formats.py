@@ -6,6 +6,8 @@ import soundfile
 
 from keras_audio_si.data.audio_io import audio_info, read_audio
 
+pytestmark = pytest.mark.once
+
 # Largest error of a sample in each encoding of [-1, 1): its step (libsndfile rounds down, not to the nearest).
 STEP = {
     "PCM_S8": 2**-7,

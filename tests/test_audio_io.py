@@ -11,6 +11,8 @@ import soundfile
 
 from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
 
+pytestmark = pytest.mark.once
+
 LOSSLESS = {
     ("WAV", "PCM_16"): 2**-15,
     ("WAV", "PCM_24"): 2**-22,

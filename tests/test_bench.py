@@ -55,7 +55,7 @@ def test_json_is_written_whole_and_without_nan(tmp_path, capsys):
     assert "title" in capsys.readouterr().out
 
 
-def test_models_reports_every_mechanism_and_restores_the_policy(capsys):
+def test_models_reports_every_mechanism_and_restores_the_policy(one_block, capsys):
     before = keras.config.dtype_policy()
     rows = bench_models("vgg41", 2, ("aps",), rounds=1, jit=JIT, input_shape=(17, 8), num_classes=3, width=0.1)
     assert [(row["pass"], row["name"]) for row in rows] == [
@@ -126,7 +126,7 @@ def test_unknown_names_name_the_nearest():
 
 class TestPipeline:
     @pytest.fixture(autouse=True)
-    def few_clips(self, monkeypatch):
+    def few_clips(self, one_block, monkeypatch):
         pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
         monkeypatch.setattr(pipeline, "SYNTHETIC_CLIPS", 10)
 

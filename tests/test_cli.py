@@ -54,6 +54,7 @@ def test_help_imports_no_framework():
     assert all(verb in result.stdout for verb in ("train", "evaluate", "shift-test", "list", "bench"))
 
 
+@pytest.mark.once
 class TestList:
     def test_everything(self, capsys):
         out = cli_output(capsys, "list")
@@ -64,6 +65,7 @@ class TestList:
         assert cli_output(capsys, "list", "models").split() == ["models:", "vgg41", "vgg42"]
 
 
+@pytest.mark.once
 class TestBench:
     def test_what_is_given_reaches_the_bench(self, monkeypatch):
         from keras_audio_si.bench import layers, models, pipeline
@@ -89,6 +91,7 @@ class TestBench:
         assert usage_error(capsys, "bench", "models", "--round", 3).endswith("did you mean --rounds?")
 
 
+@pytest.mark.once
 class TestErrors:
     def test_no_data(self, capsys):
         assert "nowhere" in error_of(capsys, "train", "--data", "nowhere", "--output", "out")
@@ -128,6 +131,7 @@ class TestErrors:
         assert "Interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.once
 class TestSettings:
     def parse(self, *args):
         parser = cli.Parser()
@@ -163,6 +167,7 @@ class TestSettings:
         assert self.parse("--seeds", "4", "0").seeds == (4, 0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe, monkeypatch, capsys):
     docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8")))
@@ -175,12 +180,22 @@ def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe, monkeypatch
     assert exit.value.code == 2 and "did you mean --output?" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_recipe_names_the_nearest_variant():
-    result = python(ROOT / "recipes" / "shift_invariance_esc50.py", "--data", "x", "--variant", "basline")
-    assert result.returncode == 2
-    assert "error: unknown variant 'basline'; did you mean 'baseline'?" in result.stderr.splitlines()[-1]
+def recipe_error(recipe, monkeypatch, capsys, *args):
+    """The line of an error that ends a recipe."""
+    monkeypatch.setattr(sys, "argv", [recipe, *map(str, args)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(ROOT / "recipes" / recipe), run_name="__main__")
+    assert exit.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.once
+def test_recipe_names_the_nearest_variant(monkeypatch, capsys):
+    args = ("shift_invariance_esc50.py", monkeypatch, capsys, "--data", "x", "--variant", "basline")
+    assert "error: unknown variant 'basline'; did you mean 'baseline'?" in recipe_error(*args)
+
+
+@pytest.mark.once
 class TestRecipeOnFSD50K:
     """The arguments and the data; what `compare` makes of them is tested in test_experiment.py."""
 
@@ -208,10 +223,9 @@ class TestRecipeOnFSD50K:
         assert self.names(recipe, *rows, "--as-in", "paper") == ["aps-l1", "tlpf5+aps-l1"]
         assert self.names(recipe, *rows, "--as-in", "released") == ["blur5+aps", "tlpf5+aps"]
 
-    def test_a_folder_of_another_layout(self, tmp_path):
+    def test_a_folder_of_another_layout(self, tmp_path, monkeypatch, capsys):
         (tmp_path / "dog").mkdir()
-        result = python(ROOT / "recipes" / "shift_invariance_fsd50k.py", "--data", tmp_path)
-        error = result.stderr.splitlines()[-1]
+        error = recipe_error("shift_invariance_fsd50k.py", monkeypatch, capsys, "--data", tmp_path)
         assert "does not have the layout 'fsd50k'. It could be read as: 'class_folders'" in error
 
 
@@ -219,7 +233,7 @@ class TestTraining:
     """`train`, then `evaluate` and `shift-test` on what it wrote."""
 
     @pytest.fixture(scope="class")
-    def trained(self, tmp_path_factory):
+    def trained(self, one_block, tmp_path_factory):
         pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
         from keras_audio_si.data.synthetic import write_dataset
 

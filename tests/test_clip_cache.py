@@ -14,6 +14,8 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_esc50
 from keras_audio_si.data.manifest import Clip, Manifest
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def manifest(tmp_path, rng):

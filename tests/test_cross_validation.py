@@ -14,6 +14,8 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.training.run_folder import locked
 
+pytestmark = pytest.mark.once
+
 RECORD = {"size": "small", "training": {"epochs": 3}}
 
 

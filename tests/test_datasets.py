@@ -13,6 +13,8 @@ from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.data.splits import assign_splits
 
+pytestmark = pytest.mark.once
+
 
 def touch(root, *names):
     for name in names:

@@ -15,13 +15,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "reci
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
-def test_examples_run(page, tmp_path, monkeypatch, capsys):
+def test_examples_run(page, one_block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(example, page, "exec"), {"__name__": "example"})
     assert "ShiftResult" in capsys.readouterr().out
 
 
+@pytest.mark.once
 def test_commands_parse():
     commands = re.findall(r"^    keras-audio-si (.+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(commands) >= 5
@@ -29,6 +30,7 @@ def test_commands_parse():
         keras_audio_si_cli._parser().parse_args(shlex.split(command))
 
 
+@pytest.mark.once
 def test_commands_of_the_paper_of_eat_parse(monkeypatch):
     text = (ROOT / "docs" / "gazneli2022.md").read_text(encoding="utf-8")
     commands = re.findall(r"(?:^    |`)(keras-audio-si [^`\n]+|recipes/\w+\.py[^`\n]*)", text, re.MULTILINE)
@@ -48,6 +50,7 @@ def test_commands_of_the_paper_of_eat_parse(monkeypatch):
     assert used == {"keras-audio-si", *(f"recipes/{path.name}" for path in recipes)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_paths_exist(page):
     text = page.read_text(encoding="utf-8")
@@ -58,6 +61,7 @@ def test_links_and_paths_exist(page):
     assert not missing
 
 
+@pytest.mark.once
 def test_api_reference_is_up_to_date():
     script = runpy.run_path(str(ROOT / "docs" / "make_api.py"))
     written = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

@@ -219,6 +219,7 @@ class TestAugmentation:
         assert [layer.name for layer in augmentation.layers[-1].layers] == list(MIXINGS)
 
 
+@pytest.mark.once
 class TestSettings:
     @pytest.mark.parametrize(
         "changed, message",
@@ -276,6 +277,7 @@ class TestSettings:
         assert ablation.PAPER["a3 freqmix"] == 90.1 and ablation.PAPER["b0 common blocks"] == 80.5
 
 
+@pytest.mark.once
 def test_folders_of_runs():
     folder = pathlib.Path("runs")
     assert run_path(folder, "fold-1", 3, ["fold-1"], [3]) == folder

@@ -22,7 +22,6 @@ from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.experiment import Experiment, TrainingSettings, build_model, compare, load_splits, run
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.layers.pooling_names import build_pooling
-from keras_audio_si.models import vgg
 from keras_audio_si.training.checkpoint import Checkpoint
 from keras_audio_si.training.run_folder import locked
 from keras_audio_si.variants import PAPER_MAP, TABLES, Variant
@@ -37,12 +36,7 @@ TINY = Experiment(
 VARIANTS = [Variant("max"), Variant("aps", intra_block_pooling=True, mixup=True)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_block():
-    """VGG41 without its other blocks, which take most of the time to compile and are tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(vgg, "BLOCK_FILTERS", (48,))
-        yield
+pytestmark = pytest.mark.usefixtures("one_block")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def splits(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def report(splits, tmp_path_factory):
+def report(splits, one_block, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     return folder, compare(VARIANTS, splits, TINY, folder, verbose=0)
 

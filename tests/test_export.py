@@ -98,6 +98,11 @@ class TestFixedLength:
         np.testing.assert_allclose(clip_scores(model, waveform)[0], expected, rtol=0, atol=1e-6)
 
 
+# From other backends a `.keras` file comes to TensorFlow, as above; the rest is the same.
+tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
+
+
+@tensorflow_alone
 def test_open_length_takes_clips_whole(tmp_path, rng):
     model = small_classifier(NAMES, "tlpf3", open_length=True)
     folder = export_saved_model(model, tmp_path / "exported")
@@ -110,7 +115,7 @@ def test_open_length_takes_clips_whole(tmp_path, rng):
     np.testing.assert_allclose(scores["short"], model.predict_on_batch(repeated), rtol=0, atol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="in this process, so of TensorFlow's models")
+@tensorflow_alone
 def test_adaptive_grids_of_open_length(tmp_path, rng):
     import tensorflow as tf
 
@@ -124,6 +129,7 @@ def test_adaptive_grids_of_open_length(tmp_path, rng):
 
 
 class TestErrors:
+    @tensorflow_alone
     def test_scores_that_differ_leave_nothing(self, tmp_path, monkeypatch):
         monkeypatch.setattr(saved_model, "clip_scores", lambda *args: clip_scores(*args) + np.float32(2e-5))
         with pytest.raises(match="does not give the model's scores.* differ by 2"):

@@ -5,6 +5,8 @@ import pytest
 
 from keras_audio_si.data.manifest import Clip, Manifest
 
+pytestmark = pytest.mark.once
+
 CLIPS = (
     Clip("audio/a b, c.wav", ("dog",), "train", 1, "first", "session-1"),
     Clip("audio/ä.flac", ("dog", "rain"), "train", 2, "second", "session-2"),

@@ -7,6 +7,8 @@ import pytest
 from keras_audio_si.evaluation import plots
 from keras_audio_si.evaluation.plots import StabilityPanel, plot_learning_curves, plot_stability
 
+pytestmark = pytest.mark.once
+
 matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra `plots`")
 
 

@@ -16,6 +16,8 @@ from keras_audio_si.evaluation.report import (
 )
 from keras_audio_si.evaluation.shift import ShiftResult
 
+pytestmark = pytest.mark.once
+
 
 def result(model="plain", parameters=1258728, mAP=0.5, consistency=0.82, mac=0.078, protocols=("time-1", "freq-1")):
     evaluation = types.SimpleNamespace(mAP=mAP, d_prime=2.167, accuracy=0.75)

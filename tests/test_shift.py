@@ -18,6 +18,7 @@ from keras_audio_si.layers.frontend import LogMelSpectrogram
 SAMPLE_RATE, FRAMES, BANDS, CONTEXT = 1000, 12, 16, 5
 
 
+@pytest.mark.once
 class TestParseProtocol:
     def test_names_of_the_paper(self):
         expected = [("time", 1), ("time", 3), ("time", 5), ("freq", 1), ("freq", 3), ("freq", 5)]
@@ -30,6 +31,7 @@ class TestParseProtocol:
             parse_protocol(name)
 
 
+@pytest.mark.once
 class TestShiftBands:
     def test_moves_the_bands_upwards(self, rng):
         x = rng.standard_normal((4, 7, 10)).astype("float32")
@@ -79,6 +81,7 @@ class TestShiftBands:
             shift_bands(np.zeros(shape), bands)
 
 
+@pytest.mark.once
 class TestCompareScores:
     def test_equals_a_loop(self, rng):
         before, after = rng.random((50, 6)), rng.random((50, 6))

@@ -10,6 +10,8 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches, single_events, write_clip_list
 
+pytestmark = pytest.mark.once
+
 # A class comes with all its ancestors, as in FSD50K.
 ANCESTORS = {"bark": ("dog", "animal"), "meow": ("animal",), "rain": ("water",), "animal": (), "water": ()}
 CLASSES = ("animal", "bark", "dog", "meow", "rain", "water")

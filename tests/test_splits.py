@@ -4,6 +4,8 @@ import pytest
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.splits import assign_splits, hold_out
 
+pytestmark = pytest.mark.once
+
 
 def recordings(num_groups=40, classes=("a", "b", "c", "d"), clips_per_group=3):
     """Recordings of one class each, cut into several clips; class "d" is rare."""

@@ -7,6 +7,8 @@ import soundfile
 
 from keras_audio_si.data.synthetic import CLASS_NAMES, synthesize_clip, synthesize_event, write_dataset
 
+pytestmark = pytest.mark.once
+
 RATE = 16000
 
 

@@ -59,6 +59,7 @@ def command(capsys, *args):
     return code, out, err
 
 
+@pytest.mark.once
 class TestStream:
     @pytest.mark.parametrize("target", [8000, 11025, 22050, 96000])
     @pytest.mark.parametrize("block_frames", [700, 1 << 16])
@@ -96,6 +97,7 @@ class TestStream:
             list(stream_audio(tmp_path / "gone.wav", 8000))
 
 
+@pytest.mark.once
 class TestWindows:
     @pytest.mark.parametrize("samples", [1, 99, 100, 101, 149, 150, 151, 1234])
     @pytest.mark.parametrize("block", [1, 37, 100, 5000])
@@ -125,6 +127,7 @@ def patch_dataset_of(waveforms, patch_samples, hop_samples):
     return PatchDataset(cache, patch_samples, hop_samples)
 
 
+@pytest.mark.once
 class TestFindAudio:
     def test_folders_are_searched_and_files_taken_as_they_are(self, sounds):
         found = find_audio([sounds / "notes.txt", sounds / "deep", sounds / "gone.wav", sounds])
@@ -243,6 +246,7 @@ def test_choose_tags_breaks_ties_by_class():
     assert choose_tags(np.array([0.5, 0.9]), threshold=0.95) == []
 
 
+@pytest.mark.once
 class TestTables:
     RESULTS = [
         FileScores("a.wav", 1.5, np.zeros(1), np.array([1.5]), np.array([[0.25, 0.5, 1 / 3, 0.0]])),

@@ -52,7 +52,7 @@ def patches(seed, num_clips=24, class_names=("low", "high"), noise=0.3, **option
 
 def network(classes=2, dropout=0.0, seed=1):
     keras.utils.set_random_seed(seed)
-    return keras.Sequential(
+    model = keras.Sequential(
         [
             keras.Input((64,)),
             keras.layers.Reshape((64, 1)),
@@ -64,6 +64,12 @@ def network(classes=2, dropout=0.0, seed=1):
             keras.layers.Dense(classes, activation="sigmoid"),
         ]
     )
+    # The same in every process, whatever Keras' initializers are there.
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        if len(weight.shape) > 1:
+            weight.assign(rng.normal(size=weight.shape) * np.prod(weight.shape[:-1]) ** -0.5)
+    return model
 
 
 def train(folder, seed=1, settings=RESUMED, model=None, data=None, **arguments):
