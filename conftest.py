@@ -1,4 +1,11 @@
-"""Names that the examples in docstrings may use without importing them, and cheap initial values of weights on JAX."""
+"""Names that the examples in docstrings may use without importing them, and what makes tests on JAX compile less.
+
+Both ways to compile less end at the process of the tests: what runs in the processes that they start draws its weights
+by JAX and compiles for itself.
+"""
+
+import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -16,8 +23,7 @@ def _example_names(doctest_namespace):
 class NumpyDraws:
     """Draws of Keras' initializers by NumPy: JAX's are compiled anew for every shape, which takes 0.5 to 2 s for each.
 
-    Initial values alone: what layers draw when they are called comes from JAX, and so does everything in the processes
-    that tests start.
+    Initial values of weights alone: what layers draw when they are called comes from JAX.
     """
 
     def __init__(self, draws):
@@ -44,5 +50,24 @@ class NumpyDraws:
         return keras.ops.convert_to_tensor(np.float32(values), dtype)
 
 
-if keras.backend.backend() == "jax":
+def pytest_configure(config):
+    if keras.backend.backend() != "jax" or "gpu" in config.getoption("markexpr"):
+        return
     random_initializers.random = NumpyDraws(random_initializers.random)
+    # Equal programs are compiled once in a run of the tests: of a model and its copy, of a training and its
+    # continuation. The folder is new for each run, shared by its processes, and goes with it.
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        config.jax_cache = config.workerinput["jax_cache"]
+    else:
+        config.jax_cache = tempfile.mkdtemp(prefix="jax-cache-")
+        config.add_cleanup(lambda: shutil.rmtree(config.jax_cache, ignore_errors=True))
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", config.jax_cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    if hasattr(node.config, "jax_cache"):
+        node.workerinput["jax_cache"] = node.config.jax_cache

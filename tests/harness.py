@@ -207,5 +207,7 @@ def check_batch_independence(case, x):
     function = inference(layer)
     others = np.concatenate([x[:1], 30 * x[1:]])
     alone = numpy(function(x[:1]))
-    np.testing.assert_allclose(numpy(function(x))[:1], alone, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(numpy(function(others))[:1], alone, rtol=1e-5, atol=1e-6)
+    # Sums of a batch may be added up in another order, which small differences of large numbers show.
+    rounding = 2e-6 * max(0.5, np.abs(alone).max())
+    np.testing.assert_allclose(numpy(function(x))[:1], alone, rtol=1e-5, atol=rounding)
+    np.testing.assert_allclose(numpy(function(others))[:1], alone, rtol=1e-5, atol=rounding)

@@ -95,7 +95,7 @@ def test_gradient(golden, family):
 
     def loss(both):
         (mean,) = warp.merge_frames(both[..., 1:], warp.warp_of(both[..., 0]), 50, ["mean"])
-        return ops.sum(mean * weights)
+        return ops.sum(mean * ops.convert_to_tensor(weights))
 
     # The scores add up to the number of output frames, where the gradient has two sides: a little more would be lost
     # behind the last one. On which side the record is depends on the rounding of each example.
@@ -174,7 +174,7 @@ def check_from_logits(arrays, rate, x, logits):
     layer = DiffResLayer(RATES[rate])
 
     def outputs(x, logits):
-        layer.importance = lambda *args, **kwargs: logits
+        layer.importance.call = lambda *args, **kwargs: logits
         scores, _, features = layer.warp(x)
         empty, active = guide.empty_frames(ops.exp(x), "released")
         kept = 1 - RATES[rate]

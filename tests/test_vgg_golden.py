@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from harness import run
 from keras import ops
 
 from keras_audio_si.layers import AdaptivePolyphasePool
@@ -50,10 +49,13 @@ def reference_weights(model, seed):
 
 
 def activations(model, x):
-    """Outputs of the layers on record, and the indices of the adaptive pools."""
+    """Outputs of the layers on record, and what the pools take, in one pass."""
     names = ["front_relu", "pool1", "pool2", "pool3", "block4b_relu", "global_pool", "logits", "scores"]
-    probe = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    return dict(zip(names, (ops.convert_to_numpy(y) for y in run(probe, x)), strict=True))
+    outputs = [model.get_layer(name).output for name in names]
+    names += (pools := ["before pool1", "before pool2", "before pool3"])
+    outputs += [model.get_layer(name.removeprefix("before ")).input for name in pools]
+    probe = keras.Model(model.input, outputs)
+    return dict(zip(names, (ops.convert_to_numpy(y) for y in probe(x)), strict=True))
 
 
 def check_forward(model, arrays, variant):
@@ -74,9 +76,8 @@ def check_forward(model, arrays, variant):
     for n in (1, 2, 3):
         pool = model.get_layer(f"pool{n}")
         if isinstance(pool, AdaptivePolyphasePool):
-            before = run(keras.Model(model.input, pool.input), arrays["x"][..., 0])
             pool.return_indices = True
-            indices = ops.convert_to_numpy(run(pool, before)[1])
+            indices = ops.convert_to_numpy(pool(y[f"before pool{n}"])[1])
             pool.return_indices = False
             np.testing.assert_array_equal(indices, arrays[f"{variant}__aps{n}_idx"])
 

@@ -66,7 +66,7 @@ def pool_hops(y, window):
     >>> print(keras.ops.convert_to_numpy(pool_hops(y, np.float32([[1], [1], [1]])))[0, :, 0])
     [ 6. 12.]
     """
-    steps, length = y.shape[2], window.shape[0]
+    y, steps, length = ops.convert_to_tensor(y), y.shape[2], window.shape[0]
     spanned = spanned_hops(length, steps)
     window = pad_axis(window, 0, 0, spanned * steps - length, "same")
     num_frames = ops.shape(y)[1] - spanned + 1

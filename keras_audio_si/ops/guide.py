@@ -68,6 +68,7 @@ def guide_loss(scores, empty, kept, threshold=0.5, form="paper"):
     Reference:
         liu2022, eq. 7.
     """
+    scores = ops.convert_to_tensor(scores)
     if form == "paper":
         return ops.where(kept < 1, _mean(ops.relu(scores / _column(_reduced(kept)) - threshold), empty), 0.0)
     mean = _mean(scores, empty)
@@ -98,6 +99,7 @@ def activeness(scores, empty, active, kept, form="paper"):
         liu2022, eq. 4.
     """
     count = ops.sum(ops.cast(active, "float32"), axis=1)
+    scores = ops.convert_to_tensor(scores)
     deviations = ops.where(active, scores - _column(_mean(scores, active)), 0.0)
     squares = ops.sum(ops.square(deviations), axis=1)
     if form == "paper":
@@ -109,7 +111,7 @@ def activeness(scores, empty, active, kept, form="paper"):
 def _mean(x, where):
     """The mean of the chosen frames of each example, 0 without any."""
     weights = ops.cast(where, "float32")
-    return ops.sum(x * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+    return ops.sum(weights * ops.convert_to_tensor(x), axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
 
 
 def _reduced(kept):

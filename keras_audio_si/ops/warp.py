@@ -180,6 +180,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
             y = ops.maximum(y, lowest)
             merged.append(y if warp.second is None else ops.maximum(y, ops.where(second > 0, halves, lowest)))
     if positions is not None:
+        positions = ops.convert_to_tensor(positions)
         y = by_row(summed(first * positions))
         merged.append(y if warp.second is None else y + carried(positions, index) * second)
     return merged
