@@ -202,9 +202,8 @@ class MixUp(BatchMixing):
             mixed = self.draw_uniform(batch_size) < self.probability
             params["weight"] = ops.where(mixed, params["weight"], 1.0)
             # With itself: a partner of no weight would still give its labels to a union.
-            params["partner"] = ops.where(
-                mixed, params["partner"], ops.arange(batch_size, dtype=params["partner"].dtype)
-            )
+            itself = ops.arange(batch_size, dtype=params["partner"].dtype)
+            params["partner"] = ops.where(mixed, params["partner"], itself)
         return params
 
     def draw_weight(self, batch_size):
