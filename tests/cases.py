@@ -66,6 +66,7 @@ def mixing_case(name, build):
 
 MAP = (None, None, None, 4)
 ROW = (None, None, 4)
+FRAMES = (None, None, 28)
 
 
 def eat():
@@ -162,6 +163,12 @@ CASES = [
     Case("time_residual_block", lambda: layers.TimeResidualBlock(5, 3), rows(25), dynamic=ROW),
     Case("class_token", lambda: layers.ClassToken(), rows(9)),
     Case("transformer_block", lambda: layers.TransformerBlock(2, 6), rows(9), dynamic=ROW),
+    Case("change_hop_size", lambda: layers.ChangeHopSize(0.6), spectrograms, dynamic=FRAMES),
+    Case("average_pool_frames", lambda: layers.AveragePoolFrames(num_frames=7), spectrograms, dynamic=FRAMES),
+    Case("average_max_pool_frames", lambda: layers.AverageMaxPoolFrames(0.3), spectrograms, dynamic=FRAMES),
+    Case("conv_average_pool", lambda: layers.ConvAveragePool(0.5), spectrograms, dynamic=FRAMES),
+    Case("res_conv_1d", lambda: layers.ResConv1D(5, 2, negative_slope=0.1), spectrograms, dynamic=FRAMES),
+    Case("diffres", lambda: layers.DiffResLayer(), spectrograms, dynamic=FRAMES),
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]

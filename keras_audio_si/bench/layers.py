@@ -162,6 +162,19 @@ SUBJECTS = {
             ),
         },
     ),
+    "time-resolution": Subject(
+        (1000, 128),
+        {
+            "keras AveragePooling1D": lambda: keras.layers.AveragePooling1D(4),
+            "AveragePoolFrames": lambda: layers.AveragePoolFrames(0.75),
+            "AverageMaxPoolFrames": lambda: layers.AverageMaxPoolFrames(0.75),
+            "ChangeHopSize": lambda: layers.ChangeHopSize(0.75),
+            "ConvAveragePool": lambda: layers.ConvAveragePool(0.75),
+            "DiffResLayer": lambda: layers.DiffResLayer(0.75),
+            "ImportanceNetwork of it": lambda: layers.ImportanceNetwork(),
+            "ResConv1D": lambda: layers.ResConv1D(64),
+        },
+    ),
     "fit-length": Subject(
         (110250, 1),
         {
