@@ -117,6 +117,7 @@ def mel_convolution():
 
 MAP = (None, None, None, 4)
 ROW = (None, None, 4)
+FRAMES = (None, None, 28)
 
 
 def eat():
@@ -227,6 +228,12 @@ CASES = [
     Case("attention_head_of_frames", lambda: layers.AttentionHead(5, heads=0), rows(6), dynamic=ROW),
     Case("class_token", lambda: layers.ClassToken(), rows(9)),
     Case("transformer_block", lambda: layers.TransformerBlock(2, 6), rows(9), dynamic=ROW),
+    Case("change_hop_size", lambda: layers.ChangeHopSize(0.6), spectrograms, dynamic=FRAMES),
+    Case("average_pool_frames", lambda: layers.AveragePoolFrames(num_frames=7), spectrograms, dynamic=FRAMES),
+    Case("average_max_pool_frames", lambda: layers.AverageMaxPoolFrames(0.3), spectrograms, dynamic=FRAMES),
+    Case("conv_average_pool", lambda: layers.ConvAveragePool(0.5), spectrograms, dynamic=FRAMES),
+    Case("res_conv_1d", lambda: layers.ResConv1D(5, 2, negative_slope=0.1), spectrograms, dynamic=FRAMES),
+    Case("diffres", lambda: layers.DiffResLayer(), spectrograms, dynamic=FRAMES),
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
     Case("masked_classifier", masked_classifier, with_padding),
     Case("heuri_net", heuri_net, lambda rng: waveforms(rng)[:, :1261]),

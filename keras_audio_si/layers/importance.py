@@ -13,6 +13,7 @@ class ResConv1D(keras.layers.Layer):
     Args:
         filters: Number of filters of both.
         dilation: Distance of two of their 5 taps in frames.
+        negative_slope: Of the ReLU: 0 as released, or above for the leaky one of the paper.
         batch_norm_momentum: Momentum of the moving statistics.
 
     Input shape:
@@ -30,10 +31,11 @@ class ResConv1D(keras.layers.Layer):
         liu2022, Fig. 3 and Table 6.
     """
 
-    def __init__(self, filters, dilation=1, batch_norm_momentum=0.9, **kwargs):
+    def __init__(self, filters, dilation=1, negative_slope=0.0, batch_norm_momentum=0.9, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.filters, self.dilation, self.batch_norm_momentum = filters, dilation, batch_norm_momentum
+        self.filters, self.dilation, self.negative_slope = filters, dilation, negative_slope
+        self.batch_norm_momentum = batch_norm_momentum
         self.steps = [
             (
                 keras.layers.Conv1D(
@@ -69,13 +71,13 @@ class ResConv1D(keras.layers.Layer):
         if mask is not None:
             # Zeros, as beyond the ends of the clip.
             x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
-        return norm(ops.relu(convolution(x)), mask=mask, training=training)
+        return norm(ops.leaky_relu(convolution(x), self.negative_slope), mask=mask, training=training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], self.filters)
 
     def get_config(self):
-        names = ("filters", "dilation", "batch_norm_momentum")
+        names = ("filters", "dilation", "negative_slope", "batch_norm_momentum")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -102,6 +104,7 @@ class ImportanceNetwork(keras.layers.Layer):
 
     Args:
         dilations: Dilation of each block. (1, 1, 1, 1, 1) sees 41 frames, (1, 2, 4, 8, 16) sees 249.
+        negative_slope: Of the ReLU: 0 as released, or above for the leaky one of the paper.
         batch_norm_momentum: Momentum of the moving statistics.
 
     Input shape:
@@ -125,12 +128,13 @@ class ImportanceNetwork(keras.layers.Layer):
         liu2022, eq. 3, Table 6 and appendix A.2.
     """
 
-    def __init__(self, dilations=(1, 1, 1, 1, 1), batch_norm_momentum=0.9, **kwargs):
+    def __init__(self, dilations=(1, 1, 1, 1, 1), negative_slope=0.0, batch_norm_momentum=0.9, **kwargs):
         super().__init__(**kwargs)
         if len(dilations) != 5 or min(dilations) < 1:
             raise ValueError(f"dilations must be five numbers from 1 on, one for each block, got {tuple(dilations)}")
         self.supports_masking = True
-        self.dilations, self.batch_norm_momentum = tuple(dilations), batch_norm_momentum
+        self.dilations, self.negative_slope = tuple(dilations), negative_slope
+        self.batch_norm_momentum = batch_norm_momentum
         self.blocks = []
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -142,8 +146,9 @@ class ImportanceNetwork(keras.layers.Layer):
     def build(self, input_shape):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
         filters = importance_channels(input_shape[-1])
+        settings = {"negative_slope": self.negative_slope, "batch_norm_momentum": self.batch_norm_momentum}
         self.blocks = [
-            ResConv1D(count, dilation, self.batch_norm_momentum, dtype=self.dtype_policy, name=f"block_{place}")
+            ResConv1D(count, dilation, **settings, dtype=self.dtype_policy, name=f"block_{place}")
             for place, (count, dilation) in enumerate(zip(filters, self.dilations, strict=True))
         ]
         for block in self.blocks:
@@ -162,5 +167,6 @@ class ImportanceNetwork(keras.layers.Layer):
         return {
             **super().get_config(),
             "dilations": self.dilations,
+            "negative_slope": self.negative_slope,
             "batch_norm_momentum": self.batch_norm_momentum,
         }

@@ -63,6 +63,7 @@ class DiffResLayer(ResolutionLayer):
         guide_form: "paper" or "released", for the guide loss, the activeness and which frames are empty; see
             `ops.guide`. "released" takes the emptiness from the whole batch.
         dilations: Dilation of each of the five blocks of the importance network.
+        negative_slope: Of its ReLU: 0 as released, or above for the leaky one of the paper.
         batch_norm_momentum: Momentum of its moving statistics.
         **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -102,6 +103,7 @@ class DiffResLayer(ResolutionLayer):
         guide_threshold=0.5,
         guide_form="paper",
         dilations=(1, 1, 1, 1, 1),
+        negative_slope=0.0,
         batch_norm_momentum=0.9,
         **kwargs,
     ):
@@ -120,7 +122,9 @@ class DiffResLayer(ResolutionLayer):
         self.aggregations, self.resolution_encoding = aggregations, resolution_encoding
         self.rescale, self.even = rescale, even
         self.guide_weight, self.guide_threshold, self.guide_form = guide_weight, guide_threshold, guide_form
-        self.importance = ImportanceNetwork(dilations, batch_norm_momentum, dtype="float32", name="importance")
+        self.importance = ImportanceNetwork(
+            dilations, negative_slope, batch_norm_momentum, dtype="float32", name="importance"
+        )
 
     @property
     def num_channels(self):
@@ -152,7 +156,12 @@ class DiffResLayer(ResolutionLayer):
         Returns:
             `Warped`. The matrix has `batch * t * T` elements.
         """
-        x, counts = ops.cast(x, "float32"), self.frame_counts(x, mask)
+        if not self.built:
+            self.build(x.shape)
+        x = ops.cast(x, "float32")
+        if mask is not None:
+            x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
+        counts = self.frame_counts(x, mask)
         scores = self._scores(x, mask, counts, training=False)
         warp = warp_of(scores, self.even)
         return Warped(scores, warp_matrix(warp, counts.output_frames), self._features(x, warp, counts))
@@ -205,5 +214,6 @@ class DiffResLayer(ResolutionLayer):
             **super().get_config(),
             **{name: getattr(self, name) for name in names},
             "dilations": self.importance.dilations,
+            "negative_slope": self.importance.negative_slope,
             "batch_norm_momentum": self.importance.batch_norm_momentum,
         }

@@ -38,7 +38,7 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
         raise ValueError(f"with_resolution needs a target: one of {', '.join(TARGETS)}")
     target = resolution_target(**given, input_frames_per_second=input_frames_per_second)
     copying = _Copying(target)
-    copied = copying.copy(model, model.input)
+    copied = copying.copy(model, getattr(model, "input", None) if model.built else None)
     if not copying.changed:
         raise ValueError(f"model {model.name!r} has no layer that changes the time resolution")
     return copied

@@ -15,6 +15,7 @@ from keras_audio_si.ops.segments import segment_maxima, segment_sums
 RESCALES = ("released", "paper")
 
 _ONE = 1 << 30  # A weight of 1 as a fixed-point number, so that the sum of a position and a score fits 31 bits.
+_ON_BORDER = int(1e-4 * _ONE)
 _CLOSED = 1e-4  # Scores this near to 0 and 1 are left alone where the released code fills up.
 
 
@@ -110,7 +111,8 @@ def warp_of(scores, even=True):
     complete, divided = ops.cast(reached >= _ONE, "int32"), reached > _ONE
     row = ops.cast(ops.cumsum(complete, axis=1), "int32") - complete
     if not even:
-        return Warp(row + ops.cast(divided, "int32"), scores)
+        # Rounding is not to decide where a frame goes that ends on a border, such as the last one of a clip.
+        return Warp(row + ops.cast(reached > _ONE + _ON_BORDER, "int32"), scores)
     # The borders within divided frames move with the sum of all scores before. This has that gradient and is 0.
     end = ops.cumsum(scores, axis=1)
     end, begin = (x - ops.stop_gradient(x) for x in (end, end - scores))
