@@ -55,8 +55,8 @@ def cut_segments(
         segment_samples: Length of a segment; the next starts half of it later.
         short: What becomes of clips shorter than a segment: `"drop"`, as released, `"zero"` or `"repeat"`.
         silence_decibels: Level up to which a segment is silent; None keeps all.
-        peak_of: `"clip"` scales every segment by the largest magnitude of its clip, as released, `"patch"` by its own, as
-            in the paper.
+        peak_of: `"clip"` scales every segment by the largest magnitude of its clip, as released, `"patch"` by its
+            own, as in the paper.
         sampling: `"once"`, or `"class_balanced"` for oversampled batches.
 
     Returns:
