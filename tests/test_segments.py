@@ -85,7 +85,9 @@ def test_another_rule_is_another_run():
     options = [
         cut_segments(cache, square_level, 100, silence_decibels=level)[0].options for level in (None, -50.0, -80.0)
     ]
-    assert options[0] == options[2] == {"short": "drop", "peak": 1.0} and options[1]["kept"].startswith("3 of 4 (")
+    assert options[0] == options[2] == {"short": "drop", "peak": 1.0, "peak_of": "clip"} and options[1][
+        "kept"
+    ].startswith("3 of 4 (")
 
 
 def patches_with(scores, patch_clip, labels):

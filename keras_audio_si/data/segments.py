@@ -40,9 +40,9 @@ class SegmentCounts(NamedTuple):
 
 
 def cut_segments(
-    cache, spectrogram, segment_samples=20992, short="drop", silence_decibels=-70.0, peak_of="patch", sampling="once"
+    cache, spectrogram, segment_samples=20992, short="drop", silence_decibels=-70.0, peak_of="clip", sampling="once"
 ):
-    """Cuts clips into segments with 50 % overlap, scales them to a peak of 1 and leaves the silent ones out.
+    """Cuts clips into segments with 50 % overlap, scales them by their peaks and leaves the silent ones out.
 
     A segment is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, where the
     clip is scaled to a peak of 1: the rule does not depend on the level of a recording, and quiet parts of loud clips
@@ -55,8 +55,8 @@ def cut_segments(
         segment_samples: Length of a segment; the next starts half of it later.
         short: What becomes of clips shorter than a segment: `"drop"`, as released, `"zero"` or `"repeat"`.
         silence_decibels: Level up to which a segment is silent; None keeps all.
-        peak_of: `"patch"` scales every segment by its own largest magnitude (paper), `"clip"` by that of its clip
-            (released code).
+        peak_of: `"clip"` scales every segment by the largest magnitude of its clip, as released, `"patch"` by its
+            own, as in the paper.
         sampling: `"once"`, or `"class_balanced"` for oversampled batches.
 
     Returns:

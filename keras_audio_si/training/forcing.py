@@ -13,7 +13,7 @@ from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.training.callbacks import trained_model
 from keras_audio_si.training.ema import averaged
 
-FORMS = ("centred", "unit")
+FORMS = ("unit", "centred")
 
 
 class SpectrogramStatistics(NamedTuple):
@@ -60,14 +60,14 @@ def spectrogram_statistics(front_end, patches, batch_size=64):
     return SpectrogramStatistics(mean, minimum, maximum)
 
 
-def normalised(front_end, statistics, form="centred", **kwargs):
+def normalised(front_end, statistics, form="unit", **kwargs):
     """A front-end whose values are normalised by the statistics of training data.
 
     Args:
         front_end: layer from waveforms to spectrograms.
         statistics: `SpectrogramStatistics` of it.
-        form: `"centred"`, (x - mean) / (maximum - minimum), within [-1, 1], as in the paper; or `"unit"`,
-            (x - minimum) / (maximum - minimum), within [0, 1], as in its released code.
+        form: `"unit"`, (x - minimum) / (maximum - minimum), within [0, 1], as released; or `"centred"`,
+            (x - mean) / (maximum - minimum), within [-1, 1], as in the paper.
         **kwargs: keyword arguments of the layer, such as `name`.
 
     Returns:
@@ -80,7 +80,7 @@ def normalised(front_end, statistics, form="centred", **kwargs):
 
     >>> layer = normalised(keras_audio_si.models.piczak_spectrogram(), SpectrogramStatistics(-30.0, -80.0, 20.0))
     >>> layer.scale, layer.offset
-    (0.01, 0.3)
+    (0.01, 0.8)
 
     Reference:
         juettner, section 2.3.2.
