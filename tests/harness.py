@@ -195,5 +195,5 @@ def check_batch_independence(case, x):
     together = numpy(run(layer, x))
     others = np.concatenate([x[:1], 30 * x[1:]])
     alone = numpy(run(layer, x[:1]))
-    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(numpy(run(layer, others))[:1], alone, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=5e-6)
+    np.testing.assert_allclose(numpy(run(layer, others))[:1], alone, rtol=1e-5, atol=5e-6)

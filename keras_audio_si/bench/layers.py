@@ -56,9 +56,9 @@ class _Filterbank(keras.layers.Layer):
     """Convolutions, squares and averages of the sizes of LEAF, by layers of Keras."""
 
     def __init__(self):
-        super().__init__()
-        self.filters = keras.layers.Conv1D(80, 401, padding="same", use_bias=False)
-        self.window = keras.layers.AveragePooling1D(401, 160, padding="same")
+        super().__init__(name="filterbank")
+        self.filters = keras.layers.Conv1D(80, 401, use_bias=False)
+        self.window = keras.layers.AveragePooling1D(401, 160)
 
     def call(self, x):
         return self.window(keras.ops.square(self.filters(x[:, :, None])))
@@ -174,7 +174,6 @@ SUBJECTS = {
             ),
         },
     ),
-    # 40 complex filters of 401 taps at every sample, or at every fourth.
     "learned-front-end": Subject(
         (SAMPLE_RATE,),
         {
@@ -190,10 +189,10 @@ SUBJECTS = {
     "pcen": Subject(
         (1000, 40),
         {
-            "keras SimpleRNN": lambda: keras.layers.SimpleRNN(40, activation=None, return_sequences=True),
+            "keras SimpleRNN": lambda: keras.layers.SimpleRNN(40, None, return_sequences=True),
             "PCEN": lambda: layers.PCEN(),
         },
-        inputs=lambda name, x: abs(x),
+        inputs=lambda _, x: abs(x),
         plain_xla=False,
     ),
     "spec-augment": Subject(
