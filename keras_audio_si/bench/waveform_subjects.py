@@ -25,9 +25,9 @@ class _Filterbank(keras.layers.Layer):
     """Convolutions, squares and averages of the sizes of LEAF, by layers of Keras."""
 
     def __init__(self):
-        super().__init__()
-        self.filters = keras.layers.Conv1D(80, 401, padding="same", use_bias=False)
-        self.window = keras.layers.AveragePooling1D(401, 160, padding="same")
+        super().__init__(name="filterbank")
+        self.filters = keras.layers.Conv1D(80, 401, use_bias=False)
+        self.window = keras.layers.AveragePooling1D(401, 160)
 
     def call(self, x):
         return self.window(keras.ops.square(self.filters(x[:, :, None])))
