@@ -31,6 +31,7 @@ from keras_audio_si.layers.heads import ClassScores, class_names_of
 from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
+from keras_audio_si.layers.permanent_dropout import PermanentDropout
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
@@ -56,6 +57,7 @@ __all__ = [
     "MSTFrontEnd",
     "MelConvolution",
     "MixUp",
+    "PermanentDropout",
     "PhaseMix",
     "PhaseWaveform",
     "RandomChoice",
