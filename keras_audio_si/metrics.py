@@ -255,8 +255,9 @@ class BalancedAccuracy(keras.metrics.Metric):
 
     def result(self):
         """Mean over the classes that occurred; NaN before the first example."""
-        known = self._all > 0
-        recalls = ops.where(known, self._right / ops.where(known, self._all, 1.0), 0.0)
+        right, every = ops.convert_to_tensor(self._right), ops.convert_to_tensor(self._all)
+        known = every > 0
+        recalls = ops.where(known, right / ops.where(known, every, 1.0), 0.0)
         return ops.sum(recalls) / ops.sum(ops.cast(known, "float32"))
 
     def get_config(self):

@@ -42,6 +42,7 @@ from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pcen import PCEN
+from keras_audio_si.layers.permanent_dropout import PermanentDropout
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
@@ -79,6 +80,7 @@ __all__ = [
     "MelConvolution",
     "MixUp",
     "PCEN",
+    "PermanentDropout",
     "PhaseMix",
     "PhaseWaveform",
     "RandomChoice",

@@ -8,6 +8,7 @@ from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.mel_convolution import MelConvolution
+from keras_audio_si.layers.permanent_dropout import PermanentDropout
 from keras_audio_si.models.classifier import Classifier
 
 SAMPLE_RATE = 22050
@@ -69,8 +70,7 @@ def PiczakNet(
     if None in (frames, bands) or frames < 20 or bands < 4:
         raise ValueError(f"`input_shape` must be at least 20 frames and 4 bands. Received {tuple(input_shape)}.")
 
-    def drop(x, label):
-        return layers.Dropout(dropout, name=label)(x, **({"training": True} if dropout_in_inference else {}))
+    dropping = PermanentDropout if dropout_in_inference else layers.Dropout
 
     def convolution(x, size, label):
         return layers.Conv2D(filters, size, activation="relu", data_format="channels_last", name=label)(x)
@@ -81,12 +81,12 @@ def PiczakNet(
     inputs = keras.Input(tuple(input_shape), name="spectrogram")
     x = Deltas(name="deltas")(inputs) if deltas else layers.Reshape((frames, bands, 1), name="channel")(inputs)
     x = pooling(convolution(x, (6, bands - 3), "conv1"), (3, 4), (3, 1), "pool1")
-    x = drop(x, "dropout1")
+    x = dropping(dropout, name="dropout1")(x)
     x = pooling(convolution(x, (3, 1), "conv2"), (3, 1), (3, 1), "pool2")
     x = layers.Flatten(data_format="channels_last", name="flatten")(x)
     for number in (1, 2):
         x = layers.Dense(dense_units, activation="relu", name=f"dense{number}")(x)
-        x = drop(x, f"dropout{number + 1}")
+        x = dropping(dropout, name=f"dropout{number + 1}")(x)
     x = layers.Dense(num_classes, name="logits")(x)
     return keras.Model(inputs, ClassScores(activation, class_names, name="scores")(x), name=name)
 

@@ -1,0 +1,23 @@
+"""Dropout that does not stop where training does."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class PermanentDropout(keras.layers.Dropout):
+    """Drops values in inference as well, as a network does whose dropout has no switch: its scores are random.
+
+    The arguments are those of `keras.layers.Dropout`.
+
+    Example:
+
+    >>> y = PermanentDropout(0.5, seed=0)(np.ones((1, 1000), "float32"), training=False)
+    >>> 300 < float(keras.ops.sum(y == 0)) < 700
+    True
+
+    Reference:
+        The released code of juettner.
+    """
+
+    def call(self, inputs, training=True):
+        return super().call(inputs, training=True)
