@@ -181,7 +181,6 @@ def test_filters_start_on_the_mel_scale():
 
 
 def test_more_filters_than_the_window_can_tell_apart():
-    """The released initialisation reads widths off Fourier bins, and finds none for the lowest of 128 filters."""
     layer = layers.LEAF(16000, num_filters=128)
     layer.build((None, None))
     widest = 401 * math.sqrt(2 * math.log(2)) / math.pi

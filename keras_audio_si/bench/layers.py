@@ -53,8 +53,6 @@ def _mixing_inputs(name, x):
 
 
 class _Filterbank(keras.layers.Layer):
-    """Convolutions, squares and averages of the sizes of LEAF, by layers of Keras."""
-
     def __init__(self):
         super().__init__(name="filterbank")
         self.filters = keras.layers.Conv1D(80, 401, use_bias=False)
