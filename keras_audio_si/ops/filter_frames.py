@@ -66,6 +66,7 @@ def pool_hops(y, window):
     >>> print(keras.ops.convert_to_numpy(pool_hops(y, np.float32([[1], [1], [1]])))[0, :, 0])
     [ 6. 12.]
     """
+    y, window = as_float32(y, "y"), as_float32(window, "window")
     steps, length = y.shape[2], window.shape[0]
     spanned = spanned_hops(length, steps)
     window = pad_axis(window, 0, 0, spanned * steps - length, "same")
