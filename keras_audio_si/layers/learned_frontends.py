@@ -158,9 +158,9 @@ class TDFilterbanks(LearnedFilterbank):
 
     def build(self, input_shape):
         centre, width = _mel_gabor(self)
-        taps = filterbanks.gabor_taps(centre, width, self.num_taps)
         # The energy of a Gabor filter is 1 / (2 sqrt(pi) width).
-        taps = ops.convert_to_numpy(taps) * np.sqrt(2 * math.sqrt(math.pi) * width)
+        scale = np.sqrt(2 * math.sqrt(math.pi) * width).astype("float32")
+        taps = filterbanks.gabor_taps(centre, width, self.num_taps) * ops.convert_to_tensor(scale)
         self.filter_taps = bounded_weight(self, "filter_taps", taps.shape, taps)
         self.window_taps = bounded_weight(
             self, "window_taps", (self.num_taps, 1), np.hanning(self.num_taps)[:, None] ** 2
