@@ -65,6 +65,7 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
     """
     if rescale not in RESCALES:
         raise ValueError(f"rescale must be one of {', '.join(map(repr, RESCALES))}, got {rescale!r}")
+    scores = ops.convert_to_tensor(scores)
     equal = ops.ones_like(scores) if mask is None else ops.cast(mask, scores.dtype)
     largest = ops.max(scores, axis=1, keepdims=True)
     scores = ops.where(largest > 0, scores / ops.where(largest > 0, largest, 1.0), equal)
@@ -182,6 +183,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
             y = ops.maximum(y, lowest)
             merged.append(y if warp.second is None else ops.maximum(y, ops.where(second > 0, halves, lowest)))
     if positions is not None:
+        positions = ops.convert_to_tensor(positions)
         y = by_row(summed(first * positions))
         merged.append(y if warp.second is None else y + carried(positions, index) * second)
     return merged
