@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_audio_si.bench import eat, pipeline
+from keras_audio_si.bench import diffres, eat, pipeline
 from keras_audio_si.bench.layers import SUBJECTS, bench_layers
 from keras_audio_si.bench.models import bench_models
 from keras_audio_si.bench.timing import compare, forward_pass, gradient_pass, report
@@ -111,6 +111,30 @@ def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
     assert "ESC-50" in capsys.readouterr().out
     with pytest.raises(ValueError, match="seconds must be some of 1, 5, 10, got"):
         eat.bench_eat(seconds=(2,))
+
+
+def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
+    """With a layer and classifiers that take no time to compile in the place of DiffRes and EfficientNet-B2."""
+    monkeypatch.setattr(diffres, "DiffResLayer", diffres.AveragePoolFrames)
+    monkeypatch.setattr(diffres, "_classifier_pass", lambda *_: lambda: None)
+    diffres.print_peak(16, 2, JIT)
+    assert float(capsys.readouterr().out) >= 0
+    monkeypatch.setattr(diffres, "_peak_in_process", lambda *_: 1.5)
+    rows = diffres.bench_diffres(8, rounds=1, jit=JIT, frames=(16, 1000), fps=(25,), json_path=tmp_path / "bench.json")
+    assert [row["name"] for row in rows] == [
+        "matmul 1024^3, float32",
+        "DiffResLayer forward, 16 frames",
+        "DiffResLayer gradient, 16 frames",
+        "DiffResLayer forward, 1000 frames",
+        "DiffResLayer gradient, 1000 frames",
+        "EfficientNet-B2 at 25 FPS, averaged",
+        "EfficientNet-B2 at 25 FPS, DiffRes",
+    ]
+    assert [row["released_ms"] for row in rows] == [None, None, None, 61, 119, None, None]
+    assert rows[4]["us_per_frame"] == pytest.approx(rows[4]["wall_ms"] / 8) and rows[4]["peak_mb"] == 1.5
+    assert rows[-1]["clips_per_second"] == pytest.approx(8e3 / rows[-1]["wall_ms"])
+    assert json.loads((tmp_path / "bench.json").read_text())["rows"] == rows
+    assert "released ms" in capsys.readouterr().out
 
 
 def test_unknown_names_name_the_nearest():

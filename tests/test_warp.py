@@ -91,7 +91,7 @@ def test_features_and_their_gradients(rng, rescale, num_frames):
         step = np.zeros_like(both)
         step[place] = 1e-6 * max(abs(both[place]), 0.1)
         wanted[place] = ((slow(both + step) - slow(both - step)) * weights).sum() / (2 * step[place])
-    weights = weights.astype("float32")
+    weights = ops.convert_to_tensor(weights, "float32")
     got = gradient(lambda both: ops.sum(merged(both, **settings) * weights), both.astype("float32"))
     close(got, wanted, 2e-4)
 

@@ -91,7 +91,7 @@ def _subject(frames, batch_size):
 
 
 def _classifier_pass(resolution, fps, seconds, batch_size, jit):
-    front_end = LogMelSpectrogram(SAMPLE_RATE, 0.025, 1 / CLIP_FRAMES_PER_SECOND, NUM_MELS)
+    front_end = LogMelSpectrogram(SAMPLE_RATE, 0.025, 1 / CLIP_FRAMES_PER_SECOND, NUM_MELS, fft_length=1024)
     samples = front_end.num_samples(seconds * CLIP_FRAMES_PER_SECOND)
     reduced = resolution(frames_per_second=fps, input_frames_per_second=CLIP_FRAMES_PER_SECOND)
     shape = (reduced.output_frames(seconds * CLIP_FRAMES_PER_SECOND), NUM_MELS, reduced.num_channels)

@@ -34,6 +34,7 @@ def empty_frames(frames, form="paper", mask=None):
     """
     if form not in GUIDE_FORMS:
         raise ValueError(f"form must be one of {', '.join(map(repr, GUIDE_FORMS))}, got {form!r}")
+    frames = ops.convert_to_tensor(frames)
     if form == "paper":
         empty = ops.mean(ops.square(frames), axis=-1) < _EMPTY_RMS**2
     else:
@@ -68,7 +69,7 @@ def guide_loss(scores, empty, kept, threshold=0.5, form="paper"):
     Reference:
         liu2022, eq. 7.
     """
-    scores = ops.convert_to_tensor(scores)
+    scores, kept = ops.convert_to_tensor(scores), ops.convert_to_tensor(kept, "float32")
     if form == "paper":
         return ops.where(kept < 1, _mean(ops.relu(scores / _column(_reduced(kept)) - threshold), empty), 0.0)
     mean = _mean(scores, empty)
@@ -98,8 +99,8 @@ def activeness(scores, empty, active, kept, form="paper"):
     Reference:
         liu2022, eq. 4.
     """
+    scores, kept = ops.convert_to_tensor(scores), ops.convert_to_tensor(kept, "float32")
     count = ops.sum(ops.cast(active, "float32"), axis=1)
-    scores = ops.convert_to_tensor(scores)
     deviations = ops.where(active, scores - _column(_mean(scores, active)), 0.0)
     squares = ops.sum(ops.square(deviations), axis=1)
     if form == "paper":

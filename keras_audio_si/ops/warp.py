@@ -65,6 +65,7 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
     """
     if rescale not in RESCALES:
         raise ValueError(f"rescale must be one of {', '.join(map(repr, RESCALES))}, got {rescale!r}")
+    scores = ops.convert_to_tensor(scores)
     equal = ops.ones_like(scores) if mask is None else ops.cast(mask, scores.dtype)
     largest = ops.max(scores, axis=1, keepdims=True)
     scores = ops.where(largest > 0, scores / ops.where(largest > 0, largest, 1.0), equal)
