@@ -280,6 +280,18 @@ def _add_bench_arguments(add):
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 
+def _add_plot_arguments(add):
+    """Adds the pictures of models; the verb of a picture SUBJECT is `plot_SUBJECT`."""
+    summary = "Draw what a model does."
+    subjects = add("plot", None, summary).add_subparsers(title="what to draw", metavar="SUBJECT", required=True)
+
+    def add_subject(subject, summary):
+        sub = add(subject, f"plot_{subject}", summary, subjects)
+        sub.add_argument("model", help="a .keras file")
+        sub.add_argument("--output", metavar="FILE", help="picture to write; its suffix chooses the format")
+        return sub
+
+
 def _parser():
     parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3: shift-invariant networks.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -351,6 +363,7 @@ def _parser():
     listing = add("list", "list_names", "List what can be named.")
     listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))
 
+    _add_plot_arguments(add)
     _add_bench_arguments(add)
     return parser
 
