@@ -179,6 +179,28 @@ def settings_of(args, **defaults):
     return Experiment.of(**{**defaults, **given})
 
 
+def changed_settings(args, defaults):
+    """The settings of a recipe, with what the arguments change.
+
+    Args:
+        args: Namespace in which settings that are not given are left out.
+        defaults: Dataclass with `changed` and `training`, such as `EATExperiment`.
+
+    Returns:
+        The same kind.
+    """
+    fields = {*vars(defaults), *vars(defaults.training)}
+    given = {name: value for name, value in vars(args).items() if name in fields}
+    if len(given.get("seeds", ())) == 1:
+        given["seeds"] = range(given["seeds"][0])
+    return defaults.changed(**given)
+
+
+def number_or_none(text):
+    """The type of an argument that is a number or `none`."""
+    return None if text == "none" else float(text)
+
+
 def splits_of(args, sample_rate):
     """Reads, divides and decodes the data that the arguments of `add_data_arguments` name.
 

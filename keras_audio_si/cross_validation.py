@@ -37,7 +37,7 @@ class RunScore(NamedTuple):
     values: dict
 
 
-def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, seed=0):
+def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, seed=0, shared_validation_groups=False):
     """Divides clips into training, validation and test, in as many ways as they have folds.
 
     Each fold is the test once, and all others are trained on. Clips that come with splits have these alone. Where
@@ -49,6 +49,7 @@ def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, s
         train_folds: Folds to train on, without the test; None for all.
         validation_share: Share held out, above 0 and below 1.
         seed: Seed of what is held out.
+        shared_validation_groups: As for `splits.assign_splits`.
 
     Returns:
         Dict of `Manifest` with splits, by name: "fold-1", ... or "test".
@@ -63,7 +64,11 @@ def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, s
     >>> {name: [clip.split for clip in part.clips].count("test") for name, part in divide(manifest).items()}
     {'fold-1': 10, 'fold-2': 10}
     """
-    share = {"validation_share": validation_share, "seed": seed}
+    share = {
+        "validation_share": validation_share,
+        "seed": seed,
+        "shared_validation_groups": shared_validation_groups,
+    }
     known = sorted({clip.fold for clip in manifest.clips if clip.fold is not None})
     if not known:
         if test_folds or train_folds:
@@ -129,6 +134,37 @@ def cross_validate(run, cache, divisions, seeds, folder, record, resume=False, o
         with run_folder.writing(folder):
             _write_curves(plan, folder)
     return scores
+
+
+def run_rows(rows, run, folder, paper, quantities=("accuracy", "mAP")):
+    """Trains and tests the rows of a table.
+
+    Args:
+        rows: Dict of the settings of each row, by name.
+        run: Function of `(settings, folder)` that gives a list of `RunScore`, such as one that calls `cross_validate`.
+        folder: Folder of the report: the table as `rows.csv` and `rows.md` (of what is done, after each row), and a
+            folder for each row, see `row_path`.
+        paper: Dict of what the paper has, in %, by name.
+        quantities: Names of the columns of values, those of `RunScore`; the paper has the first.
+
+    Returns:
+        The table, a list of dicts.
+    """
+    table = []
+    for name, settings in rows.items():
+        print(f"\n{name} ({len(table) + 1} of {len(rows)})", flush=True)
+        scores = run(settings, row_path(folder, name))
+        whole = fold_table(scores)[-1]
+        measured = {quantity: whole[quantity] for quantity in quantities}
+        counts = {"runs": len(scores), "parameters": scores[0].parameters}
+        table.append({"row": name, **counts, **measured, f"{quantities[0]} in the paper (%)": paper.get(name)})
+        write_table(table, folder, "rows")
+    return table
+
+
+def row_path(folder, name):
+    """Folder of a row of a table in that of the report."""
+    return pathlib.Path(folder) / name.replace(",", "").replace(" ", "-")
 
 
 def run_path(folder, name, seed, divisions, seeds):

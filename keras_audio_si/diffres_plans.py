@@ -16,6 +16,7 @@ class Plan:
         frames: Frames that every clip is padded to (Table 5).
         training: `TrainingSettings` (Table 4).
         sampling: Of `PatchDataset`: "psla" where classes are re-balanced, else "once".
+        shared_validation_groups: Whether the published split has groups (uploaders) in train and val.
         folds: Folds of the cross-validation, 0 for none.
         gpus: Number of GPUs. The paper does not say whether the batch size is that of each or of all.
         examples: Numbers of training and test examples, the latter None with folds.
@@ -39,6 +40,7 @@ class Plan:
     frames: int
     training: TrainingSettings
     sampling: str = "once"
+    shared_validation_groups: bool = False
     folds: int = 0
     gpus: int = 1
     examples: tuple[int, int | None] = (0, None)
@@ -51,14 +53,29 @@ class Plan:
     masked_frames: float = 0.5
 
     def front_end(self):
-        """Builds the log-mel spectrogram of the plan."""
-        windows = {"frame_seconds": self.frame_seconds, "hop_seconds": self.hop_seconds, "fft_length": self.fft_length}
+        """Builds the log-mel spectrogram of the plan, which fills short clips with silence."""
+        windows = {
+            "short": "zero",
+            "frame_seconds": self.frame_seconds,
+            "hop_seconds": self.hop_seconds,
+            "fft_length": self.fft_length,
+        }
         return LogMelSpectrogram(self.sample_rate, num_mels=self.num_mels, **windows)
 
     @property
     def clip_samples(self):
         """Samples of a clip of `frames` frames."""
         return self.front_end().num_samples(self.frames)
+
+    def with_hop(self, hop_seconds):
+        """The same clips with frames at another distance.
+
+        Example:
+
+        >>> PLANS["audioset"].with_hop(0.003).frames
+        3333
+        """
+        return self.changed(hop_seconds=hop_seconds, frames=round(self.frames * self.hop_seconds / hop_seconds))
 
     def changed(self, **settings):
         """The same with other settings, those of `TrainingSettings` among them, by flat keyword arguments.
@@ -110,6 +127,7 @@ PLANS = {
         frames=3000,
         training=_training(5e-4, 40, 15, 21, 0.5, 5, "val_mAP"),
         sampling="psla",
+        shared_validation_groups=True,
         examples=(36799, 10231),
     ),
     "esc50": Plan(
@@ -134,4 +152,46 @@ PLANS = {
         training=_training(1e-4, 30, 48, 11, 0.85, 1, "val_accuracy"),
         examples=(289205, 12678),
     ),
+}
+
+
+def _table_1(baseline, **rates):
+    methods = ("hop", "average", "conv-average", "diffres")
+    rows = {"none, 100 FPS": baseline}
+    for rate, values in rates.items():
+        rows |= {f"{method}, {rate[1:]} FPS": value for method, value in zip(methods, values, strict=True)}
+    return rows
+
+
+def _table_2(*values):
+    return {f"hop of {hop} ms": value for hop, value in zip((10, 6, 3, 1), values, strict=True)}
+
+
+# What the paper has, mAP or accuracy in %: Tables 1 and 2, and the 15 frames per second of section 3.1.
+PAPER_RESULTS = {
+    "audioset": _table_1(43.7, _25=(38.6, 39.9, 40.1, 41.7), _50=(41.8, 42.4, 42.7, 43.6), _75=(42.7, 43.6, 43.5, 44.2))
+    | _table_2(43.7, 44.1, 43.8, 43.7),
+    "fsd50k": _table_1(55.6, _25=(48.9, 51.4, 49.2, 56.9), _50=(53.3, 54.5, 52.2, 57.2), _75=(54.8, 55.3, 54.4, 57.1))
+    | {"diffres, 15 FPS": 55.6},
+    "esc50": _table_1(85.2, _25=(74.6, 75.6, 72.4, 82.9), _50=(82.4, 83.2, 77.3, 85.5), _75=(84.9, 85.2, 81.8, 86.8))
+    | _table_2(85.2, 87.2, 88.0, 88.4),
+    "speech_commands": _table_1(
+        97.2, _25=(93.5, 94.9, 95.8, 95.0), _50=(96.1, 96.0, 96.0, 96.7), _75=(96.8, 96.9, 97.0, 97.2)
+    )
+    | _table_2(97.2, 97.6, 97.9, 97.8),
+    "nsynth": _table_1(79.9, _25=(79.7, 78.3, 78.0, 80.5), _50=(79.9, 79.5, 79.4, 81.0), _75=(79.8, 79.6, 79.7, 80.8))
+    | _table_2(79.9, 81.3, 81.8, 80.6),
+}
+
+# Table 3: ROC AUC (AudioSet) or accuracy in %.
+PAPER_FRONT_ENDS = {
+    name: dict(zip(("audioset", "speech_commands", "nsynth"), values, strict=True))
+    for name, values in {
+        "mel": (96.8, 93.6, 70.7),
+        "td-fbank": (96.5, 89.5, 66.3),
+        "sincnet": (96.1, 91.4, 67.4),
+        "leaf": (96.8, 93.6, 70.2),
+        "mel, diffres": (97.0, 95.4, 78.5),
+        "mel, diffres, best": (97.5, 97.9, 81.8),
+    }.items()
 }

@@ -7,15 +7,14 @@ import pathlib
 
 import keras
 
-from keras_audio_si import layers, models
-from keras_audio_si.cross_validation import cross_validate, divide, fold_table, run_path
+from keras_audio_si import cross_validation, layers, models
+from keras_audio_si.cross_validation import cross_validate, divide, run_path
 from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.report import write_table
 from keras_audio_si.experiment import precision, trainable_parameters
 from keras_audio_si.layers.eat_augmentations import MIXINGS
 from keras_audio_si.models.new_classes import with_classes
@@ -285,13 +284,12 @@ def run_folds(
 
 
 def run_rows(rows, manifest, folder, cache_dir, paper, **arguments):
-    """Trains and tests the rows of a table, each with every fold and seed.
+    """Trains and tests the rows of a table, each with every fold and seed; see `cross_validation.run_rows`.
 
     Args:
         rows: Dict of `EATExperiment` by name.
         manifest: As for `run_folds`.
-        folder: Folder of the report: the table as `rows.csv` and `rows.md` (of what is done, after each row), and a
-            folder for each row.
+        folder: Folder of the report.
         cache_dir: As for `run_folds`.
         paper: Dict of the accuracy that the paper has, in %, by name.
         **arguments: Further arguments of `run_folds`.
@@ -299,13 +297,8 @@ def run_rows(rows, manifest, folder, cache_dir, paper, **arguments):
     Returns:
         The table, a list of dicts.
     """
-    table = []
-    for name, settings in rows.items():
-        print(f"\n{name} ({len(table) + 1} of {len(rows)})", flush=True)
-        scores = run_folds(settings, manifest, pathlib.Path(folder) / name.replace(" ", "-"), cache_dir, **arguments)
-        whole = fold_table(scores)[-1]
-        measured = {quantity: whole[quantity] for quantity in ("accuracy", "mAP")}
-        counts = {"runs": len(scores), "parameters": scores[0].parameters}
-        table.append({"row": name, **counts, **measured, "accuracy in the paper (%)": paper.get(name)})
-        write_table(table, folder, "rows")
-    return table
+
+    def run(settings, row_folder):
+        return run_folds(settings, manifest, row_folder, cache_dir, **arguments)
+
+    return cross_validation.run_rows(rows, run, folder, paper)

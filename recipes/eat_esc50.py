@@ -33,19 +33,6 @@ from keras_audio_si.evaluation.report import format_text
 SETTINGS = EATExperiment().changed(epochs=3500, batch_size=128)
 
 
-def settings_of(args, defaults):
-    """The settings of a recipe, with what the arguments change."""
-    fields = {*vars(defaults), *vars(defaults.training)}
-    given = {name: value for name, value in vars(args).items() if name in fields}
-    if len(given.get("seeds", ())) == 1:
-        given["seeds"] = range(given["seeds"][0])
-    return defaults.changed(**given)
-
-
-def number_or_none(text):
-    return None if text == "none" else float(text)
-
-
 def data_of(args):
     """Arguments of `run_folds` and `run_rows` beside the settings."""
     data = {"manifest": read_dataset(args.data, args.layout), "folder": args.output, "cache_dir": args.cache_dir}
@@ -54,7 +41,7 @@ def data_of(args):
 
 
 def main(args, defaults=SETTINGS):
-    scores = run_folds(settings_of(args, defaults), **data_of(args))
+    scores = run_folds(cli.changed_settings(args, defaults), **data_of(args))
     print(f"\n{format_text(fold_table(scores))}\n")
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, learning_curves.png)")
 
@@ -84,20 +71,20 @@ def parser_of(description, output):
     add("--augmentation", action=argparse.BooleanOptionalAction, help="all of Table 1 but the mixings (yes)")
     add("--noise", action=argparse.BooleanOptionalAction, help="noises among the augmentations")
     add("--mixings", nargs="*", metavar="NAME", help="some of mixup, timemix, freqmix, phasemix; no names: none (all)")
-    add("--peak", type=number_or_none, metavar="X", help="that clips are scaled to, or none (0.95)")
+    add("--peak", type=cli.number_or_none, metavar="X", help="that clips are scaled to, or none (0.95)")
     add("--epochs", type=int, metavar="N", help="number of epochs")
     add("--batch-size", type=int, metavar="N", help="clips per batch")
     add("--learning-rate", type=float, metavar="X", help="the largest of the cycle")
     add(
         "--ema-decay",
-        type=number_or_none,
+        type=cli.number_or_none,
         metavar="X",
         help="of the averaged weights, per epoch, or none (0.995)",
     )
     add("--label-smoothing", type=float, metavar="X", help="for one label per clip (0.1)")
     add(
         "--gradient-clip-norm",
-        type=number_or_none,
+        type=cli.number_or_none,
         metavar="X",
         help="largest norm of the gradients, or none (none)",
     )

@@ -257,9 +257,9 @@ class TestSettings:
     def test_what_is_given_counts(self, recipe):
         esc50 = recipe("eat_esc50")
         parser = esc50.parser_of("", "out")
-        assert esc50.settings_of(parser.parse_args(["--data", "x"]), esc50.SETTINGS) == esc50.SETTINGS
+        assert esc50.cli.changed_settings(parser.parse_args(["--data", "x"]), esc50.SETTINGS) == esc50.SETTINGS
         args = "--data x --ema-decay none --peak none --seeds 3 --mixings mixup --no-noise --epochs 9 --factors 4 4"
-        settings = esc50.settings_of(parser.parse_args(args.split()), esc50.SETTINGS)
+        settings = esc50.cli.changed_settings(parser.parse_args(args.split()), esc50.SETTINGS)
         assert (settings.training.ema_decay, settings.peak, settings.seeds) == (None, None, (0, 1, 2))
         assert (settings.mixings, settings.noise, settings.training.epochs) == (("mixup",), False, 9)
         assert settings.factors == (4, 4) and settings.training.label_smoothing == 0.1

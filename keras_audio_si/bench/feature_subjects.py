@@ -96,6 +96,14 @@ FEATURES = {
         inputs=lambda name, x: abs(x),
         plain_xla=False,
     ),
+    "dropout": Subject(
+        (5000,),
+        {
+            "keras Dropout": lambda: keras.layers.Dropout(0.5),
+            "PermanentDropout": lambda: layers.PermanentDropout(0.5),
+        },
+        training=True,
+    ),
     "spec-augment": Subject(
         (1056, 128),
         {

@@ -98,7 +98,7 @@ def patch_layout(model, patch_seconds=None):
         patch_samples = front_end.num_samples(frames)
     hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
     masked = any(isinstance(layer, FrameMask) for layer in nested_layers(model))
-    short = "zero" if masked else "repeat"  # Padding that the model masks is silence.
+    short = "zero" if masked else front_end.short  # Padding that the model masks is silence.
     return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length, short)
 
 

@@ -87,14 +87,14 @@ def plot_stability(panels, path):
     return _save(draw, (5.0, 0.6 + 2.1 * len(panels)), path)
 
 
-def plot_learning_curves(runs, path, metric="val_mAP"):
-    """Draws training loss and a validation metric against epochs.
+def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
+    """Draws what logs have of every epoch, such as the training loss and a validation metric, against epochs.
 
     Args:
         runs: dict from the model's name to the `log.csv` of its run, or to a list of them (one per seed,
             drawn in one colour).
         path: file to write; its extension chooses the format.
-        metric: column of the logs to draw below the loss.
+        columns: columns of the logs, one panel below the other.
 
     Returns:
         The path.
@@ -103,27 +103,26 @@ def plot_learning_curves(runs, path, metric="val_mAP"):
         ImportError: if matplotlib is missing.
         ValueError: if a log lacks a column.
     """
-    columns = ("loss", metric)
     logs = {}
     for name, files in runs.items():
         files = files if isinstance(files, (list, tuple)) else [files]
         logs[name] = [_read_log(file, columns) for file in files]
 
     def draw(figure):
-        grid = figure.subplots(len(columns), 1, sharex=True)
+        grid = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
         for axes, column in zip(grid, columns, strict=True):
             for index, (name, seeds) in enumerate(logs.items()):
                 for log in seeds:
                     weight = {"linewidth": 0.8} if len(seeds) > 1 else _markers(log["epoch"])
                     label = name if log is seeds[0] else None
                     axes.plot(log["epoch"], log[column], **_line(index), label=label, **weight)
-            axes.set_ylabel("Training loss" if column == "loss" else _metric_label(column))
+            axes.set_ylabel(_metric_label(column))
             axes.margins(x=0.02)
         grid[-1].set_xlabel("Epoch")
         grid[-1].xaxis.get_major_locator().set_params(integer=True)
         _legend_above(figure, grid)
 
-    return _save(draw, (5.0, 4.8), path)
+    return _save(draw, (5.0, 0.6 + 2.1 * len(columns)), path)
 
 
 def _read_log(file, columns):
@@ -146,7 +145,9 @@ def _number(text):
 
 
 def _metric_label(column):
-    return f"Validation {column.removeprefix('val_')}" if column.startswith("val_") else column
+    if column.startswith("val_"):
+        return f"Validation {column.removeprefix('val_')}"
+    return "Training loss" if column == "loss" else column.replace("_", " ").capitalize()
 
 
 def _line(index):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_audio_si.ops import mel, signal
-from keras_audio_si.ops.arguments import check_positive
+from keras_audio_si.ops.arguments import check_choice, check_positive
 
 
 class FrontEnd(keras.layers.Layer):
@@ -17,19 +17,23 @@ class FrontEnd(keras.layers.Layer):
         sample_rate: Sample rate of the waveforms in Hz.
         hop_seconds: Time from one frame to the next in seconds, rounded to whole samples.
         num_bands: Number of features of a frame.
+        short: What fills a clip that is shorter than the model's input, where evaluation, tagging and training cut
+            clips: `"repeat"`, the clip again, or `"zero"`, silence.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, sample_rate, hop_seconds, num_bands, **kwargs):
+    def __init__(self, sample_rate, hop_seconds, num_bands, short="repeat", **kwargs):
         # Waveforms must reach the filters unrounded, also under a half precision policy.
         super().__init__(autocast=False, **kwargs)
         check_positive(sample_rate=sample_rate)
+        check_choice("short", short, ("repeat", "zero"))
         self.sample_rate = sample_rate
         self.hop_seconds = hop_seconds
         self.hop_length = self.in_samples("hop_seconds", hop_seconds)
         self.num_bands = num_bands
+        self.short = short
 
     def num_frames(self, samples):
         """Frames that a waveform of `samples` samples gives; 0 or less where it is too short for one."""
@@ -69,7 +73,8 @@ class FrontEnd(keras.layers.Layer):
         return (batch, self.num_frames(samples), self.num_bands)
 
     def get_config(self):
-        return {**super().get_config(), "sample_rate": self.sample_rate, "hop_seconds": self.hop_seconds}
+        own = {"sample_rate": self.sample_rate, "hop_seconds": self.hop_seconds, "short": self.short}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

@@ -35,7 +35,8 @@ class RescaledFrontEnd(FrontEnd):
     """
 
     def __init__(self, front_end, scale, offset, **kwargs):
-        super().__init__(front_end.sample_rate, front_end.hop_seconds, front_end.num_bands, **kwargs)
+        kept = (front_end.sample_rate, front_end.hop_seconds, front_end.num_bands, front_end.short)
+        super().__init__(*kept, **kwargs)
         self.front_end = front_end
         self.scale, self.offset = float(scale), float(offset)
 

@@ -38,7 +38,7 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
         raise ValueError(f"with_resolution needs a target: one of {', '.join(TARGETS)}")
     target = resolution_target(**given, input_frames_per_second=input_frames_per_second)
     copying = _Copying(target)
-    copied = copying.copy(model, getattr(model, "input", None) if model.built else None)
+    copied = copying.copy(model)
     if not copying.changed:
         raise ValueError(f"model {model.name!r} has no layer that changes the time resolution")
     return copied
@@ -52,8 +52,8 @@ class _Copying:
         self.copies = {}  # By the identity of the original. A layer that is used twice is copied once.
         self.changed = False
 
-    def copy(self, model, inputs):
-        """Copy a model for inputs of these shapes."""
+    def copy(self, model, inputs=None):
+        """Copy a model, for inputs of the shapes of these where it is one inside another."""
         if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
             raise ValueError(
                 f"{model.name!r} must be a functional or Sequential Keras model that is built, got "
@@ -67,7 +67,7 @@ class _Copying:
         inputs = keras.tree.map_structure(
             lambda old, new: keras.Input(batch_shape=new.shape, dtype=new.dtype, name=names[id(old)]),
             graph.input,
-            inputs,
+            graph.input if inputs is None else inputs,
         )
         return keras.models.clone_model(
             graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=self.call
