@@ -110,7 +110,7 @@ def parser_of(description, settings, output):
     add("--epochs", type=int, metavar="N", help="number of epochs")
     add("--batch-size", type=int, metavar="N", help="clips per batch")
     add("--learning-rate", type=float, metavar="X", help="after the warm-up")
-    add("--warm-up-steps", type=int, metavar="N", help="steps that it takes (1000)")
+    add("--warm-up-steps", type=int, metavar="N", help="steps that it takes, by fifties; 0 for none (1000)")
     add("--decay-start-epoch", type=int, metavar="N", help="first epoch, from 0, with a lower rate")
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
     add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")

@@ -39,7 +39,7 @@ PLAN = PLANS["esc50"].changed(
     epochs=6,
     batch_size=8,
     learning_rate=0.01,
-    warm_up_steps=1,
+    warm_up_steps=0,
     mixup_alpha=None,
 )
 TINY = DiffResExperiment(
