@@ -11,7 +11,7 @@ _PADDING = "#d8d8d8"
 _LEVELS = "magma"
 _RANGE = 80 * np.log(10) / 10  # What lies more than 80 dB below the loudest band looks the same.
 _LEVEL_LABEL = "Level (natural log.)"
-_MATRIX_PIXELS = (400, 1000)
+_MATRIX_BLOCKS = (200, 300)
 _FRAMES_PER_SECOND = 5
 _MOST_EPOCHS = 100
 _NAMES = {"mean": "Mean of the merged frames", "max": "Maximum of the merged frames", "encoding": "Resolution encoding"}
@@ -63,9 +63,9 @@ def plot_warped_clip(clip, path, title=""):
         scores.axvspan(times[-1], seconds, color=_PADDING, linewidth=0)
         scores.set(title="Importance scores (dashed: if merged evenly)", ylabel="Share of an\noutput frame", ylim=(0, 1.02))
 
-        weights = {"vmin": 0, "vmax": 1, "cmap": _coloured("Blues")}
+        weights = {"vmin": 1e-6, "vmax": 1, "cmap": _coloured("viridis", under="white")}
         extent = (0, seconds, 0, len(clip.matrix))
-        image = _image(matrix, _largest_in_blocks(clip.matrix, *_MATRIX_PIXELS).T, extent, weights)
+        image = _image(matrix, _largest_in_blocks(clip.matrix, *_MATRIX_BLOCKS).T, extent, weights)
         matrix.axvspan(times[-1], seconds, color=_PADDING, linewidth=0)
         matrix.axhspan(clip.output_frames, len(clip.matrix), color=_PADDING, linewidth=0)
         matrix.set(title="Warp matrix", xlabel="Time (s)", ylabel="Output frame", xlim=(0, seconds))
@@ -141,10 +141,10 @@ def write_score_animation(scores, spectrograms, epochs, clip_names, hop_seconds,
     return path
 
 
-def _coloured(name):
+def _coloured(name, under=None):
     import matplotlib
 
-    return matplotlib.colormaps[name].with_extremes(bad=_PADDING)
+    return matplotlib.colormaps[name].with_extremes(bad=_PADDING, under=under)
 
 
 def _image(axes, array, extent, settings):
