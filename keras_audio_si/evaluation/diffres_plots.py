@@ -61,7 +61,9 @@ def plot_warped_clip(clip, path, title=""):
         scores.stairs(clip.scores[: clip.frames], times, fill=True, color=COLOURS[0], linewidth=0)
         scores.axhline(clip.output_frames / clip.frames, color=COLOURS[1], linestyle="--", linewidth=1)
         scores.axvspan(times[-1], seconds, color=_PADDING, linewidth=0)
-        scores.set(title="Importance scores (dashed: if merged evenly)", ylabel="Share of an\noutput frame", ylim=(0, 1.02))
+        scores.set(
+            title="Importance scores (dashed: if merged evenly)", ylabel="Share of an\noutput frame", ylim=(0, 1.02)
+        )
 
         weights = {"vmin": 1e-6, "vmax": 1, "cmap": _coloured("viridis", under="white")}
         extent = (0, seconds, 0, len(clip.matrix))

@@ -21,8 +21,8 @@ class ScoreHistory(keras.callbacks.Callback):
     """Keeps the importance scores of some clips after each epoch, and animates them when the training ends.
 
     `scores.npz` in the folder has `epochs` (from 0), `scores` (`(epochs, clips, frames)`, NaN for padding),
-    `spectrograms` (`(clips, frames, mel)`), `clip_names` and `hop_seconds`; it is replaced whole after each epoch, and a
-    training that is continued goes on with it. `scores.gif` is the animation. Where the weights are averaged, the
+    `spectrograms` (`(clips, frames, mel)`), `clip_names` and `hop_seconds`; it is replaced whole after each epoch, and
+    a training that is continued goes on with it. `scores.gif` is the animation. Where the weights are averaged, the
     scores are those of the averages, as in the model that is saved.
 
     Args:
