@@ -313,6 +313,9 @@ def _add_plot_arguments(add):
         sub.add_argument("--output", metavar="FILE", help="picture to write; its suffix chooses the format")
         return sub
 
+    diffres = add_subject("diffres", "What the DiffResLayer of a model does to the beginning of an audio file.")
+    diffres.add_argument("file", help="an audio file")
+
 
 def _parser():
     parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3: shift-invariant networks.")

@@ -156,6 +156,18 @@ def bench(args):
     bench(**{name: value for name, value in vars(args).items() if name in names})
 
 
+def plot_diffres(args):
+    import pathlib
+
+    from keras_audio_si.evaluation.diffres_plots import plot_warped_clip
+    from keras_audio_si.evaluation.warped_clips import first_patch, warped_clip
+
+    ((name, model),) = _load_models([args.model]).items()
+    clip = warped_clip(model, first_patch(model, args.file))
+    file = pathlib.Path(args.file)
+    print("Picture:", plot_warped_clip(clip, args.output or f"{file.stem}-diffres.png", f"{file.name} in {name}"))
+
+
 def _load_models(paths):
     """Models by name: that of the file, or of its folder where the file is called model.keras."""
     import pathlib

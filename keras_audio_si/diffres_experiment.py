@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 
 from keras_audio_si import layers, models
 from keras_audio_si.cross_validation import cross_validate, divide, row_path, run_rows
@@ -13,11 +14,12 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.diffres_plans import Plan
 from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.plots import plot_learning_curves
+from keras_audio_si.evaluation.plots import check_matplotlib, plot_learning_curves
 from keras_audio_si.experiment import precision, trainable_parameters
 from keras_audio_si.layers.resolution import AGGREGATIONS
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit import fit
+from keras_audio_si.training.score_history import ScoreHistory
 
 METHODS = {
     "none": None,
@@ -28,6 +30,7 @@ METHODS = {
     "diffres": layers.DiffResLayer,
 }
 FRONT_ENDS = {"mel": None, "td-fbank": layers.TDFilterbanks, "sincnet": layers.SincFilters, "leaf": layers.LEAF}
+_ANIMATED_CLIPS = 3
 BACKBONES = ("efficientnet-b0", "efficientnet-b2", "vgg41")
 
 
@@ -214,11 +217,23 @@ def train_and_test(splits, settings, seed, folder, verbose="auto", **saving):
     patches = {
         split: patch_dataset(model, cache, **(training if split == "train" else {})) for split, cache in splits.items()
     }
-    callbacks = [ActivenessLog()] if settings.method == "diffres" else []
+    callbacks = [ActivenessLog(), *_score_history(patches["val"], folder)] if settings.method == "diffres" else []
     seeded = dataclasses.replace(settings.training, seed=seed)
     fit(model, patches["train"], patches["val"], seeded, folder, callbacks, verbose, **saving)
     evaluation = evaluate_clips(model, patches["test"], settings.training.batch_size)
     return trainable_parameters(model), evaluation
+
+
+def _score_history(patches, folder):
+    """The callback that follows the scores of the first validation clip of some classes; none without matplotlib."""
+    try:
+        check_matplotlib()
+    except ImportError as error:
+        print(f"No animation of the scores. {error}", file=sys.stderr)
+        return []
+    first = np.unique(patches.labels.argmax(axis=1), return_index=True)[1][:_ANIMATED_CLIPS]
+    waveforms = patches.waveforms([patches.patch_clip.tolist().index(clip) for clip in first])
+    return [ScoreHistory(waveforms, folder, [patches.clip_ids[clip] for clip in first])]
 
 
 def run_folds(

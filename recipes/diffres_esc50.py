@@ -26,7 +26,8 @@ Expect, from the paper (accuracy in %):
 Cost: 13 rows of Table 1, each five folds of 80 epochs: a GPU's job. What frames cost: `keras-audio-si bench diffres`.
 Gives: rows.csv and rows.md, diffres.png (guide loss, activeness and validation of the rows with DiffRes, Figs. 6 and
     7), and for each row runs.csv, table.csv, table.md, learning_curves.png and, for each fold and seed, model.keras,
-    log.csv and tensorboard/. `keras-audio-si plot diffres MODEL FILE` draws what a model makes of a file (Fig. 4).
+    log.csv, tensorboard/ and, with DiffRes, scores.gif (the scores of three validation clips after every epoch).
+    `keras-audio-si plot diffres MODEL FILE` draws what a model makes of a file (Fig. 4).
 """
 
 import argparse

@@ -8,6 +8,7 @@ import pytest
 from classifiers import RATE, small_classifier
 
 import keras_audio_si_cli as cli
+from keras_audio_si import layers, models
 from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
 from keras_audio_si.export import saved_model
 from keras_audio_si.export.saved_model import clip_scores, export_saved_model, write_saved_model
@@ -126,6 +127,29 @@ def test_adaptive_grids_of_open_length(tmp_path, rng):
         waveforms = rng.uniform(-0.3, 0.3, (2, samples)).astype("float32")
         scores = serve(waveforms=tf.constant(waveforms))["scores"]
         np.testing.assert_allclose(scores, model.predict_on_batch(waveforms), rtol=0, atol=1e-5)
+
+
+@tensorflow_alone
+def test_masked_frames_of_open_length(tmp_path, rng):
+    """The length of the clips, and how much of it is padding, change the frames that DiffRes makes of them."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(4)
+    front_end = layers.LogMelSpectrogram(RATE, num_mels=12)
+    inputs = keras.Input((None, 12, 3))
+    maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    head = keras.Sequential([layers.AttentionHead(3, heads=2), ClassScores(None, NAMES)])
+    model = models.Classifier(front_end, layers.DiffResLayer(0.6), maps, head, lengths="zeros")
+    write_saved_model(model, tmp_path / "exported")
+    serve = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
+    found = []
+    for samples in (2000, 4100):
+        waveforms = rng.uniform(-0.3, 0.3, (3, samples)).astype("float32")
+        waveforms[1, 1300:] = waveforms[2, 700:] = 0.0
+        scores = serve(waveforms=tf.constant(waveforms))["scores"].numpy()
+        np.testing.assert_allclose(scores, clip_scores(model, waveforms), rtol=0, atol=1e-5)
+        found.append(scores)
+    assert np.ptp(found[0], axis=0).max() > 1e-3
 
 
 class TestErrors:

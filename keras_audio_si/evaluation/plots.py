@@ -1,5 +1,6 @@
-"""Figures of shift stability and of learning curves. They need matplotlib, of the extra `plots`."""
+"""Figures of shift stability and of learning curves, and their style. They need matplotlib, of the extra `plots`."""
 
+import contextlib
 import csv
 import math
 import pathlib
@@ -11,7 +12,7 @@ from keras_audio_si.evaluation.report import written_whole
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
 # print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINE_STYLES = ("-", "--", "-.", ":")
 _STYLE = {
     "font.size": 9,
@@ -84,7 +85,7 @@ def plot_stability(panels, path):
             axes.xaxis.get_major_locator().set_params(integer=True)
         _legend_above(figure, grid)
 
-    return _save(draw, (5.0, 0.6 + 2.1 * len(panels)), path)
+    return save_figure(draw, (5.0, 0.6 + 2.1 * len(panels)), path)
 
 
 def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
@@ -122,7 +123,7 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
         grid[-1].xaxis.get_major_locator().set_params(integer=True)
         _legend_above(figure, grid)
 
-    return _save(draw, (5.0, 0.6 + 2.1 * len(columns)), path)
+    return save_figure(draw, (5.0, 0.6 + 2.1 * len(columns)), path)
 
 
 def _read_log(file, columns):
@@ -152,7 +153,7 @@ def _metric_label(column):
 
 def _line(index):
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
+        "color": COLOURS[index % len(COLOURS)],
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
         "clip_on": False,
     }
@@ -172,18 +173,51 @@ def _legend_above(figure, grid):
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=min(3, max(1, len(entries))))
 
 
-def _save(draw, size, path):
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error
+def save_figure(draw, size, path):
+    """Makes a figure in the style of the package and writes it, whole or not at all.
+
+    Args:
+        draw: Function of the `matplotlib.figure.Figure`, which draws on it.
+        size: Width and height in inches.
+        path: File to write; its extension chooses the format.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A Figure of its own, not pyplot: no display, no global state, nothing to close.
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+    with styled_figure(size) as figure:
         draw(figure)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             figure.savefig(temporary)
     return path
+
+
+@contextlib.contextmanager
+def styled_figure(size):
+    """Gives an empty figure in the style of the package, which holds within the block.
+
+    Args:
+        size: Width and height in inches.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
+    check_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # A Figure of its own, not pyplot: no display, no global state, nothing to close.
+    with matplotlib.rc_context(_STYLE):
+        yield Figure(figsize=size, layout="constrained")
+
+
+def check_matplotlib():
+    """Raises an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error

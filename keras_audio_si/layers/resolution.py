@@ -156,15 +156,31 @@ class DiffResLayer(ResolutionLayer):
         Returns:
             `Warped`. The matrix has `batch * t * T` elements.
         """
+        x, mask, counts = self._prepared(x, mask)
+        scores = self._scores(x, mask, counts, training=False)
+        warp = warp_of(scores, self.even)
+        return Warped(scores, warp_matrix(warp, counts.output_frames), self._features(x, warp, counts))
+
+    def importance_scores(self, x, mask=None):
+        """Return the rescaled importance scores of frames alone, as in inference.
+
+        Args:
+            x: Spectrograms, `(batch, T, mel)`.
+            mask: bool tensor of shape `(batch, T)`, or None.
+
+        Returns:
+            float32 tensor of shape `(batch, T)`.
+        """
+        return self._scores(*self._prepared(x, mask), training=False)
+
+    def _prepared(self, x, mask):
+        """Spectrograms in float32, with zeros for padding, their mask and their `FrameCounts`."""
         if not self.built:
             self.build(x.shape)
         x = ops.cast(x, "float32")
         if mask is not None:
             x = ops.where(ops.expand_dims(mask, -1), x, 0.0)
-        counts = self.frame_counts(x, mask)
-        scores = self._scores(x, mask, counts, training=False)
-        warp = warp_of(scores, self.even)
-        return Warped(scores, warp_matrix(warp, counts.output_frames), self._features(x, warp, counts))
+        return x, mask, self.frame_counts(x, mask)
 
     def _scores(self, x, mask, counts, training):
         scores = ops.sigmoid(self.importance(x, mask=mask, training=training))

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_audio_si.layers.resolution import DiffResLayer
+from keras_audio_si.evaluation.warped_clips import resolution_layers
 from keras_audio_si.training.callbacks import trained_model
 
 
@@ -52,23 +52,7 @@ class ActivenessLog(keras.callbacks.Callback):
                 variable.assign(0.0)
 
     def _layers(self):
-        return list(resolution_layers(trained_model(self.model)))
-
-
-def resolution_layers(model):
-    """Find the `DiffResLayer` layers of a model and of the models in it.
-
-    Args:
-        model: Keras model.
-
-    Returns:
-        Iterator over them.
-    """
-    for layer in model.layers:
-        if isinstance(layer, DiffResLayer):
-            yield layer
-        elif isinstance(layer, keras.Model):
-            yield from resolution_layers(layer)
+        return resolution_layers(trained_model(self.model))
 
 
 def _number(variable):
