@@ -48,6 +48,7 @@ class DeepFourierExperiment:
             phases 1 to 3 have together.
         forcing_epochs: Epochs of spectrogram forcing; the paper does not say.
         forcing_form: `"unit"`, the target in [0, 1] as released, or `"centred"`, in [-1, 1] as in the paper.
+        heuri_learning_rate: Learning rate of HeuriNet.
         mst_learning_rate: Learning rate of MSTNet and of the PiczakNet on normalised spectrograms that it starts from.
         peak_of: `"clip"`, segments are scaled by the peak of their clip, as released, or `"patch"`, by their own, as in
             the paper.
@@ -56,8 +57,8 @@ class DeepFourierExperiment:
         sampling: `"once"`, or `"class_balanced"` for oversampled batches.
         validation_share: Share of the training recordings that chooses the epoch where no folds do.
         seeds: One training of every row per seed.
-        training: `TrainingSettings`, with the epochs of each of the phases 1 to 3 and the learning rate of all but
-            MSTNet.
+        training: `TrainingSettings`, with the epochs of each of the phases 1 to 3 and the learning rate of PiczakNet
+            and MelConvNet.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -78,6 +79,7 @@ class DeepFourierExperiment:
     random_epochs: int = 300
     forcing_epochs: int = 50
     forcing_form: str = "unit"
+    heuri_learning_rate: float = HEURI_SETTINGS.learning_rate
     mst_learning_rate: float = MST_SETTINGS.learning_rate
     peak_of: str = "clip"
     short: str = "drop"
@@ -114,8 +116,9 @@ class DeepFourierExperiment:
         changes = {}
         if network in ("MSTNet", "MelConvNet"):
             changes = {"gradient_clip_norm": MST_SETTINGS.gradient_clip_norm, "gradient_clip_by": "variable"}
-        if network == "MSTNet":
-            changes["learning_rate"] = self.mst_learning_rate
+        rates = {"HeuriNet": self.heuri_learning_rate, "MSTNet": self.mst_learning_rate}
+        if network in rates:
+            changes["learning_rate"] = rates[network]
         return dataclasses.replace(self.training, **changes)
 
 
@@ -226,6 +229,9 @@ def plan_rows(settings, class_names, target):
                 front_end = forcing_model(net.layers[-2], SEGMENT_SAMPLES)
                 forced = Stage("forcing", front_end, forcing_settings(training, settings.forcing_epochs), target=target)
             own = icebreaker(alone[forced is not None], net, training, settings.first_epochs, forced)
+            if forced is None:  # Phase 0 is the PiczakNet of the first row, whatever follows it.
+                first = dataclasses.replace(settings.training, epochs=settings.first_epochs)
+                own[0] = dataclasses.replace(own[0], settings=first)
         else:
             training = dataclasses.replace(training, epochs=settings.random_epochs)
             own = [Stage("all", seeded(NETWORKS[network]), training)]

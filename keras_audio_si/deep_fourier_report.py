@@ -82,9 +82,10 @@ def row_table(runs_of):
 
 
 def write_report(folder, ways, places, class_names):
-    """Writes `rows.csv`, `rows.md`, `bars.png`, and in `rows/` the confusion matrices and curves of what is done.
+    """Writes `rows.csv`, `rows.md`, `bars.png`, `curves.png`, and in `rows/` matrices and curves, of what is done.
 
-    The matrices are those of segments, summed over the runs; the curves are those of the first run.
+    The confusion matrices are summed over the runs; the curves are those of the first run, in `curves.png` of all
+    networks with a front-end that learns, from phase 1 on.
 
     Args:
         folder: Folder of the report.
@@ -123,12 +124,22 @@ def _write_figures(folder, runs_of, class_names):
         for row, runs in runs_of.items()
     }
     plot_bars(values, folder / "bars.png", chance=1 / len(class_names))
+    behind = {}
     for row, runs in runs_of.items():
         counts = sum(run["segments"].counts for run in runs)
         path = folder / "rows" / f"{_file_name(row)}-confusion.png"
         plot_confusion(Confusion(counts), class_names, path, title=f"{row}, segments")
-        plot_phases({row: runs[0]["logs"]}, folder / "rows" / f"{_file_name(row)}-curves.png")
-    plot_phases({row: runs[0]["logs"] for row, runs in runs_of.items()}, folder / "curves.png")
+        phases = {_phase(name): log for name, log in runs[0]["logs"].items()}
+        plot_phases({row: phases}, folder / "rows" / f"{_file_name(row)}-curves.png")
+        if len(phases) > 1 or "phase 0" not in phases:
+            behind[row] = {name: log for name, log in phases.items() if name != "phase 0"}
+    if behind:
+        plot_phases(behind, folder / "curves.png")
+
+
+def _phase(stage):
+    """What a stage is called in the paper, such as "phase 1"."""
+    return "phase 0" if stage.startswith("piczak") else stage.rpartition("-")[2].replace("phase", "phase ")
 
 
 def _file_name(row):

@@ -95,7 +95,7 @@ def plot_bars(values, path, chance=None, ylabel="Balanced accuracy on the test c
             places = np.arange(len(runs)) + (number - (len(bars) - 1) / 2) * width
             colour = line_style(number)["color"]
             drawn = axes.bar(places, means, 0.92 * width, color=colour, label=name)
-            axes.bar_label(drawn, [f"{100 * mean:.0f}" for mean in means], padding=2, fontsize=7)
+            axes.bar_label(drawn, [f"{mean:.2f}" for mean in means], padding=2, fontsize=7)
             if any(len(run) > 1 for run in runs):
                 deviations = [run.std(ddof=1) if len(run) > 1 else 0.0 for run in runs]
                 axes.errorbar(places, means, deviations, fmt="none", ecolor="black", capsize=2, linewidth=0.8)
