@@ -3,8 +3,9 @@
     python recipes/icebreaker_vs_random.py --data UrbanSound8K --train-folds 1 2 3 4 5 6 7 8 --validation-folds 9 \\
         --test-folds 10 --output runs/icebreaker
     python recipes/icebreaker_vs_random.py --data ../shared/data/esc50 --train-folds 1 2 3 --test-folds 4 \\
-        --dense-units 500 --batch-size 100 --gradient-clip-norm 3 --forcing-form centred --mst-learning-rate 0.03 \\
-        --first-epochs 80 --forcing-epochs 15 --epochs 13 --random-epochs 39 --output runs/icebreaker_esc10
+        --dense-units 500 --batch-size 100 --gradient-clip-norm 3 --forcing-form centred \\
+        --heuri-learning-rate 0.03 --mst-learning-rate 0.03 --first-epochs 80 --forcing-epochs 15 --epochs 15 \\
+        --random-epochs 45 --output runs/icebreaker_esc10
 
 Paper: Jüttner, Belgrano, Semság, Demortain: DeepFourier: Classifying Sound with Convolutional Neural Networks. Section
     2.3, Figs. 3 and 4; MelConvNet is the network of its hypothesis H2 (section 5).
@@ -14,8 +15,8 @@ Settings: sections 2.2 and 2.3: SGD with Nesterov momentum 0.9, batches of 1000 
     scaled by the peak of their clip and forcing has its target in [0, 1]; `--peak-of patch --forcing-form centred` is
     what the paper says. MelConvNet has the settings of HeuriNet and the clipping of MSTNet.
     The second command is for some hundred clips: dense layers of 500 units in place of 5000, and steps enough by
-    small batches. There the networks on spectrograms in decibels learn next to nothing unless their gradients are
-    clipped, nor does PiczakNet on spectrograms in [0, 1].
+    small batches. In so few steps PiczakNet learns next to nothing on decibels unless its gradients are clipped, nor on
+    spectrograms in [0, 1] (docs/juettner.md).
 Validation: the epoch of the highest balanced accuracy of segments, on the validation folds or, without any, on 15 % of
     the training recordings. The test folds are looked at once, at the end of each row.
 

@@ -47,7 +47,7 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
         axes.set_xlabel("Kernel, sorted by its dominant frequency")
         axes.set_ylabel("Frequency (kHz)")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        top.colorbar(image, ax=axes, label="Response below the\nkernel's peak (dB)")
+        top.colorbar(image, ax=axes, label="Response, relative to\nthe kernel's peak (dB)")
         if title:
             axes.set_title(title)
         panels = bottom.subplots(rows, columns, sharex=True, squeeze=False)
