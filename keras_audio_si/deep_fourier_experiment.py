@@ -13,6 +13,7 @@ from keras_audio_si.cross_validation import run_path
 from keras_audio_si.data.segments import cut_segments
 from keras_audio_si.data.splits import SPLITS, assign_splits
 from keras_audio_si.deep_fourier_report import TEST, write_report, write_test
+from keras_audio_si.evaluation.pictures import write_pictures
 from keras_audio_si.evaluation.segments import evaluate_segments
 from keras_audio_si.experiment import trainable_parameters
 from keras_audio_si.models.deep_fourier import SEGMENT_SAMPLES
@@ -294,7 +295,8 @@ def train_and_test(settings, splits, folder, report=lambda: None, **arguments):
     Args:
         settings: `DeepFourierExperiment`; the seed is the training's.
         splits: Dict of the `ClipCache` of "train", "val" and "test".
-        folder: Folder of the stages. That of a row's last one gets `test.json`.
+        folder: Folder of the stages. Each gets the `evaluation.pictures` of its network so far, with validation clips,
+            and that of a row's last one `test.json`.
         report: Function without arguments, called after each row.
         **arguments: `resume`, `overwrite`, `checkpoint_steps` and `verbose` of `training.stages.train_stages`.
     """
@@ -306,11 +308,15 @@ def train_and_test(settings, splits, folder, report=lambda: None, **arguments):
         print(f"{split}: {counts}", flush=True)
     target = normalised(spectrogram, spectrogram_statistics(spectrogram, patches["train"]), settings.forcing_form)
     stages = plan_rows(settings, patches["train"].class_names, target)
-    tested = {way_of(row)[-1] for row in settings.rows}
+    ways, folder = [way_of(row) for row in settings.rows], pathlib.Path(folder)
 
     def test(stage, result):
-        if stage.name in tested:
-            path = pathlib.Path(folder) / stage.name / TEST
+        way = next(way for way in ways if stage.name in way)
+        learned = [name for name in way[: way.index(stage.name)] if not name.startswith("piczak")]
+        phases = {name: keras.models.load_model(folder / name / run_folder.BEST_MODEL) for name in learned}
+        write_pictures(phases | {stage.name: stage.model}, patches["val"], folder / stage.name)
+        if stage.name in [way[-1] for way in ways]:
+            path = folder / stage.name / TEST
             if not path.exists():
                 evaluation = evaluate_segments(stage.model, patches["test"], settings.training.batch_size)
                 write_test(path, evaluation, trainable_parameters(stage.model))

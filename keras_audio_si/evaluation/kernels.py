@@ -9,6 +9,12 @@ from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 
 
+def has_kernels(front_end):
+    """Whether a front-end has kernels for `first_kernels`."""
+    inner = front_end.front_end if isinstance(front_end, RescaledFrontEnd) else front_end
+    return isinstance(inner, ConvolutionFrontEnd | MelConvolution | LearnedFilterbank)
+
+
 def first_kernels(front_end):
     """The kernels of the first convolution of a front-end that learns.
 
