@@ -302,19 +302,36 @@ def _add_bench_arguments(add):
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 
+_CONFUSION_OF = "single patches, or clips by votes or by mean scores of theirs (default: means)"
+_PEAK_OF = "cut clips as juettner does: scale patches by the peak of their clip or their own, leave silent ones out"
+
+
 def _add_plot_arguments(add):
     """Adds the pictures of models; the verb of a picture SUBJECT is `plot_SUBJECT`."""
     summary = "Draw what a model does."
     subjects = add("plot", None, summary).add_subparsers(title="what to draw", metavar="SUBJECT", required=True)
 
-    def add_subject(subject, summary):
+    def add_subject(subject, summary, several=False):
         sub = add(subject, f"plot_{subject}", summary, subjects)
-        sub.add_argument("model", help="a .keras file")
+        sub.add_argument("models" if several else "model", help="a .keras file", **({"nargs": "+"} if several else {}))
         sub.add_argument("--output", metavar="FILE", help="picture to write; its suffix chooses the format")
         return sub
 
     diffres = add_subject("diffres", "What the DiffResLayer of a model does to the beginning of an audio file.")
     diffres.add_argument("file", help="an audio file")
+
+    kernels = add_subject("kernels", "The kernels of a front-end that learns, and their spectra by frequency.")
+    kernels.add_argument("--shown", type=int, default=12, metavar="N", help="kernels to draw (default: 12)")
+
+    activations = add_subject("activations", "What front-ends make of clips, beside the mel spectrogram.", several=True)
+    _add_choice_arguments(activations)
+    activations.add_argument("--clips", nargs="+", metavar="ID", help="which (the first of each class)")
+
+    confusion = add_subject("confusion", "Which classes a model takes for which.")
+    _add_choice_arguments(confusion)
+    confusion.add_argument("--of", choices=("segments", "votes", "means"), default="means", help=_CONFUSION_OF)
+    for sub in (activations, confusion):
+        sub.add_argument("--peak-of", choices=("clip", "patch"), help=_PEAK_OF)
 
 
 def _parser():

@@ -168,6 +168,49 @@ def plot_diffres(args):
     print("Picture:", plot_warped_clip(clip, args.output or f"{file.stem}-diffres.png", f"{file.name} in {name}"))
 
 
+def plot_kernels(args):
+    from keras_audio_si.evaluation.classifiers import front_end_of
+    from keras_audio_si.evaluation.frontend_plots import plot_kernels
+    from keras_audio_si.evaluation.kernels import first_kernels
+
+    ((name, model),) = _load_models([args.model]).items()
+    front_end = front_end_of(model, any_length=True)
+    kernels = first_kernels(front_end)
+    title = f"{name}: {len(kernels)} kernels of {front_end.name}"
+    print(plot_kernels(kernels, front_end.sample_rate, args.output or "kernels.png", title, args.shown))
+
+
+def plot_activations(args):
+    from keras_audio_si.evaluation.activations import front_activations, loudest_patches, one_clip_per_class
+    from keras_audio_si.evaluation.frontend_plots import plot_activations
+
+    models = _load_models(args.models)
+    patches = _patches_for(next(iter(models.values())), args)
+    if args.clips:
+        unknown = sorted(set(args.clips) - set(patches.clip_ids))
+        if unknown:
+            raise ValueError(f"`--clips` must be ids of the chosen clips, such as {patches.clip_ids[0]!r}: {unknown}")
+        clips = [patches.clip_ids.index(clip) for clip in args.clips]
+    else:
+        clips = one_clip_per_class(patches)
+    labels = [", ".join(patches.class_names[i] for i in patches.labels[clip].nonzero()[0]) for clip in clips]
+    found = front_activations(models, patches.waveforms(loudest_patches(patches, clips)))
+    print(plot_activations(found, labels, args.output or "activations.png"))
+
+
+def plot_confusion(args):
+    from keras_audio_si.evaluation.classification_plots import plot_confusion
+    from keras_audio_si.evaluation.segments import evaluate_segments
+
+    ((name, model),) = _load_models([args.model]).items()
+    patches = _patches_for(model, args)
+    evaluation = evaluate_segments(model, patches, args.batch_size, verbose="auto")
+    of = {"segments": "segments", "votes": "clip_votes", "means": "clip_means"}[args.of]
+    what = {"segments": "segments", "votes": "clips by votes", "means": "clips by mean scores"}[args.of]
+    path = args.output or "confusion.png"
+    print(plot_confusion(getattr(evaluation, of), evaluation.class_names, path, f"{name}, {what}"))
+
+
 def _load_models(paths):
     """Models by name: that of the file, or of its folder where the file is called model.keras."""
     import pathlib
@@ -183,6 +226,22 @@ def _load_models(paths):
         name = path.resolve().parent.name if path.name == "model.keras" else path.stem
         models[str(path) if name in models else name] = keras.models.load_model(path)
     return models
+
+
+def _patches_for(model, args):
+    """Patches of the clips that the arguments choose, cut as evaluation does or, with `peak_of`, as juettner does."""
+    from keras_audio_si.data.segments import cut_segments
+    from keras_audio_si.evaluation.classifiers import patch_dataset
+    from keras_audio_si.models import piczak_spectrogram
+
+    cache = _clips_for(model, args)
+    if args.peak_of is None:
+        return patch_dataset(model, cache)
+    patches, counts = cut_segments(
+        cache, piczak_spectrogram(cache.sample_rate), model.input_shape[1], short="repeat", peak_of=args.peak_of
+    )
+    print(counts)
+    return patches
 
 
 def _clips_for(model, args):

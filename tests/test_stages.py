@@ -15,6 +15,8 @@ from tiny_training import patches
 
 from keras_audio_si import layers, models
 from keras_audio_si.evaluation.segments import evaluate_segments
+from keras_audio_si.experiment import precision
+from keras_audio_si.training.fit import fit
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
 from keras_audio_si.training.freezing import layers_by_path, training_only
 from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
@@ -208,3 +210,23 @@ def test_settings_that_exclude_each_other():
         TrainingSettings(loss="mse")
     with pytest.raises(ValueError, match="`schedule` must be 'plateau' or 'constant'"):
         TrainingSettings(optimizer="sgd", schedule="one-cycle")
+
+
+def test_loss_scaling_does_not_change_the_norms(tmp_path):
+    """Of half precision: the gradients are those of a loss that is scaled by 2^15."""
+    settings = dataclasses.replace(SETTINGS, epochs=1, learning_rate=1e-6, gradient_clip_norm=None)
+    norms = {}
+    for policy in (None, "float16"):
+        with precision(policy):
+            inputs = keras.Input((64,))
+            x = keras.layers.Conv1D(4, 9, strides=4, activation="relu", name="conv")(keras.ops.expand_dims(inputs, -1))
+            x = keras.layers.Dense(2, name="logits")(keras.layers.GlobalAveragePooling1D()(x))
+            model = keras.Model(inputs, layers.ClassScores("softmax", name="scores")(x))
+            for weight, seed in zip(model.trainable_weights, range(9), strict=False):
+                weight.assign(np.random.default_rng(seed).normal(size=weight.shape) * 0.3)
+            history = fit(model, patches(0), patches(1), settings, tmp_path / str(policy), verbose=0).history
+        norms[policy] = [
+            history[f"gradient_norm{kind}/{name}"][0] for kind in ("", "_max") for name in ("conv", "logits")
+        ]
+    assert min(norms[None]) > 1e-3
+    assert norms["float16"] == pytest.approx(norms[None], rel=0.02)

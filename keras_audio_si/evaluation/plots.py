@@ -76,7 +76,7 @@ def plot_stability(panels, path):
         grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, panel in zip(grid, panels, strict=True):
             for name, scores in panel.curves.items():
-                axes.plot(range(len(scores)), scores, label=name, **_line(models.index(name)), **_markers(scores))
+                axes.plot(range(len(scores)), scores, label=name, **line_style(models.index(name)), **_markers(scores))
             unit = f", {1000 * panel.hop_seconds:.3g} ms apart" if panel.hop_seconds else ""
             axes.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
             axes.set_ylabel(f"Score of “{panel.class_name}”")
@@ -107,7 +107,7 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
     logs = {}
     for name, files in runs.items():
         files = files if isinstance(files, (list, tuple)) else [files]
-        logs[name] = [_read_log(file, columns) for file in files]
+        logs[name] = [read_log(file, columns) for file in files]
 
     def draw(figure):
         grid = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
@@ -116,7 +116,7 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
                 for log in seeds:
                     weight = {"linewidth": 0.8} if len(seeds) > 1 else _markers(log["epoch"])
                     label = name if log is seeds[0] else None
-                    axes.plot(log["epoch"], log[column], **_line(index), label=label, **weight)
+                    axes.plot(log["epoch"], log[column], **line_style(index), label=label, **weight)
             axes.set_ylabel(_metric_label(column))
             axes.margins(x=0.02)
         grid[-1].set_xlabel("Epoch")
@@ -126,7 +126,7 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
     return save_figure(draw, (5.0, 0.6 + 2.1 * len(columns)), path)
 
 
-def _read_log(file, columns):
+def read_log(file, columns):
     """Columns of a Keras `CSVLogger` file, epochs counted from 1; an empty or unreadable number is a gap."""
     with open(file, newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
@@ -151,7 +151,7 @@ def _metric_label(column):
     return "Training loss" if column == "loss" else column.replace("_", " ").capitalize()
 
 
-def _line(index):
+def line_style(index):
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],

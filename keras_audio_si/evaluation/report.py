@@ -9,7 +9,7 @@ import statistics
 from typing import NamedTuple
 
 # Decimals by the last word of a column's name. A consistency is a percentage, as in the paper.
-_DECIMALS = {"parameters": 0, "runs": 0, "(%)": 1}
+_DECIMALS = {"parameters": 0, "runs": 0, "epochs": 0, "seconds": 0, "(%)": 1}
 _DEFAULT_DECIMALS = 3
 
 

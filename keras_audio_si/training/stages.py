@@ -83,6 +83,7 @@ def train_stages(
     verbose="auto",
     checkpoint_steps=None,
     augmentation=None,
+    after_stage=None,
 ):
     """Trains stage after stage, each as `fit` does, in a folder of its own.
 
@@ -102,6 +103,8 @@ def train_stages(
         verbose: as in `keras.Model.fit`.
         checkpoint_steps: as in `fit`.
         augmentation: as in `fit`.
+        after_stage: function of a `Stage` and its `TrainingResult`, called when it has ended and its model has the
+            weights of its best epoch; once more when the stages after it are continued. None for none.
 
     Returns:
         Dict of `TrainingResult`, by the names of the stages. The models have the weights of their last stage's best
@@ -146,6 +149,8 @@ def train_stages(
                     augmentation=augmentation,
                     target=stage.target,
                 )
+            if after_stage is not None:
+                after_stage(stage, results[stage.name])
     return results
 
 

@@ -1,0 +1,184 @@
+"""Figures of what classifiers get right: confusion matrices, bars of balanced accuracy, curves phase by phase."""
+
+import numpy as np
+
+from keras_audio_si.evaluation.plots import line_style, read_log, save_figure
+
+
+def plot_confusion(confusion, class_names, path, title=None):
+    """Draws a confusion matrix as a heat map: the share of each class that was taken for each other.
+
+    Args:
+        confusion: `evaluation.segments.Confusion`.
+        class_names: Names of the classes.
+        path: File to write; its extension chooses the format.
+        title: Above the figure, before the balanced accuracy; None for that alone.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there are not as many names as classes.
+
+    Reference:
+        juettner, Fig. 2.
+    """
+    counts = np.asarray(confusion.counts)
+    if len(class_names) != len(counts):
+        raise ValueError(f"A matrix of {len(counts)} classes needs as many names. Received {len(class_names)}.")
+    shares = shares_of_rows(counts)
+    # What is written into the cells must stay legible; above some thirty classes the colours alone speak.
+    written = len(counts) <= 30
+
+    def draw(figure):
+        axes = figure.subplots()
+        axes.grid(False)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        ticks = range(len(counts))
+        axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(ticks, class_names)
+        axes.set_xlabel("Predicted class")
+        axes.set_ylabel("Class")
+        for row, column in np.ndindex(*counts.shape) if written else ():
+            if counts[row, column]:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=7)
+        label = "Share of the class" + (" (in the cells: examples)" if written else "")
+        figure.colorbar(image, ax=axes, shrink=0.8, label=label)
+        score = f"balanced accuracy {confusion.balanced_accuracy:.3f}"
+        axes.set_title(f"{title}: {score}" if title else score.capitalize())
+
+    size = 2.6 + 0.33 * min(len(counts), 40)
+    return save_figure(draw, (size + 1.0, size), path)
+
+
+def shares_of_rows(counts):
+    """The rows of a matrix of counts divided by their sums; rows without any are 0.
+
+    Example:
+
+    >>> shares_of_rows(np.array([[3, 1], [0, 0]])).tolist()
+    [[0.75, 0.25], [0.0, 0.0]]
+    """
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+
+
+def plot_bars(values, path, chance=None, ylabel="Balanced accuracy on the test clips"):
+    """Draws groups of bars, one group per row, with the deviation over runs where there are several.
+
+    Args:
+        values: Dict from rows to dicts from the names of their bars to lists with a value per run.
+        path: File to write; its extension chooses the format.
+        chance: Value that guessing gives, drawn as a line; None for no line.
+        ylabel: What the values are.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Reference:
+        juettner, Fig. 4.
+    """
+    bars = list(dict.fromkeys(name for row in values.values() for name in row))
+    width = 0.8 / len(bars)
+
+    def draw(figure):
+        axes = figure.subplots()
+        axes.grid(False, axis="x")
+        for number, name in enumerate(bars):
+            runs = [np.array(row.get(name, [np.nan]), "float64") for row in values.values()]
+            means = [run.mean() for run in runs]
+            places = np.arange(len(runs)) + (number - (len(bars) - 1) / 2) * width
+            colour = line_style(number)["color"]
+            drawn = axes.bar(places, means, 0.92 * width, color=colour, label=name)
+            axes.bar_label(drawn, [f"{mean:.2f}" for mean in means], padding=2, fontsize=7)
+            if any(len(run) > 1 for run in runs):
+                deviations = [run.std(ddof=1) if len(run) > 1 else 0.0 for run in runs]
+                axes.errorbar(places, means, deviations, fmt="none", ecolor="black", capsize=2, linewidth=0.8)
+        if chance is not None:
+            axes.axhline(chance, color="#777777", linestyle=":", linewidth=1.0, label="chance")
+        # The ways of training below the names of the networks.
+        axes.set_xticks(range(len(values)), [name.replace(" ", "\n", 1) for name in values])
+        axes.set_ylabel(ylabel)
+        axes.set_ylim(0, 1)
+        figure.legend(loc="outside upper center", ncols=len(bars) + 1)
+
+    return save_figure(draw, (1.6 + 0.95 * len(values), 3.4), path)
+
+
+def plot_phases(rows, path, columns=("accuracy", "val_segment_balanced_accuracy")):
+    """Draws training accuracy and balanced validation accuracy against the epochs of all phases.
+
+    Args:
+        rows: Dict from the names of curves to dicts from the names of their phases to their `log.csv`. Phases without
+            these columns, such as spectrogram forcing, are left out.
+        path: File to write; its extension chooses the format.
+        columns: Columns of the logs, one panel each.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+
+    Reference:
+        juettner, Fig. 3.
+    """
+    labels = {"accuracy": "Training accuracy", "val_segment_balanced_accuracy": "Balanced validation accuracy"}
+    curves = {name: phase_curves(phases, columns) for name, phases in rows.items()}
+
+    def draw(figure):
+        grid = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, column in zip(grid, columns, strict=True):
+            for number, (name, phases) in enumerate(curves.items()):
+                epochs = np.concatenate([phase["epoch"] for phase in phases.values()])
+                values = np.concatenate([phase[column] for phase in phases.values()])
+                axes.plot(epochs, values, label=name, **line_style(number))
+                ends = [phase["epoch"][-1] for phase in phases.values()][:-1]
+                if len(curves) == 1:
+                    for end in ends:
+                        axes.axvline(end + 0.5, color="#777777", linestyle=":", linewidth=1.0)
+                else:  # The curves have phases of different lengths: each ends in a dot.
+                    last = [phase[column][-1] for phase in phases.values()][:-1]
+                    axes.plot(ends, last, "o", color=line_style(number)["color"], markersize=4)
+            axes.set_ylabel(labels.get(column, column))
+            axes.set_ylim(0, 1)
+            axes.margins(x=0.02)
+        if len(curves) == 1:
+            ((_, phases),) = curves.items()
+            for name, phase in phases.items():
+                middle = (phase["epoch"][0] + phase["epoch"][-1]) / 2
+                grid[0].annotate(
+                    name, (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
+                )
+        grid[-1].set_xlabel("Epoch" if len(curves) == 1 else "Epoch, of all phases (dots: where a phase ends)")
+        grid[-1].xaxis.get_major_locator().set_params(integer=True)
+        handles, names = grid[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)))
+
+    return save_figure(draw, (6.0, 4.8), path)
+
+
+def phase_curves(phases, columns):
+    """The columns of the logs of phases, their epochs counted through all of them, from 1.
+
+    Args:
+        phases: Dict from the names of phases to their `log.csv`.
+        columns: Columns of the logs. A phase whose log lacks one is left out.
+
+    Returns:
+        Dict from the names of phases to dicts of arrays, "epoch" and the columns.
+    """
+    curves, before = {}, 0
+    for name, file in phases.items():
+        try:
+            log = read_log(file, columns)
+        except ValueError:
+            continue
+        curves[name] = log | {"epoch": log["epoch"] + before}
+        before = curves[name]["epoch"][-1]
+    return curves
