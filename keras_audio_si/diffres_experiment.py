@@ -296,7 +296,7 @@ def compare(rows, manifest, folder, cache_dir, paper, quantities=None, **argumen
         folder: Folder of the report, see `cross_validation.run_rows`; and, of the rows with DiffRes, `diffres.png`,
             its guide loss, its activeness and the validation against the epochs.
         cache_dir: As for `run_folds`.
-        paper: Dict of what the paper has, in %, by name.
+        paper: Dict of what the paper has, in %, by name, such as `diffres_tables.PAPER_RESULTS` has it.
         quantities: Columns of values, the one that the paper has first; None for those of the data set.
         **arguments: Further arguments of `run_folds`.
 
@@ -325,58 +325,6 @@ def compare(rows, manifest, folder, cache_dir, paper, quantities=None, **argumen
         except ImportError as error:
             print(f"No figure. {error}", file=sys.stderr)
     return table
-
-
-def rows_of_table_1(settings, methods=("hop", "average", "conv-average", "diffres"), rates=(75, 50, 25)):
-    """The rows of Table 1: the spectrogram as it is, and what reduces it to some frame rates.
-
-    Args:
-        settings: `DiffResExperiment` for all else.
-        methods: Some of the keys of `METHODS` but "none".
-        rates: Frames per second.
-
-    Returns:
-        Dict of `DiffResExperiment` by name, as `diffres_plans.PAPER_RESULTS` has them.
-
-    Example:
-
-    >>> from keras_audio_si.diffres_plans import PLANS
-    >>> list(rows_of_table_1(DiffResExperiment(PLANS["esc50"]), ["hop", "diffres"], [25]))
-    ['none, 100 FPS', 'hop, 25 FPS', 'diffres, 25 FPS']
-    """
-    full = 1 / settings.plan.hop_seconds
-    rows = {f"none, {full:g} FPS": settings.changed(method="none", frames_per_second=full, masked=False)}
-    for rate in rates:
-        for method in methods:
-            rows[f"{method}, {rate:g} FPS"] = settings.changed(method=method, frames_per_second=rate)
-    return rows
-
-
-def rows_of_table_2(settings, hops=(0.01, 0.006, 0.003, 0.001), rate=100):
-    """The rows of Table 2: shorter hops, reduced to one frame rate by DiffRes.
-
-    Args:
-        settings: `DiffResExperiment` for all else.
-        hops: Hops in seconds.
-        rate: Frames per second; a hop that gives these has no DiffRes.
-
-    Returns:
-        Dict of `DiffResExperiment` by name.
-
-    Example:
-
-    >>> from keras_audio_si.diffres_plans import PLANS
-    >>> rows = rows_of_table_2(DiffResExperiment(PLANS["esc50"]))
-    >>> [(name, row.method, row.plan.frames) for name, row in rows.items()][::3]
-    [('hop of 10 ms', 'none', 500), ('hop of 1 ms', 'diffres', 5000)]
-    """
-    rows = {}
-    for hop in hops:
-        plain = math.isclose(hop * rate, 1)
-        method = {"method": "none", "masked": False} if plain else {"method": "diffres"}
-        plan = settings.plan.with_hop(hop)
-        rows[f"hop of {1000 * hop:g} ms"] = settings.changed(plan=plan, frames_per_second=rate, **method)
-    return rows
 
 
 def roc_auc_of(d_prime):

@@ -40,10 +40,9 @@ from keras_audio_si.diffres_experiment import (
     METHODS,
     DiffResExperiment,
     compare,
-    rows_of_table_1,
-    rows_of_table_2,
 )
-from keras_audio_si.diffres_plans import PAPER_RESULTS, PLANS
+from keras_audio_si.diffres_plans import PLANS
+from keras_audio_si.diffres_tables import PAPER_RESULTS, rows_of_table_1, rows_of_table_2
 from keras_audio_si.evaluation.report import format_text
 
 SETTINGS = DiffResExperiment(PLANS["esc50"])

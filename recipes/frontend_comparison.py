@@ -35,7 +35,8 @@ from diffres_esc50 import data_of, parser_of, print_table
 
 import keras_audio_si_cli as cli
 from keras_audio_si.diffres_experiment import FRONT_ENDS, DiffResExperiment, compare
-from keras_audio_si.diffres_plans import PAPER_FRONT_ENDS, PLANS
+from keras_audio_si.diffres_plans import PLANS
+from keras_audio_si.diffres_tables import PAPER_FRONT_ENDS
 
 HOPS = {"audioset": 0.006, "speech_commands": 0.003, "nsynth": 0.003}
 ROWS = [f"{front_end}{diffres}" for diffres in ("", ", diffres") for front_end in FRONT_ENDS] + ["mel, diffres, best"]

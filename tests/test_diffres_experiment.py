@@ -20,10 +20,9 @@ from keras_audio_si.diffres_experiment import (
     build_model,
     build_resolution,
     compare,
-    rows_of_table_1,
-    rows_of_table_2,
 )
-from keras_audio_si.diffres_plans import PAPER_FRONT_ENDS, PAPER_RESULTS, PLANS
+from keras_audio_si.diffres_plans import PLANS
+from keras_audio_si.diffres_tables import PAPER_FRONT_ENDS, PAPER_RESULTS, rows_of_table_1, rows_of_table_2
 from keras_audio_si.evaluation.classifiers import patch_layout
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.layers.nested import nested_layers
