@@ -152,6 +152,7 @@ def _metric_label(column):
 
 
 def line_style(index):
+    """Keyword arguments of matplotlib's `plot` for the curve of that number."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
