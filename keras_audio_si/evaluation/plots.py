@@ -127,7 +127,18 @@ def plot_learning_curves(runs, path, metric="val_mAP"):
 
 
 def read_log(file, columns):
-    """Columns of a Keras `CSVLogger` file, epochs counted from 1; an empty or unreadable number is a gap."""
+    """Reads columns of a `log.csv`.
+
+    Args:
+        file: File of a Keras `CSVLogger` or of `training.callbacks.RunLog`.
+        columns: Names of columns.
+
+    Returns:
+        Dict of arrays: the columns, in which an empty or unreadable number is NaN, and "epoch", counted from 1.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
     with open(file, newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in ("epoch", *columns) if name not in (reader.fieldnames or [])]
@@ -150,6 +161,19 @@ def _metric_label(column):
 
 
 def line_style(index):
+    """How the line of a number is drawn: keyword arguments of matplotlib's `plot`.
+
+    Args:
+        index: Number of the line, from 0.
+
+    Returns:
+        Dict of the colour and the style, which differ from those of the lines before.
+
+    Example:
+
+    >>> line_style(0)["color"] != line_style(1)["color"]
+    True
+    """
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
@@ -172,6 +196,19 @@ def _legend_above(figure, grid):
 
 
 def save_figure(draw, size, path):
+    """Draws a figure in the style of all, and writes it whole.
+
+    Args:
+        draw: Function of a matplotlib `Figure` that draws it.
+        size: Width and height in inches.
+        path: File to write; its extension chooses the format. Its folder is made.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
