@@ -20,6 +20,8 @@ from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.segments import cut_segments
 from keras_audio_si.evaluation.segments import evaluate_segments
 
+pytestmark = pytest.mark.once  # what depends on the backend is tested by `test_stages.py`
+
 RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
 TINY = experiment.DeepFourierExperiment(
     rows=("PiczakNet", "MSTNet random", "MSTNet IceBreaker"),

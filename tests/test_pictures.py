@@ -189,6 +189,7 @@ def test_bars(drawn, tmp_path):
     assert first[0].get_x() < first[0].get_x() + first[0].get_width() <= second[0].get_x()
 
 
+@pytest.mark.once
 def test_command_line_and_tensorboard(drawn, tmp_path, capsys):
     """The three verbs on clips on disk, and `write_pictures` beside a training."""
     tensorflow = pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")

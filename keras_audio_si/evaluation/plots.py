@@ -127,7 +127,18 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
 
 
 def read_log(file, columns):
-    """Columns of a Keras `CSVLogger` file, epochs counted from 1; an empty or unreadable number is a gap."""
+    """Reads columns of a `log.csv`.
+
+    Args:
+        file: File of a Keras `CSVLogger` or of `training.callbacks.RunLog`.
+        columns: Names of columns.
+
+    Returns:
+        Dict of arrays: the columns, in which an empty or unreadable number is NaN, and "epoch", counted from 1.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
     with open(file, newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in ("epoch", *columns) if name not in (reader.fieldnames or [])]
@@ -152,7 +163,19 @@ def _metric_label(column):
 
 
 def line_style(index):
-    """Keyword arguments of matplotlib's `plot` for the curve of that number."""
+    """How the line of a number is drawn: keyword arguments of matplotlib's `plot`.
+
+    Args:
+        index: Number of the line, from 0.
+
+    Returns:
+        Dict of the colour and the style, which differ from those of the lines before.
+
+    Example:
+
+    >>> line_style(0)["color"] != line_style(1)["color"]
+    True
+    """
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
