@@ -6,12 +6,12 @@ import pathlib
 import sys
 
 import keras
-import numpy as np
 
 from keras_audio_si import layers, models
 from keras_audio_si.cross_validation import cross_validate, divide, row_path, run_rows
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.diffres_plans import Plan
+from keras_audio_si.evaluation.activations import loudest_patches, one_clip_per_class
 from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.plots import check_matplotlib, plot_learning_curves
@@ -225,15 +225,15 @@ def train_and_test(splits, settings, seed, folder, verbose="auto", **saving):
 
 
 def _score_history(patches, folder):
-    """The callback that follows the scores of the first validation clip of some classes; none without matplotlib."""
+    """The callback that follows the scores of a validation clip of some classes; none without matplotlib."""
     try:
         check_matplotlib()
     except ImportError as error:
         print(f"No animation of the scores. {error}", file=sys.stderr)
         return []
-    first = np.unique(patches.labels.argmax(axis=1), return_index=True)[1][:_ANIMATED_CLIPS]
-    waveforms = patches.waveforms([patches.patch_clip.tolist().index(clip) for clip in first])
-    return [ScoreHistory(waveforms, folder, [patches.clip_ids[clip] for clip in first])]
+    clips = one_clip_per_class(patches)[:_ANIMATED_CLIPS]
+    waveforms = patches.waveforms(loudest_patches(patches, clips))
+    return [ScoreHistory(waveforms, folder, [patches.clip_ids[clip] for clip in clips])]
 
 
 def run_folds(
