@@ -88,6 +88,7 @@ def plot_activations(activations, labels, path):
 
     def draw(figure):
         grid = figure.subplots(len(labels), len(activations), squeeze=False, sharex=True)
+        longest = max(shown.values.shape[1] * shown.hop_seconds for shown in activations.values())
         for column, (name, shown) in enumerate(activations.items()):
             lowest, highest = float(shown.values.min()), float(shown.values.max())
             frames, bands = shown.values.shape[1:]
@@ -115,5 +116,6 @@ def plot_activations(activations, labels, path):
             axes.set_ylabel(f"{label}\nBand", fontsize=8)
         for axes in grid[-1]:
             axes.set_xlabel("Time (s)", fontsize=8)
+            axes.set_xlim(0, longest)  # frames of different hops end at different times
 
     return save_figure(draw, (0.8 + 1.7 * len(activations), 1.3 + 1.15 * len(labels)), path)

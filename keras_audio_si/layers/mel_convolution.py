@@ -1,6 +1,7 @@
 """A mel spectrogram whose Fourier kernels and mel filters are weights: where the paper's second hypothesis starts."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_audio_si.layers.convolution_frontend import WaveformConvolution
@@ -14,10 +15,11 @@ class MelConvolution(LogMelSpectrogram):
     """Two convolutions that start as an exact mel spectrogram, and can be trained from there.
 
     The first, `fourier`, has the windowed complex exponentials as its kernels and the modulus as its activation, the
-    second, `mel`, the triangular windows; the biases are zero. The logarithm follows. Untrained it equals the
-    `LogMelSpectrogram` of the same arguments to 1e-4, as far down as single precision goes: bands whose magnitude is
-    below 1e-5 of the loudest are rounding in either. A trained filter that gives less than `floor` counts as silence
-    and has no gradient there. Both convolutions are computed in float32 under any dtype policy.
+    second, `mel`, the triangular windows, of height 1 before a constant factor each; the biases are zero. The logarithm
+    follows. Untrained it equals the `LogMelSpectrogram` of the same arguments to 1e-4, as far down as single precision
+    goes: bands whose magnitude is below 1e-5 of the loudest are rounding in either. A trained filter that gives less
+    than `floor` counts as silence and has no gradient there. Both convolutions are computed in float32 under any dtype
+    policy.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -52,8 +54,13 @@ class MelConvolution(LogMelSpectrogram):
         self.fourier = WaveformConvolution(
             kernels.shape[-1], self.frame_length, self.hop_length, _values(kernels), name="fourier"
         )
+        # The windows are weights of height 1, and a constant has the height that `mel_normalization` gives them, some
+        # hundredths at most: a step that suits the other weights of a network would leave nothing of them.
+        filters = ops.convert_to_numpy(self._filters)
+        peaks = filters.max(axis=0)
+        self._peaks = np.where(peaks > 0, peaks, 1).astype("float32")
         self.mel = keras.layers.Dense(
-            self.num_mels, kernel_initializer=_values(self._filters), dtype="float32", name="mel"
+            self.num_mels, kernel_initializer=_values(filters / self._peaks), dtype="float32", name="mel"
         )
 
     def build(self, input_shape):
@@ -69,7 +76,7 @@ class MelConvolution(LogMelSpectrogram):
         return both[..., :bins], both[..., bins:]
 
     def bands(self, energies):
-        return self.mel(energies)
+        return self.mel(energies) * self._peaks
 
     def get_config(self):
         config = super().get_config()
