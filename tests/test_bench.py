@@ -127,10 +127,11 @@ def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
         "DiffResLayer gradient, 16 frames",
         "DiffResLayer forward, 1000 frames",
         "DiffResLayer gradient, 1000 frames",
-        "EfficientNet-B2 at 25 FPS, averaged",
-        "EfficientNet-B2 at 25 FPS, DiffRes",
+        "EfficientNet-B2 at 25 FPS, mel, averaged",
+        "EfficientNet-B2 at 25 FPS, mel, DiffRes",
+        "EfficientNet-B2 at 25 FPS, LEAF, averaged",
     ]
-    assert [row["released_ms"] for row in rows] == [None, None, None, 61, 119, None, None]
+    assert [row["released_ms"] for row in rows] == [None, None, None, 61, 119, None, None, None]
     assert rows[4]["us_per_frame"] == pytest.approx(rows[4]["wall_ms"] / 8) and rows[4]["peak_mb"] == 1.5
     assert rows[-1]["clips_per_second"] == pytest.approx(8e3 / rows[-1]["wall_ms"])
     assert json.loads((tmp_path / "bench.json").read_text())["rows"] == rows

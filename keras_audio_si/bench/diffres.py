@@ -17,7 +17,7 @@ from keras_audio_si.bench.timing import (
     precision_policy,
     report,
 )
-from keras_audio_si.layers import AveragePoolFrames, DiffResLayer, LogMelSpectrogram
+from keras_audio_si.layers import LEAF, AveragePoolFrames, DiffResLayer, LogMelSpectrogram
 
 NUM_MELS = 128
 REDUCTION_RATE = 0.75
@@ -40,8 +40,8 @@ def bench_diffres(
 
     All of it takes turns in one run: a float32 product of 1024 x 1024 matrices, which says how fast the machine is;
     the layer at a reduction rate of 0.75, forward and with the gradient; EfficientNet-B2 on clips, from waveforms to
-    scores, behind a log-mel spectrogram of 100 frames per second that is averaged or goes through DiffRes. The peak
-    memory of the gradient is measured in a process of its own for each length.
+    scores, behind a log-mel spectrogram of 100 frames per second that is averaged or goes through DiffRes, and behind
+    LEAF, averaged. The peak memory of the gradient is measured in a process of its own for each length.
 
     Args:
         batch_size: Examples in a batch.
@@ -76,9 +76,9 @@ def bench_diffres(
                 functions[label] = timed(layer, x, jit)
                 facts[label] = {"frames": count * batch_size, "released_ms": reference, "peak_mb": peak}
         for rate in fps:
-            for name, kind in (("averaged", AveragePoolFrames), ("DiffRes", DiffResLayer)):
+            for name in ("mel, averaged", "mel, DiffRes", "LEAF, averaged"):
                 label = f"EfficientNet-B2 at {rate} FPS, {name}"
-                functions[label] = _classifier_pass(kind, rate, seconds, batch_size, jit)
+                functions[label] = _classifier_pass(name, rate, seconds, batch_size, jit)
                 facts[label] = {"clips": batch_size}
     rows = [_row(row, **facts.get(row["name"], {})) for row in compare(functions, rounds)]
     report("diffres", rows, settings, f"{how}, {precision}, batch {batch_size}", json_path)
@@ -90,9 +90,13 @@ def _subject(frames, batch_size):
     return DiffResLayer(REDUCTION_RATE), x
 
 
-def _classifier_pass(resolution, fps, seconds, batch_size, jit):
-    front_end = LogMelSpectrogram(SAMPLE_RATE, 0.025, 1 / CLIP_FRAMES_PER_SECOND, NUM_MELS, fft_length=1024)
+def _classifier_pass(name, fps, seconds, batch_size, jit):
+    if name.startswith("LEAF"):
+        front_end = LEAF(SAMPLE_RATE, NUM_MELS, hop_seconds=1 / CLIP_FRAMES_PER_SECOND)
+    else:
+        front_end = LogMelSpectrogram(SAMPLE_RATE, 0.025, 1 / CLIP_FRAMES_PER_SECOND, NUM_MELS, fft_length=1024)
     samples = front_end.num_samples(seconds * CLIP_FRAMES_PER_SECOND)
+    resolution = DiffResLayer if name.endswith("DiffRes") else AveragePoolFrames
     reduced = resolution(frames_per_second=fps, input_frames_per_second=CLIP_FRAMES_PER_SECOND)
     shape = (reduced.output_frames(seconds * CLIP_FRAMES_PER_SECOND), NUM_MELS, reduced.num_channels)
     network = keras.applications.EfficientNetB2(weights=None, input_shape=shape, classes=527)
