@@ -95,6 +95,7 @@ def parser_of(description, output):
         metavar="X",
         help="also of the other networks' gradients (none)",
     )
+    add("--gradient-clip-by", metavar="NAME", help="variable or global: what that limit is for (global)")
     add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     cli.add_saving_arguments(parser)
     return parser
