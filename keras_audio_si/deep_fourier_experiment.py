@@ -289,7 +289,7 @@ def compare_rows(settings, divisions, cache, folder, resume=False, overwrite=Fal
         return report()
 
 
-def train_and_test(settings, splits, folder, report=lambda: None, **arguments):
+def train_and_test(settings, splits, folder, report=None, **arguments):
     """Trains all stages of the rows with one division and seed, and tests each row as soon as it is trained.
 
     Args:
@@ -297,7 +297,7 @@ def train_and_test(settings, splits, folder, report=lambda: None, **arguments):
         splits: Dict of the `ClipCache` of "train", "val" and "test".
         folder: Folder of the stages. Each gets the `evaluation.pictures` of its network so far, with validation clips,
             and that of a row's last one `test.json`.
-        report: Function without arguments, called after each row.
+        report: Function without arguments, called after each row, or None.
         **arguments: `resume`, `overwrite`, `checkpoint_steps` and `verbose` of `training.stages.train_stages`.
     """
     spectrogram, patches = models.piczak_spectrogram(), {}
@@ -320,7 +320,8 @@ def train_and_test(settings, splits, folder, report=lambda: None, **arguments):
             if not path.exists():
                 evaluation = evaluate_segments(stage.model, patches["test"], settings.training.batch_size)
                 write_test(path, evaluation, trainable_parameters(stage.model))
-            report()
+            if report is not None:
+                report()
 
     train_stages(
         stages,

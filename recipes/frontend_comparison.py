@@ -71,6 +71,8 @@ def main(args):
 if __name__ == "__main__":
     parser = parser_of(__doc__, SETTINGS, "runs/frontend_comparison")
     add = parser.add_argument
-    add("--plan", dest="plan_name", required=True, choices=list(HOPS), help="the data set of the paper")
+    add(
+        "--plan", dest="plan_name", default="speech_commands", choices=list(HOPS), help="the data set (speech_commands)"
+    )
     add("--rows", nargs="+", default=ROWS, choices=ROWS, metavar="NAME", help="some of the rows (all)")
     sys.exit(cli.guarded(main, parser.parse_args()))

@@ -91,8 +91,8 @@ def test_rows_of_a_table_are_trained_tested_and_continued(data, tmp_path, monkey
     folder = tmp_path / "run" / "diffres-50-FPS"
     log = rows_of(folder / "log.csv")
     assert len(log) == 12 and all(float(row["activeness"]) > 0 for row in log) and "guide_loss" in log[0]
-    with np.load(folder / "scores.npz") as history:
-        assert history["scores"].shape[:2] == (12, 2) and len(set(history["clip_names"])) == 2  # One clip of each class.
+    with np.load(folder / "scores.npz") as history:  # One clip of each class.
+        assert history["scores"].shape[:2] == (12, 2) and len(set(history["clip_names"])) == 2
     assert (folder / "scores.gif").exists()
     assert (tmp_path / "run" / "diffres.png").stat().st_size > 1000
     model = keras.models.load_model(folder / "model.keras")
