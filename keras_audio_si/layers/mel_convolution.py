@@ -76,7 +76,7 @@ class MelConvolution(LogMelSpectrogram):
         return both[..., :bins], both[..., bins:]
 
     def bands(self, energies):
-        return self.mel(energies) * self._peaks
+        return self.mel(energies) * ops.convert_to_tensor(self._peaks)
 
     def get_config(self):
         config = super().get_config()
