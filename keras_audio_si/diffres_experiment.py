@@ -52,6 +52,7 @@ class DiffResExperiment:
         resolution_encoding: Of `DiffResLayer`.
         even: Of `DiffResLayer`, whether Algorithm 1 is applied.
         guide_weight: Of `DiffResLayer`.
+        guide_form: Of `DiffResLayer`.
         dilations: Of `DiffResLayer`.
         batch_norm_momentum: Of the network; None for its own. Trainings of few steps want 0.9.
         validation_share: Share of the training recordings held out to choose the epoch by, where none are set apart.
@@ -85,6 +86,7 @@ class DiffResExperiment:
     resolution_encoding: bool = True
     even: bool = True
     guide_weight: float = 1.0
+    guide_form: str = "paper"
     dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
     batch_norm_momentum: float | None = None
     validation_share: float = 0.15
@@ -187,7 +189,7 @@ def build_resolution(settings):
         return None
     options = {}
     if settings.method == "diffres":
-        names = ("aggregations", "resolution_encoding", "even", "guide_weight", "dilations")
+        names = ("aggregations", "resolution_encoding", "even", "guide_weight", "guide_form", "dilations")
         options = {name: getattr(settings, name) for name in names}
     return METHODS[settings.method](
         frames_per_second=settings.frames_per_second,

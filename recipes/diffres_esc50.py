@@ -106,6 +106,7 @@ def parser_of(description, settings, output):
     add("--batch-norm-momentum", type=float, metavar="X", help="a training of few steps wants 0.9 (the network's)")
     add("--spec-augment", action=argparse.BooleanOptionalAction, help="mask bands and frames in training")
     add("--masked", action=argparse.BooleanOptionalAction, help="padding gets no frames (no)")
+    add("--guide-form", metavar="NAME", help="of the guide loss and the activeness: paper or released (paper)")
     add("--mixup-alpha", type=cli.number_or_none, metavar="X", help="of the Beta distribution, or none for no mixing")
     add("--epochs", type=int, metavar="N", help="number of epochs")
     add("--batch-size", type=int, metavar="N", help="clips per batch")

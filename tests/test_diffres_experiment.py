@@ -139,9 +139,15 @@ class TestModel:
         assert (layer.num_bands, layer.hop_length, layer.short) == (mel.num_bands, mel.hop_length, "zero")
 
     def test_what_the_ablation_changes_reaches_the_layer(self):
-        change = {"aggregations": ["mean"], "resolution_encoding": False, "even": False, "guide_weight": 0.0}
+        change = {
+            "aggregations": ["mean"],
+            "resolution_encoding": False,
+            "even": False,
+            "guide_weight": 0.0,
+            "guide_form": "released",
+        }
         layer = build_resolution(TINY.changed(**change, dilations=(1, 2, 4, 8, 16)))
-        assert (layer.num_channels, layer.even, layer.guide_weight) == (1, False, 0.0)
+        assert (layer.num_channels, layer.even, layer.guide_weight, layer.guide_form) == (1, False, 0.0, "released")
         assert layer.importance.dilations == (1, 2, 4, 8, 16)
 
     def test_weights_of_efficientnets(self):
