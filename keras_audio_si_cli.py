@@ -335,7 +335,7 @@ def _add_plot_arguments(add):
 
 
 def _parser():
-    parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3: shift-invariant networks.")
+    parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name, verb, summary, verbs=verbs):
