@@ -88,8 +88,7 @@ def add_common_arguments(parser):
 def add_data_arguments(parser):
     """Adds where the data are and how they are divided for a training."""
     group = parser.add_argument_group("data")
-    group.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    group.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+    _add_source_arguments(group)
     for name, what in (("train", "train on"), ("validation", "validate on"), ("test", "test on")):
         group.add_argument(f"--{name}-folds", nargs="+", type=int, metavar="N", help=f"folds to {what}")
     group.add_argument(
@@ -196,6 +195,42 @@ def changed_settings(args, defaults):
     return defaults.changed(**given)
 
 
+def recipe_parser(description, output):
+    """Makes the parser of a recipe: its data, and those of its settings that all recipes have.
+
+    Args:
+        description: What the recipe is, its docstring.
+        output: Default folder of the report.
+
+    Returns:
+        The parser, and the group that further settings are added to.
+    """
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_arguments(parser)
+    group = parser.add_argument_group("data")
+    _add_source_arguments(group)
+    group.add_argument("--output", default=output, metavar="DIR", help=f"folder of the report (default: {output})")
+    _add_cache_argument(group)
+    group = parser.add_argument_group("settings (defaults: the paper's)", argument_default=argparse.SUPPRESS)
+    add = group.add_argument
+    add("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on, without the test (all others)")
+    add("--test-folds", nargs="+", type=int, metavar="N", help="folds to test on (all, one after the other)")
+    add("--validation-share", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
+    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
+    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
+    add_saving_arguments(parser)
+    return parser, group
+
+
+def folds_of(args):
+    """Arguments of `run_folds` and of what calls it, beside the settings, that `recipe_parser` adds."""
+    from keras_audio_si.data.datasets import read_dataset
+
+    data = {"manifest": read_dataset(args.data, args.layout), "folder": args.output, "cache_dir": args.cache_dir}
+    names = ("test_folds", "train_folds", "teacher")
+    return data | {name: vars(args)[name] for name in names if name in args} | saving_of(args)
+
+
 def number_or_none(text):
     """The type of an argument that is a number or `none`."""
     return None if text == "none" else float(text)
@@ -233,13 +268,17 @@ def print_report(runs, folder):
     print("Models and logs:", *(f"  {run.folder}/ (model.keras, log.csv, tensorboard/)" for run in runs), sep="\n")
 
 
+def _add_source_arguments(parser):
+    parser.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
+    parser.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+
+
 def _add_cache_argument(parser):
     parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
 
 
 def _add_choice_arguments(parser):
-    parser.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    parser.add_argument("--layout", default="auto", help="layout of the data (default: auto)")
+    _add_source_arguments(parser)
     parser.add_argument("--split", metavar="NAME", help="clips of this split")
     parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="clips of these folds")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")

@@ -20,7 +20,7 @@ from keras_audio_si.models.deep_fourier import SEGMENT_SAMPLES
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.forcing import FORMS, forcing_model, normalised, spectrogram_statistics
 from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
-from keras_audio_si.training.settings import TrainingSettings
+from keras_audio_si.training.settings import TrainingSettings, check_seeds, take_training_settings
 from keras_audio_si.training.stages import Stage, train_stages
 
 NETWORKS = {"HeuriNet": models.HeuriNet, "MSTNet": models.MSTNet, "MelConvNet": models.MelConvNet}
@@ -97,17 +97,15 @@ class DeepFourierExperiment:
             raise ValueError(f"`rows` must be some of {ROWS}. Received: rows={self.rows!r}")
         if self.forcing_form not in FORMS:
             raise ValueError(f"`forcing_form` must be one of {FORMS}. Received: forcing_form={self.forcing_form!r}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"`seeds` must be different integers, at least one. Received: {self.seeds!r}")
+        check_seeds(self.seeds)
         for name in ("dense_units", "first_epochs", "random_epochs", "forcing_epochs"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={getattr(self, name)!r}")
 
     def changed(self, **settings):
         """The same with other settings, those of `TrainingSettings` among them, by flat keyword arguments."""
-        names = {field.name for field in dataclasses.fields(TrainingSettings)}
-        training = {name: settings.pop(name) for name in names & settings.keys()}
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **training), **settings)
+        training = dataclasses.replace(self.training, **take_training_settings(settings))
+        return dataclasses.replace(self, training=training, **settings)
 
     def training_of(self, network):
         """The `TrainingSettings` of a network.

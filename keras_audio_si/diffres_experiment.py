@@ -20,6 +20,7 @@ from keras_audio_si.layers.resolution import AGGREGATIONS
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit import fit
 from keras_audio_si.training.score_history import ScoreHistory
+from keras_audio_si.training.settings import check_seeds, take_training_settings
 
 METHODS = {
     "none": None,
@@ -107,8 +108,7 @@ class DiffResExperiment:
             )
         if self.masked and self.method == "none":
             raise ValueError("`masked` needs a `method` that reduces frames: of 'none' no layer takes a mask.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"`seeds` must be different integers, at least one. Received: {self.seeds!r}")
+        check_seeds(self.seeds)
 
     @property
     def training(self):
@@ -122,10 +122,8 @@ class DiffResExperiment:
 
     def changed(self, **settings):
         """The same with other settings, those of `TrainingSettings` among them, by flat keyword arguments."""
-        names = {field.name for field in dataclasses.fields(self.training)}
-        training = {name: settings.pop(name) for name in names & settings.keys()}
-        plan = settings.pop("plan", self.plan)
-        return dataclasses.replace(self, plan=plan.changed(**training), **settings)
+        plan = settings.pop("plan", self.plan).changed(**take_training_settings(settings))
+        return dataclasses.replace(self, plan=plan, **settings)
 
 
 def build_model(class_names, settings, seed=0):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_audio_si.layers.frontend import LogMelSpectrogram
-from keras_audio_si.training.settings import TrainingSettings
+from keras_audio_si.training.settings import TrainingSettings, take_training_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +85,8 @@ class Plan:
         >>> PLANS["nsynth"].changed(num_mels=40, epochs=5).training.epochs
         5
         """
-        names = {field.name for field in dataclasses.fields(TrainingSettings)}
-        training = {name: settings.pop(name) for name in names & settings.keys()}
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **training), **settings)
+        training = dataclasses.replace(self.training, **take_training_settings(settings))
+        return dataclasses.replace(self, training=training, **settings)
 
 
 def _training(learning_rate, epochs, batch_size, start_epoch, factor, every_epochs, monitor):

@@ -20,6 +20,7 @@ from keras_audio_si.layers.eat_augmentations import MIXINGS
 from keras_audio_si.models.new_classes import with_classes
 from keras_audio_si.training.fit import TrainingSettings, fit
 from keras_audio_si.training.run_folder import BEST_MODEL
+from keras_audio_si.training.settings import check_seeds, take_training_settings
 
 SIZES = {"small": "EATSmall", "medium": "EATMedium"}
 CONTENTS = ("waveform", "phase", "magnitude", "both")
@@ -117,14 +118,12 @@ class EATExperiment:
             raise ValueError(f"`mixings` must be some of {MIXINGS}. Received: mixings={self.mixings!r}")
         if self.mixings and self.training.loss == "softmax":
             raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce' or 'bce', or no mixings.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"`seeds` must be different integers, at least one. Received: {self.seeds!r}")
+        check_seeds(self.seeds)
 
     def changed(self, **settings):
         """The same with other settings, those of `TrainingSettings` among them, by flat keyword arguments."""
-        names = {field.name for field in dataclasses.fields(TrainingSettings)}
-        training = {name: settings.pop(name) for name in names & settings.keys()}
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **training), **settings)
+        training = dataclasses.replace(self.training, **take_training_settings(settings))
+        return dataclasses.replace(self, training=training, **settings)
 
 
 def build_model(class_names, settings):

@@ -22,6 +22,7 @@ from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models import VGG41, Classifier
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training.settings import check_seeds, take_training_settings
 from keras_audio_si.variants import MODELS
 
 
@@ -82,8 +83,7 @@ class Experiment:
                 "`mixed_precision` must be None, 'bfloat16' or 'float16'. "
                 f"Received: mixed_precision={self.mixed_precision!r}"
             )
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"`seeds` must be different integers, at least one. Received: {self.seeds!r}")
+        check_seeds(self.seeds)
         for protocol in self.protocols:
             parse_protocol(protocol)
 
@@ -96,8 +96,7 @@ class Experiment:
         >>> Experiment.of(width=0.5, epochs=3).training.epochs
         3
         """
-        names = {field.name for field in dataclasses.fields(TrainingSettings)}
-        training = TrainingSettings(**{name: settings.pop(name) for name in names & settings.keys()})
+        training = TrainingSettings(**take_training_settings(settings))
         return cls(**settings, training=training)
 
 

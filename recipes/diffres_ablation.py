@@ -19,7 +19,7 @@ Gives: as diffres_esc50.py; diffres.png is Fig. 8.
 
 import sys
 
-from diffres_esc50 import data_of, parser_of, print_table
+from diffres_esc50 import parser_of, print_table
 
 import keras_audio_si_cli as cli
 from keras_audio_si.diffres_experiment import DiffResExperiment, compare
@@ -46,7 +46,7 @@ def rows_of(args):
 
 
 def main(args):
-    print_table(compare(rows_of(args), paper={}, **data_of(args)), args.output)
+    print_table(compare(rows_of(args), paper={}, **cli.folds_of(args)), args.output)
 
 
 if __name__ == "__main__":

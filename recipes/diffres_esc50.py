@@ -34,7 +34,6 @@ import argparse
 import sys
 
 import keras_audio_si_cli as cli
-from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.diffres_experiment import (
     BACKBONES,
     METHODS,
@@ -55,19 +54,12 @@ def main(args):
     else:
         rows = rows_of_table_2(settings, [hop / 1000 for hop in args.hop_milliseconds])
     rows = {name: row for name, row in rows.items() if args.baseline or row.method != "none"}
-    print_table(compare(rows, paper=PAPER_RESULTS[settings.plan.layout], **data_of(args)), args.output)
+    print_table(compare(rows, paper=PAPER_RESULTS[settings.plan.layout], **cli.folds_of(args)), args.output)
 
 
 def print_table(table, folder):
     """Prints the table of `compare` and where its report is."""
     print(f"\n{format_text(table)}\n\nReport: {folder}/ (rows.csv, rows.md, diffres.png)")
-
-
-def data_of(args):
-    """Arguments of `compare` beside the rows."""
-    data = {"manifest": read_dataset(args.data, args.layout), "folder": args.output, "cache_dir": args.cache_dir}
-    names = ("test_folds", "train_folds")
-    return data | {name: vars(args)[name] for name in names if name in args} | cli.saving_of(args)
 
 
 def table_parser(description, settings, output):
@@ -86,20 +78,9 @@ def table_parser(description, settings, output):
 
 def parser_of(description, settings, output):
     """The parser of all recipes of DiffRes."""
-    parser = cli.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser, group = cli.recipe_parser(description, output)
     parser.set_defaults(settings=settings)
-    cli.add_common_arguments(parser)
-    group = parser.add_argument_group("data")
-    group.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    group.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
-    group.add_argument("--output", default=output, metavar="DIR", help=f"folder of the report (default: {output})")
-    group.add_argument("--cache-dir", default=cli.CACHE_DIR, metavar="DIR", help="folder of the decoded audio")
-    group = parser.add_argument_group("settings (defaults: the paper's)", argument_default=argparse.SUPPRESS)
     add = group.add_argument
-    add("--test-folds", nargs="+", type=int, metavar="N", help="folds to test on, one after the other (all)")
-    add("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on, without the test (all others)")
-    add("--validation-share", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
-    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
     add("--backbone", metavar="NAME", help=f"{', '.join(BACKBONES)} ({settings.backbone})")
     add("--width", type=float, metavar="X", help="factor on the filters of vgg41 (1)")
     add("--weights", type=_name_or_none, metavar="FILE", help=f"imagenet, a file, or none ({settings.weights})")
@@ -114,8 +95,6 @@ def parser_of(description, settings, output):
     add("--warm-up-steps", type=int, metavar="N", help="steps that it takes, by fifties; 0 for none (1000)")
     add("--decay-start-epoch", type=int, metavar="N", help="first epoch, from 0, with a lower rate")
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
-    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
-    cli.add_saving_arguments(parser)
     return parser
 
 

@@ -25,7 +25,7 @@ Gives: rows.csv and rows.md, and for each row the report of eat_esc50.py in a fo
 
 import sys
 
-from eat_esc50 import data_of, parser_of
+from eat_esc50 import parser_of
 
 import keras_audio_si_cli as cli
 from keras_audio_si.eat_experiment import MIXINGS, EATExperiment, run_rows
@@ -53,7 +53,7 @@ PAPER = dict(
 def main(args):
     settings = cli.changed_settings(args, SETTINGS)
     rows = {name: settings.changed(**change) for table in args.table for name, change in TABLES[table].items()}
-    table = run_rows(rows, paper=PAPER, **data_of(args))
+    table = run_rows(rows, paper=PAPER, **cli.folds_of(args))
     print(f"\n{format_text(table)}\n\nReport: {args.output}/ (rows.csv, rows.md)")
 
 

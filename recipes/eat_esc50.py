@@ -26,41 +26,22 @@ import sys
 
 import keras_audio_si_cli as cli
 from keras_audio_si.cross_validation import fold_table
-from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.eat_experiment import EATExperiment, run_folds
 from keras_audio_si.evaluation.report import format_text
 
 SETTINGS = EATExperiment().changed(epochs=3500, batch_size=128)
 
 
-def data_of(args):
-    """Arguments of `run_folds` and `run_rows` beside the settings."""
-    data = {"manifest": read_dataset(args.data, args.layout), "folder": args.output, "cache_dir": args.cache_dir}
-    names = ("test_folds", "train_folds", "teacher")
-    return data | {name: vars(args)[name] for name in names if name in args} | cli.saving_of(args)
-
-
 def main(args, defaults=SETTINGS):
-    scores = run_folds(cli.changed_settings(args, defaults), **data_of(args))
+    scores = run_folds(cli.changed_settings(args, defaults), **cli.folds_of(args))
     print(f"\n{format_text(fold_table(scores))}\n")
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, learning_curves.png)")
 
 
 def parser_of(description, output):
     """The parser of all recipes of EAT."""
-    parser = cli.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_common_arguments(parser)
-    group = parser.add_argument_group("data")
-    group.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    group.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
-    group.add_argument("--output", default=output, metavar="DIR", help=f"folder of the report (default: {output})")
-    group.add_argument("--cache-dir", default=cli.CACHE_DIR, metavar="DIR", help="folder of the decoded audio")
-    group = parser.add_argument_group("settings (defaults: the paper's)", argument_default=argparse.SUPPRESS)
+    parser, group = cli.recipe_parser(description, output)
     add = group.add_argument
-    add("--test-folds", nargs="+", type=int, metavar="N", help="folds to test on, one after the other (all)")
-    add("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on, without the test (all others)")
-    add("--validation-share", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
-    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
     add("--size", metavar="NAME", help="small or medium (small)")
     add("--channels", type=int, metavar="N", help="filters of the first convolution (those of the size)")
     add("--transformer-layers", type=int, metavar="N", help="transformer blocks (those of the size)")
@@ -90,8 +71,6 @@ def parser_of(description, output):
     )
     add("--teacher", metavar="DIR", help="report with the same folds and seeds, to distil from its networks")
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
-    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
-    cli.add_saving_arguments(parser)
     return parser
 
 

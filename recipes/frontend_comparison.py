@@ -31,7 +31,7 @@ Gives: as diffres_esc50.py.
 
 import sys
 
-from diffres_esc50 import data_of, parser_of, print_table
+from diffres_esc50 import parser_of, print_table
 
 import keras_audio_si_cli as cli
 from keras_audio_si.diffres_experiment import FRONT_ENDS, DiffResExperiment, compare
@@ -65,7 +65,7 @@ def rows_of(args):
 def main(args):
     paper = {name: values[args.plan_name] for name, values in PAPER_FRONT_ENDS.items()}
     quantities = ("ROC AUC", "mAP") if args.plan_name == "audioset" else None
-    print_table(compare(rows_of(args), paper=paper, quantities=quantities, **data_of(args)), args.output)
+    print_table(compare(rows_of(args), paper=paper, quantities=quantities, **cli.folds_of(args)), args.output)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ Gives: rows.csv and rows.md (balanced accuracy per segment, per clip by votes an
     tensorboard/ and test.json.
 """
 
-import argparse
 import sys
 
 import keras_audio_si_cli as cli
@@ -61,20 +60,11 @@ def main(args, divide=single_split):
 
 def parser_of(description, output):
     """The parser of both recipes of juettner."""
-    parser = cli.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_common_arguments(parser)
-    group = parser.add_argument_group("data")
-    group.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    group.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
-    group.add_argument("--output", default=output, metavar="DIR", help=f"folder of the report (default: {output})")
-    group.add_argument("--cache-dir", default=cli.CACHE_DIR, metavar="DIR", help="folder of the decoded audio")
-    for name, what in (("train", "train on"), ("validation", "choose epochs by"), ("test", "test on")):
-        group.add_argument(f"--{name}-folds", nargs="+", type=int, metavar="N", help=f"folds to {what}")
-    group = parser.add_argument_group("settings (defaults: the paper's)", argument_default=argparse.SUPPRESS)
+    parser, group = cli.recipe_parser(description, output)
+    parser.set_defaults(train_folds=None, test_folds=None)
     add = group.add_argument
+    add("--validation-folds", nargs="+", type=int, default=None, metavar="N", help="folds to choose epochs by")
     add("--rows", nargs="+", metavar="NAME", choices=ROWS, help=f"some of: {', '.join(map(repr, ROWS))} (all)")
-    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
-    add("--validation-share", type=float, metavar="X", help="of the training recordings, without folds (0.15)")
     add("--peak-of", metavar="NAME", help="what segments are scaled by: clip (released) or patch (paper) (clip)")
     add("--short", metavar="NAME", help="clips shorter than a segment: drop, zero or repeat (drop)")
     add("--silence-decibels", type=cli.number_or_none, metavar="X", help="level of silence, or none (-70)")
@@ -96,8 +86,6 @@ def parser_of(description, output):
         help="also of the other networks' gradients (none)",
     )
     add("--gradient-clip-by", metavar="NAME", help="variable or global: what that limit is for (global)")
-    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
-    cli.add_saving_arguments(parser)
     return parser
 
 

@@ -17,7 +17,7 @@ Gives: rows.csv and rows.md, and for each row the report of eat_esc50.py in a fo
 
 import sys
 
-from eat_esc50 import data_of, parser_of
+from eat_esc50 import parser_of
 
 import keras_audio_si_cli as cli
 from keras_audio_si.eat_experiment import EATExperiment, run_rows
@@ -30,7 +30,7 @@ PAPER = {"phase": 60.0, "magnitude": 78.5, "both": 80.5, "waveform": 81.0}
 def main(args):
     settings = cli.changed_settings(args, SETTINGS)
     rows = {content: settings.changed(content=content) for content in PAPER}
-    table = run_rows(rows, paper=PAPER, **data_of(args))
+    table = run_rows(rows, paper=PAPER, **cli.folds_of(args))
     print(f"\n{format_text(table)}\n\nReport: {args.output}/ (rows.csv, rows.md)")
 
 

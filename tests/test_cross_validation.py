@@ -1,6 +1,5 @@
 """Folds times seeds, with a run that takes no time: what is divided, written, continued and summed up."""
 
-import csv
 import json
 from types import SimpleNamespace
 
@@ -8,6 +7,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="the report has a figure")
+
+from recipe_data import rows_of
 
 from keras_audio_si.cross_validation import RunScore, cross_validate, divide, fold_table
 from keras_audio_si.data.clip_cache import ClipCache
@@ -48,11 +49,6 @@ def make_run(calls):
         return 9, SimpleNamespace(mAP=0.5, d_prime=1.0, accuracy=accuracy_of(path, seed))
 
     return run
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 class TestDivide:

@@ -1,17 +1,16 @@
 """The recipes of juettner, with small networks on tones: stages, rows, report, continuation."""
 
-import csv
 import dataclasses
 import functools
-import importlib.util
 import json
-import pathlib
 
 import keras
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
+
+from recipe_data import RECIPES, load_recipe, rows_of
 
 from keras_audio_si import deep_fourier_experiment as experiment
 from keras_audio_si import layers, models
@@ -22,7 +21,6 @@ from keras_audio_si.evaluation.segments import evaluate_segments
 
 pytestmark = pytest.mark.once  # what depends on the backend is tested by `test_stages.py`
 
-RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
 TINY = experiment.DeepFourierExperiment(
     rows=("PiczakNet", "MSTNet random", "MSTNet IceBreaker"),
     dense_units=3,
@@ -94,11 +92,6 @@ def report(data, tmp_path_factory):
     cache, divisions = data
     folder = tmp_path_factory.mktemp("report") / "run"
     return folder, experiment.compare_rows(TINY, divisions, cache, folder, verbose=0), list(PICTURES)
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_rows_are_the_tests_of_the_saved_models(report, data):
@@ -193,9 +186,7 @@ def test_every_fold_is_the_test_once():
 def test_recipes_take_their_options(recipe, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(RECIPES)
     monkeypatch.syspath_prepend(RECIPES.parent)
-    spec = importlib.util.spec_from_file_location(recipe, RECIPES / f"{recipe}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_recipe(recipe)
     options = ["--data", "x", "--seeds", "2", "--rows", "PiczakNet", "--dense-units", "500", "--epochs", "9"]
     args = module.parser_of("", "runs").parse_args([*options, "--learning-rate", "0.1", "--silence-decibels", "none"])
     import icebreaker_vs_random as recipe_module

@@ -1,19 +1,15 @@
 """The recipes of DiffRes: settings, models, and rows of tables with a small VGG41 on tones of any length."""
 
-import csv
-import importlib.util
-import pathlib
-
 import keras
 import numpy as np
 import pytest
-import soundfile
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
+from recipe_data import RATE, RECIPES, load_recipe, rows_of, write_tones
+
 from keras_audio_si import layers, models
 from keras_audio_si.data.datasets import read_dataset
-from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.diffres_experiment import (
     DiffResExperiment,
     build_front_end,
@@ -27,8 +23,6 @@ from keras_audio_si.evaluation.classifiers import patch_layout
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.layers.nested import nested_layers
 
-RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
-RATE = 4000
 PLAN = PLANS["esc50"].changed(
     sample_rate=RATE,
     frames=24,
@@ -63,20 +57,7 @@ def small_networks(monkeypatch):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """48 clips of a low or a high tone, of 0.1 to 0.4 s, in two folds."""
-    folder, rng, clips = tmp_path_factory.mktemp("tones"), np.random.default_rng(0), []
-    for index in range(48):
-        time = np.arange(rng.integers(RATE // 10, RATE // 5 * 2)) / RATE
-        name = ("low", "high")[index % 2]
-        tone = 0.3 * np.sin(2 * np.pi * {"low": 150, "high": 900}[name] * time + rng.uniform(0, 6))
-        soundfile.write(folder / f"{index}.wav", tone + 0.01 * rng.normal(size=len(time)), RATE)
-        clips.append(Clip(f"{index}.wav", (name,), fold=1 + index // 2 % 2))
-    Manifest(clips, root=folder).write(folder / "manifest.csv")
-    return folder
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return write_tones(tmp_path_factory.mktemp("tones"), RATE // 10, RATE // 5 * 2)
 
 
 def test_rows_of_a_table_are_trained_tested_and_continued(data, tmp_path, monkeypatch):
@@ -187,14 +168,7 @@ class TestSettings:
     @pytest.fixture
     def recipe(self, monkeypatch):
         monkeypatch.syspath_prepend(RECIPES)
-
-        def load(name):
-            spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-
-        return load
+        return load_recipe
 
     def test_recipes_have_the_plan_of_their_name(self, recipe):
         for name in PLANS:

@@ -1,7 +1,5 @@
 """The recipes of EAT: settings, models, augmentation, and folds of tones with a network of one convolution."""
 
-import csv
-import importlib.util
 import pathlib
 from types import SimpleNamespace
 
@@ -12,11 +10,12 @@ import soundfile
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
+from recipe_data import RATE, RECIPES, load_recipe, rows_of, write_tones
+
 from keras_audio_si import layers, models
 from keras_audio_si.cross_validation import run_path
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
-from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.eat_experiment import (
     MIXINGS,
@@ -31,8 +30,6 @@ from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.layers import class_names_of
 from keras_audio_si.models.new_classes import with_classes
 
-RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
-RATE = 4000
 TINY = EATExperiment(
     sample_rate=RATE, input_length=1024, factors=(2,), augmentation=False, mixings=("mixup",), validation_share=0.25
 ).changed(epochs=8, batch_size=8, learning_rate=0.03, ema_decay=None)
@@ -61,15 +58,7 @@ def small_networks(monkeypatch):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """48 clips of a low or a high tone, of 0.2 to 0.4 s, in two folds."""
-    folder, rng, clips = tmp_path_factory.mktemp("tones"), np.random.default_rng(0), []
-    for index in range(48):
-        time = np.arange(rng.integers(RATE // 5, RATE // 5 * 2)) / RATE
-        name = ("low", "high")[index % 2]
-        tone = 0.3 * np.sin(2 * np.pi * {"low": 150, "high": 900}[name] * time + rng.uniform(0, 6))
-        soundfile.write(folder / f"{index}.wav", tone + 0.01 * rng.normal(size=len(time)), RATE)
-        clips.append(Clip(f"{index}.wav", (name,), fold=1 + index // 2 % 2))
-    Manifest(clips, root=folder).write(folder / "manifest.csv")
-    return folder
+    return write_tones(tmp_path_factory.mktemp("tones"), RATE // 5, RATE // 5 * 2)
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +68,6 @@ def report(data, tmp_path_factory):
         patched.setattr(models, "EATSmall", network)
         scores = run_folds(TINY, read_dataset(data), folder / "run", data / "cache", verbose=0)
     return folder / "run", scores
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_folds_are_trained_and_tested(report):
@@ -245,14 +229,7 @@ class TestSettings:
     @pytest.fixture
     def recipe(self, monkeypatch):
         monkeypatch.syspath_prepend(RECIPES)
-
-        def load(name):
-            spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-
-        return load
+        return load_recipe
 
     def test_what_is_given_counts(self, recipe):
         esc50 = recipe("eat_esc50")

@@ -103,13 +103,28 @@ def mean_levels(patches, spectrogram, batch_size=64):
     Returns:
         `(num_patches,)` float64.
     """
-    levels, begun = [], time.monotonic()
-    for first in range(0, patches.num_patches, batch_size):
-        indices = np.arange(first, first + batch_size) % patches.num_patches  # the last call is filled up
-        values = keras.ops.convert_to_numpy(spectrogram(patches.waveforms(indices)))
+    levels, begun, done = [], time.monotonic(), 0
+    for values in spectrograms_of(patches, spectrogram, batch_size):
         levels.append(np.mean(values, axis=tuple(range(1, np.ndim(values))), dtype="float64"))
-        done = min(first + batch_size, patches.num_patches)
+        done += len(values)
         if sys.stderr.isatty() and time.monotonic() - begun > 1:
             end = "\n" if done == patches.num_patches else ""
             print(f"\rLevels of {done}/{patches.num_patches} segments", end=end, file=sys.stderr, flush=True)
-    return np.concatenate(levels)[: patches.num_patches]
+    return np.concatenate(levels)
+
+
+def spectrograms_of(patches, spectrogram, batch_size=64):
+    """Iterates over the spectrograms of all patches, a batch at a time.
+
+    Args:
+        patches: `PatchDataset`
+        spectrogram: Function from `(batch, samples)` to spectrograms.
+        batch_size: Patches per call; all calls have as many, the last one filled up.
+
+    Returns:
+        Iterator over float32 arrays, of which the last may be shorter.
+    """
+    for first in range(0, patches.num_patches, batch_size):
+        indices = np.arange(first, first + batch_size) % patches.num_patches
+        values = keras.ops.cast(spectrogram(patches.waveforms(indices)), "float32")
+        yield keras.ops.convert_to_numpy(values)[: patches.num_patches - first]

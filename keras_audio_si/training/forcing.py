@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.data.segments import spectrograms_of
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.evaluation.compatibility import check_sample_rate
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
@@ -48,10 +49,7 @@ def spectrogram_statistics(front_end, patches, batch_size=64):
         ValueError: if a value is not finite.
     """
     total, minimum, maximum = 0.0, np.inf, -np.inf
-    for first in range(0, patches.num_patches, batch_size):
-        indices = np.arange(first, first + batch_size) % patches.num_patches  # all calls have one shape
-        values = ops.convert_to_numpy(ops.cast(front_end(patches.waveforms(indices)), "float32"))
-        values = values[: patches.num_patches - first]
+    for values in spectrograms_of(patches, front_end, batch_size):
         total += values.mean(dtype="float64") * len(values)
         minimum, maximum = min(minimum, float(values.min())), max(maximum, float(values.max()))
     mean = float(total / patches.num_patches)

@@ -188,3 +188,28 @@ class TrainingSettings:
                 raise ValueError(f"`loss_reduction` must be 'mean' with `loss`={self.loss!r}; 'bce' takes any.")
             if self.auxiliary_layers:
                 raise ValueError("`auxiliary_layers` need a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
+
+
+def take_training_settings(settings):
+    """Takes what `TrainingSettings` has out of flat keyword arguments.
+
+    Args:
+        settings: dict of settings by name, which loses them.
+
+    Returns:
+        Dict of those of `TrainingSettings`.
+
+    Example:
+
+    >>> settings = {"width": 0.5, "epochs": 3}
+    >>> take_training_settings(settings), settings
+    ({'epochs': 3}, {'width': 0.5})
+    """
+    names = {field.name for field in dataclasses.fields(TrainingSettings)}
+    return {name: settings.pop(name) for name in names & settings.keys()}
+
+
+def check_seeds(seeds):
+    """Raises a `ValueError` unless seeds are different ones, at least one."""
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` must be different integers, at least one. Received: {seeds!r}")
