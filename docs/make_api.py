@@ -28,6 +28,7 @@ def public_modules():
     rooms = ("data", "ops", "layers", "models", "metrics", "training", "evaluation")
     names = [info.name for info in pkgutil.walk_packages(keras_audio_si.__path__, "keras_audio_si.")]
     rank = {room: number for number, room in enumerate(rooms)}
+    names = [name for name in names if not name.startswith(("keras_audio_si.__main__", "keras_audio_si.cli"))]
     for name in sorted(names, key=lambda name: rank.get(name.split(".")[1], len(rooms))):
         module = importlib.import_module(name)
         if public_objects(module):

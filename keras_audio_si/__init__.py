@@ -1,11 +1,45 @@
 """Audio classification for Keras 3, on TensorFlow, JAX and PyTorch.
 
-Importing the package registers its layers, metrics and models, so that `keras.models.load_model` finds them. The rooms
-that read files, train and draw (`data`, `training`, `evaluation`) are imported where they are used.
+Importing the package registers its layers, metrics and models, so that `keras.models.load_model` finds them. The other
+rooms (`data`, `training`, `evaluation`, ...) are imported when they are used.
 """
 
-from keras_audio_si import layers, metrics, models
+import importlib
+import os
+import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-__all__ = ["layers", "metrics", "models"]
+_ROOMS = (
+    "callbacks",
+    "data",
+    "evaluation",
+    "experiments",
+    "export",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "training",
+    "visualization",
+)
+
+__all__ = [*_ROOMS]
+
+
+def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_ROOMS])
+
+
+# The command answers `--help` without waiting for Keras; what needs the layers imports them.
+if os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0] != "keras-audio-si":
+    from keras_audio_si import layers, metrics, models  # noqa: F401

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from keras_audio_si import report_folder
 from keras_audio_si.data.splits import assign_splits
-from keras_audio_si.evaluation.plots import plot_learning_curves
 from keras_audio_si.evaluation.report import Estimate, write_table
+from keras_audio_si.files import writing
 from keras_audio_si.training import run_folder
+from keras_audio_si.visualization.plots import plot_learning_curves
 
 QUANTITIES = ("mAP", "d'", "accuracy")
 COLUMNS = ("fold", "seed", "parameters", "clips", "left out", *QUANTITIES)  # Of `runs.csv`.
@@ -37,7 +38,7 @@ class RunScore(NamedTuple):
     values: dict
 
 
-def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, seed=0, shared_validation_groups=False):
+def divide(manifest, test_folds=None, train_folds=None, validation_split=0.15, seed=0, shared_validation_groups=False):
     """Divides clips into training, validation and test, in as many ways as they have folds.
 
     Each fold is the test once, and all others are trained on. Clips that come with splits have these alone. Where
@@ -47,7 +48,7 @@ def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, s
         manifest: `Manifest`.
         test_folds: Folds that are to be tests; None for all.
         train_folds: Folds to train on, without the test; None for all.
-        validation_share: Share held out, above 0 and below 1.
+        validation_split: Share held out, above 0 and below 1.
         seed: Seed of what is held out.
         shared_validation_groups: As for `splits.assign_splits`.
 
@@ -65,7 +66,7 @@ def divide(manifest, test_folds=None, train_folds=None, validation_share=0.15, s
     {'fold-1': 10, 'fold-2': 10}
     """
     share = {
-        "validation_share": validation_share,
+        "validation_split": validation_split,
         "seed": seed,
         "shared_validation_groups": shared_validation_groups,
     }
@@ -127,11 +128,11 @@ def cross_validate(run, cache, divisions, seeds, folder, record, resume=False, o
             values = dict(zip(QUANTITIES, (evaluation.mAP, evaluation.d_prime, evaluation.accuracy), strict=True))
             clips = "/".join(str(len(part)) for part in splits.values())
             scores.append(RunScore(name, seed, parameters, clips, len(cache.failures), values))
-            with run_folder.writing(folder):
+            with writing(folder):
                 rows = [dict(zip(COLUMNS, (*score[:-1], *score.values.values()), strict=True)) for score in scores]
                 write_table(rows, folder, "runs")
                 write_table(fold_table(scores, list(divisions)), folder, "table")
-        with run_folder.writing(folder):
+        with writing(folder):
             _write_curves(plan, folder)
     return scores
 

@@ -13,7 +13,6 @@ from keras_audio_si.cross_validation import run_path
 from keras_audio_si.data.segments import cut_segments
 from keras_audio_si.data.splits import SPLITS, assign_splits
 from keras_audio_si.deep_fourier_report import TEST, write_report, write_test
-from keras_audio_si.evaluation.pictures import write_pictures
 from keras_audio_si.evaluation.segments import evaluate_segments
 from keras_audio_si.experiment import trainable_parameters
 from keras_audio_si.models.deep_fourier import SEGMENT_SAMPLES
@@ -22,6 +21,7 @@ from keras_audio_si.training.forcing import FORMS, forcing_model, normalised, sp
 from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
 from keras_audio_si.training.settings import TrainingSettings, check_seeds, take_training_settings
 from keras_audio_si.training.stages import Stage, train_stages
+from keras_audio_si.visualization.pictures import write_pictures
 
 NETWORKS = {"HeuriNet": models.HeuriNet, "MSTNet": models.MSTNet, "MelConvNet": models.MelConvNet}
 ROWS = (
@@ -56,7 +56,7 @@ class DeepFourierExperiment:
         short: What becomes of clips shorter than a segment: `"drop"`, `"zero"` or `"repeat"`.
         silence_decibels: Mean level up to which a segment is left out; None keeps all.
         sampling: `"once"`, or `"class_balanced"` for oversampled batches.
-        validation_share: Share of the training recordings that chooses the epoch where no folds do.
+        validation_split: Share of the training recordings that chooses the epoch where no folds do.
         seeds: One training of every row per seed.
         training: `TrainingSettings`, with the epochs of each of the phases 1 to 3 and the learning rate of PiczakNet
             and MelConvNet.
@@ -86,7 +86,7 @@ class DeepFourierExperiment:
     short: str = "drop"
     silence_decibels: float | None = -70.0
     sampling: str = "once"
-    validation_share: float = 0.15
+    validation_split: float = 0.15
     seeds: tuple[int, ...] = (0,)
     training: TrainingSettings = HEURI_SETTINGS
 
@@ -293,8 +293,8 @@ def train_and_test(settings, splits, folder, report=None, **arguments):
     Args:
         settings: `DeepFourierExperiment`; the seed is the training's.
         splits: Dict of the `ClipCache` of "train", "val" and "test".
-        folder: Folder of the stages. Each gets the `evaluation.pictures` of its network so far, with validation clips,
-            and that of a row's last one `test.json`.
+        folder: Folder of the stages. Each gets the `visualization.pictures` of its network so far, with
+            validation clips, and that of a row's last one `test.json`.
         report: Function without arguments, called after each row, or None.
         **arguments: `resume`, `overwrite`, `checkpoint_steps` and `verbose` of `training.stages.train_stages`.
     """

@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 
-from keras_audio_si.evaluation.classification_plots import plot_bars, plot_confusion, plot_phases
-from keras_audio_si.evaluation.report import Estimate, write_rows, write_table, written_whole
+from keras_audio_si.evaluation.report import Estimate, write_table
 from keras_audio_si.evaluation.segments import Confusion
-from keras_audio_si.training import run_folder
+from keras_audio_si.files import write_rows, writing, written_whole
+from keras_audio_si.visualization.classification import plot_bars, plot_confusion, plot_phases
 
 TEST = "test.json"
 SCORES = {
@@ -29,7 +29,7 @@ def write_test(path, evaluation, parameters):
         parameters: Number of its trainable parameters.
     """
     counts = {name: getattr(evaluation, name).counts.tolist() for name in SCORES}
-    with run_folder.writing(path.parent), written_whole(path) as temporary:
+    with writing(path.parent), written_whole(path) as temporary:
         temporary.write_text(json.dumps(counts | {"parameters": parameters}) + "\n", encoding="utf-8")
 
 
@@ -100,7 +100,7 @@ def write_report(folder, ways, places, class_names):
     runs_of = {row: read_row(way, places) for row, way in ways.items()}
     runs_of = {row: runs for row, runs in runs_of.items() if runs}
     table = row_table(runs_of)
-    with run_folder.writing(folder):
+    with writing(folder):
         write_table(table, folder, "rows")
         for row, runs in runs_of.items():
             for name in SCORES:

@@ -11,16 +11,16 @@ from keras_audio_si import layers, models
 from keras_audio_si.cross_validation import cross_validate, divide, row_path, run_rows
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.diffres_plans import Plan
-from keras_audio_si.evaluation.activations import loudest_patches, one_clip_per_class
-from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.plots import check_matplotlib, plot_learning_curves
 from keras_audio_si.experiment import precision, trainable_parameters
+from keras_audio_si.inference.patching import patch_dataset
 from keras_audio_si.layers.resolution import AGGREGATIONS
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit import fit
 from keras_audio_si.training.score_history import ScoreHistory
 from keras_audio_si.training.settings import check_seeds, take_training_settings
+from keras_audio_si.visualization.activations import loudest_patches, one_clip_per_class
+from keras_audio_si.visualization.plots import check_matplotlib, plot_learning_curves
 
 METHODS = {
     "none": None,
@@ -56,7 +56,7 @@ class DiffResExperiment:
         guide_form: Of `DiffResLayer`.
         dilations: Of `DiffResLayer`.
         batch_norm_momentum: Of the network; None for its own. Trainings of few steps want 0.9.
-        validation_share: Share of the training recordings held out to choose the epoch by, where none are set apart.
+        validation_split: Share of the training recordings held out to choose the epoch by, where none are set apart.
         mixed_precision: None, `"bfloat16"` or `"float16"`.
         seeds: One training per seed and fold.
 
@@ -90,7 +90,7 @@ class DiffResExperiment:
     guide_form: str = "paper"
     dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
     batch_norm_momentum: float | None = None
-    validation_share: float = 0.15
+    validation_split: float = 0.15
     mixed_precision: str | None = None
     seeds: tuple[int, ...] = (0,)
 
@@ -273,7 +273,7 @@ def run_folds(
         cache.manifest,
         test_folds,
         train_folds,
-        settings.validation_share,
+        settings.validation_split,
         shared_validation_groups=settings.plan.shared_validation_groups,
     )
 

@@ -105,7 +105,7 @@ def _training(learning_rate, epochs, batch_size, start_epoch, factor, every_epoc
         beta_1=0.95,
         mixup_alpha=10.0,
         mixup_probability=0.5,
-        early_stopping_epochs=None,
+        early_stopping_patience=None,
         monitor=monitor,
     )
 

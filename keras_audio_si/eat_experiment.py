@@ -13,11 +13,11 @@ from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.speech_commands import background_noise_files
-from keras_audio_si.evaluation.classifiers import patch_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.experiment import precision, trainable_parameters
+from keras_audio_si.inference.patching import patch_dataset
 from keras_audio_si.layers.eat_augmentations import MIXINGS
-from keras_audio_si.models.new_classes import with_classes
+from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.training.fit import TrainingSettings, fit
 from keras_audio_si.training.run_folder import BEST_MODEL
 from keras_audio_si.training.settings import check_seeds, take_training_settings
@@ -33,7 +33,7 @@ TRAINING = TrainingSettings(
     weight_decay=1e-5,
     beta_2=0.99,
     schedule="one-cycle",
-    early_stopping_epochs=None,
+    early_stopping_patience=None,
     mixup_alpha=None,
     loss="softmax-or-bce",
     loss_reduction="batch-mean",
@@ -68,7 +68,7 @@ class EATExperiment:
         short: `"zero"` or `"repeat"`, what fills a clip that is too short.
         sampling: `"once"` or `"class_balanced"`.
         peak: Largest magnitude that each patch is scaled to, as in the released code; None for no scaling.
-        validation_share: Share of the training recordings held out to choose the epoch by, where none are set apart.
+        validation_split: Share of the training recordings held out to choose the epoch by, where none are set apart.
         mixed_precision: None, `"bfloat16"` or `"float16"`.
         seeds: One training per seed and fold.
         training: `TrainingSettings`. Each run has its own seed.
@@ -103,7 +103,7 @@ class EATExperiment:
     short: str = "zero"
     sampling: str = "once"
     peak: float | None = 0.95
-    validation_share: float = 0.15
+    validation_split: float = 0.15
     mixed_precision: str | None = None
     seeds: tuple[int, ...] = (0,)
     training: TrainingSettings = TRAINING
@@ -170,7 +170,7 @@ def build_model(class_names, settings):
 
 def _keeping_clips(model, settings):
     """Has a trained network keep how its clips are prepared from now on."""
-    fit_length = layers.fit_length_of(model)
+    fit_length = models.fit_length_of(model)
     if fit_length is None:
         raise ValueError(f"{settings.pretrained} has no `FitLength` among its layers, so it is no EAT.")
     fit_length.sample_rate = fit_length.sample_rate or settings.sample_rate
@@ -267,7 +267,7 @@ def run_folds(
     if settings.background_noise:
         noises = Manifest([Clip(str(path.resolve())) for path in background_noise_files(manifest.root)])
         background = BackgroundNoise(ClipCache.build(noises, settings.sample_rate, cache_dir))
-    divisions = divide(cache.manifest, test_folds, train_folds, settings.validation_share)
+    divisions = divide(cache.manifest, test_folds, train_folds, settings.validation_split)
     for name, seed in itertools.product(divisions, settings.seeds if teacher is not None else ()):
         taught_by = run_path(pathlib.Path(teacher), name, seed, divisions, settings.seeds) / BEST_MODEL
         if not taught_by.is_file():

@@ -12,18 +12,20 @@ import numpy as np
 from keras_audio_si import report_folder
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.splits import SPLITS
-from keras_audio_si.evaluation.classifiers import patch_dataset, shift_patches, write_stability
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.plots import plot_learning_curves
 from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
 from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS, parse_protocol, shift_table
-from keras_audio_si.evaluation.shift_clips import write_clip_list
+from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
+from keras_audio_si.files import writing
+from keras_audio_si.inference.patching import patch_dataset
 from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models import VGG41, Classifier
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.fit import TrainingSettings, fit
 from keras_audio_si.training.settings import check_seeds, take_training_settings
 from keras_audio_si.variants import MODELS
+from keras_audio_si.visualization.plots import plot_learning_curves
+from keras_audio_si.visualization.stability import write_stability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,9 +237,9 @@ def compare(variants, splits, settings, folder, verbose="auto", resume=False, ov
             print(f"\n{variant.name}, seed {seed} ({number} of {len(plan)})", flush=True)
             saving = {"resume": resume, "checkpoint_steps": checkpoint_steps}
             runs.append(run(variant, splits, settings, seed, path, verbose, **saving))
-            with run_folder.writing(folder):
+            with writing(folder):
                 write_table(comparison_table(run.result for run in runs), folder, "table")
-        with run_folder.writing(folder):
+        with writing(folder):
             write_figures(runs, splits["test"], settings, folder)
     return runs
 
@@ -298,7 +300,7 @@ def _prepare(variants, splits, settings, folder, run_folders, resume, overwrite)
     manifest = dataclasses.replace(manifests[0], clips=tuple(clip for part in manifests for clip in part.clips))
     report_folder.claim(folder, record, manifest, run_folders, resume, overwrite)
     if settings.protocols:
-        with run_folder.writing(folder):
+        with writing(folder):
             _write_shift_clips(variants[0], splits["test"], settings, folder)
     report_folder.describe(folder, record, manifest, splits["test"].failures)
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from keras_audio_si.data.manifest import Manifest
-from keras_audio_si.evaluation.report import write_rows, written_whole
+from keras_audio_si.files import write_rows, writing, written_whole
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.fit import TrainingSettings
 from keras_audio_si.training.identity import refuse_differences
@@ -52,7 +52,7 @@ def describe(folder, record, manifest, failures=()):
     Raises:
         OSError: If the folder cannot be written to.
     """
-    with run_folder.writing(folder):
+    with writing(folder):
         if failures:
             write_rows([{"path": path, "reason": reason} for path, reason in failures], folder / LEFT_OUT)
         manifest.write(folder / MANIFEST)

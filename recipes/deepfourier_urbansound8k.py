@@ -22,7 +22,7 @@ import sys
 
 from icebreaker_vs_random import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.deep_fourier_experiment import rotations
 

@@ -21,7 +21,7 @@ import sys
 
 from diffres_esc50 import parser_of, print_table
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.diffres_experiment import DiffResExperiment, compare
 from keras_audio_si.diffres_plans import PLANS
 

@@ -33,7 +33,7 @@ Gives: rows.csv and rows.md, diffres.png (guide loss, activeness and validation 
 import argparse
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.diffres_experiment import (
     BACKBONES,
     METHODS,

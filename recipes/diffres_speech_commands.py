@@ -26,7 +26,7 @@ import sys
 
 from diffres_esc50 import main, table_parser
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.diffres_experiment import DiffResExperiment
 from keras_audio_si.diffres_plans import PLANS
 

@@ -27,7 +27,7 @@ import sys
 
 from eat_esc50 import parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.eat_experiment import MIXINGS, EATExperiment, run_rows
 from keras_audio_si.evaluation.report import format_text
 

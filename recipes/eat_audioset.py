@@ -27,10 +27,10 @@ import sys
 
 from eat_esc50 import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.eat_experiment import EATExperiment
 
-SETTINGS = EATExperiment(input_length=221184, noise=False, sampling="class_balanced", validation_share=0.05).changed(
+SETTINGS = EATExperiment(input_length=221184, noise=False, sampling="class_balanced", validation_split=0.05).changed(
     loss="bce", label_smoothing=0.0, monitor="val_mAP", epochs=250, batch_size=208
 )
 

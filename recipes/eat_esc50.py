@@ -24,7 +24,7 @@ Gives: runs.csv (a row per fold and seed), table.csv and table.md (mean and devi
 import argparse
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.cross_validation import fold_table
 from keras_audio_si.eat_experiment import EATExperiment, run_folds
 from keras_audio_si.evaluation.report import format_text

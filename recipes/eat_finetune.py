@@ -21,7 +21,7 @@ import sys
 
 from eat_esc50 import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.eat_experiment import EATExperiment
 
 SETTINGS = EATExperiment().changed(learning_rate=1e-4, epochs=100, batch_size=128, ema_decay=None)

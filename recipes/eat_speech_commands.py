@@ -22,7 +22,7 @@ import sys
 
 from eat_esc50 import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.eat_experiment import EATExperiment
 
 SETTINGS = EATExperiment(sample_rate=16000, input_length=16384, factors=(4, 4, 4)).changed(epochs=1500, batch_size=128)

@@ -20,7 +20,7 @@ import sys
 
 from eat_esc50 import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.eat_experiment import EATExperiment
 
 SETTINGS = EATExperiment(input_length=90112, short="zero").changed(epochs=3500, batch_size=128)

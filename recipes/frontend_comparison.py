@@ -33,7 +33,7 @@ import sys
 
 from diffres_esc50 import parser_of, print_table
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.diffres_experiment import FRONT_ENDS, DiffResExperiment, compare
 from keras_audio_si.diffres_plans import PLANS
 from keras_audio_si.diffres_tables import PAPER_FRONT_ENDS

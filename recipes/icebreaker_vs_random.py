@@ -34,7 +34,7 @@ Gives: rows.csv and rows.md (balanced accuracy per segment, per clip by votes an
 
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.splits import assign_splits
@@ -53,7 +53,7 @@ def single_split(manifest, args, share):
 def main(args, divide=single_split):
     settings = cli.changed_settings(args, SETTINGS)
     cache = ClipCache.build(read_dataset(args.data, args.layout), SAMPLE_RATE, args.cache_dir)
-    divisions = divide(cache.manifest, args, settings.validation_share)
+    divisions = divide(cache.manifest, args, settings.validation_split)
     table = compare_rows(settings, divisions, cache, args.output, **cli.saving_of(args))
     print(f"\n{format_text(table)}\n\nReport: {args.output}/ (rows.csv, rows.md, bars.png, curves.png, rows/)")
 

@@ -18,7 +18,7 @@ import argparse
 import pathlib
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.experiment import Experiment, TrainingSettings, compare, load_splits

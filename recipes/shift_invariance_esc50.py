@@ -22,7 +22,7 @@ import sys
 
 from shift_invariance_fsd50k import main, parser_of
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 
 if __name__ == "__main__":
     sys.exit(cli.guarded(main, parser_of(__doc__, output="runs/esc50").parse_args()))

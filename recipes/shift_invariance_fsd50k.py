@@ -43,7 +43,7 @@ import argparse
 import dataclasses
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.experiment import compare
 from keras_audio_si.variants import MODELS, SOURCES, TABLES, Variant, did_you_mean
 

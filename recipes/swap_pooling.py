@@ -22,7 +22,7 @@ import sys
 import keras
 import numpy as np
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.synthetic import CLASS_NAMES, synthesize_clip
 from keras_audio_si.evaluation.report import format_text, write_table
 from keras_audio_si.layers import LogMelSpectrogram, SpatialPadding

@@ -26,8 +26,8 @@ def test_levels(golden):
     arrays = golden("eat_audio_augs_a")
     x, rate, gain = arrays["x"], int(arrays["fs"][0]), arrays["amp_gain"][0]
     close(changed(layers.RandomGain(), x, gain=gain), arrays["amp"])
-    close(changed(layers.RandomPolarity(), x), arrays["neg"])
-    close(changed(layers.RandomTimeReversal(), x), arrays["flip"])
+    close(changed(layers.PolarityInversion(), x), arrays["neg"])
+    close(changed(layers.Reverse(), x), arrays["flip"])
     close(changed(layers.RandomMuLaw(), x, bits=8.0), arrays["mulaw256"])
     start, length = arrays["ampsegment_start_len"]
     fragment = changed(layers.RandomFragmentGain(rate), x, start=start, length=length, gain=gain)

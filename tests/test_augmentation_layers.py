@@ -72,7 +72,7 @@ def test_contract(name, rng):
 
 def test_float32_inside_whatever_the_policy(rng):
     x, policy = clips(rng), "mixed_bfloat16"
-    for build in (layers.RandomGain, layers.RandomNoise, layers.RandomCyclicShift):
+    for build in (layers.RandomGain, layers.RandomNoise, layers.Roll):
         layer = build(dtype=policy)
         params = layer.draw(*x.shape)
         wanted = computed(build().apply, x, params)
@@ -98,9 +98,9 @@ def test_draws_cover_their_ranges():
     params = drawn(layers.RandomTimeShift(RATE, max_seconds=0.002))
     assert set(params["samples"]) == set(range(-16, 17))
     assert -0.5 <= params["fraction"].min() < -0.49 and 0.49 < params["fraction"].max() <= 0.5
-    assert set(drawn(layers.RandomCyclicShift(fractional=False), 7)["samples"]) == set(range(7))
-    assert "fraction" not in drawn(layers.RandomCyclicShift(fractional=False), 7)
-    assert set(drawn(layers.RandomQuantisation((3, 6)))["bits"]) == {3, 4, 5, 6}
+    assert set(drawn(layers.Roll(fractional=False), 7)["samples"]) == set(range(7))
+    assert "fraction" not in drawn(layers.Roll(fractional=False), 7)
+    assert set(drawn(layers.BitCrush((3, 6)))["bits"]) == {3, 4, 5, 6}
     assert set(drawn(layers.RandomSpeed())["factor"]) == {0, 1, 2, 3}
     decibels = drawn(layers.RandomNoise("red", (10, 30)))["decibels"]
     assert 10 <= decibels.min() < 10.2 and 29.8 < decibels.max() <= 30

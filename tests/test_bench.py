@@ -38,7 +38,7 @@ def test_passes_do_the_work_of_the_layer():
 
     x = np.ones((2, 3), "float32")
     for build_pass in (forward_pass, gradient_pass):
-        run = build_pass(Counting(4), x, jit=False, training=True)
+        run = build_pass(Counting(4), x, jit_compile=False, training=True)
         run()
         assert len(calls) >= 2 and all(calls)
         calls.clear()
@@ -57,7 +57,7 @@ def test_json_is_written_whole_and_without_nan(tmp_path, capsys):
 
 def test_models_reports_every_mechanism_and_restores_the_policy(one_block, capsys):
     before = keras.config.dtype_policy()
-    rows = bench_models("vgg41", 2, ("aps",), rounds=1, jit=JIT, input_shape=(17, 8), num_classes=3, width=0.1)
+    rows = bench_models("vgg41", 2, ("aps",), rounds=1, jit_compile=JIT, input_shape=(17, 8), num_classes=3, width=0.1)
     assert [(row["pass"], row["name"]) for row in rows] == [
         ("forward", "MaxPooling2D"),
         ("forward", "aps"),
@@ -69,7 +69,9 @@ def test_models_reports_every_mechanism_and_restores_the_policy(one_block, capsy
 
 
 def test_layers_are_compared_to_plain_keras(tmp_path, capsys):
-    rows = bench_layers(("global-pool", "mixing"), 2, rounds=1, jit=JIT, json_path=tmp_path / "made" / "bench.json")
+    rows = bench_layers(
+        ("global-pool", "mixing"), 2, rounds=1, jit_compile=JIT, json_path=tmp_path / "made" / "bench.json"
+    )
     assert [(row["subject"], row["pass"], row["name"]) for row in rows] == [
         ("global-pool", "forward", "keras GlobalAveragePooling2D"),
         ("global-pool", "forward", "GlobalTimeMelPool"),
@@ -99,7 +101,7 @@ def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(eat, "parameter_rows", lambda: [{"data": "ESC-50", "EAT-S": 1}])
     monkeypatch.setattr(eat, "EATSmall", build)
-    rows = eat.bench_eat(2, rounds=1, jit=JIT, seconds=(1, 5), json_path=tmp_path / "bench.json")
+    rows = eat.bench_eat(2, rounds=1, jit_compile=JIT, seconds=(1, 5), json_path=tmp_path / "bench.json")
     assert [row["name"] for row in rows] == [
         "matmul 1024^3, float32",
         "EAT-S forward, 1 s, batch 1",
@@ -120,7 +122,9 @@ def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
     diffres.print_peak(16, 2, JIT)
     assert float(capsys.readouterr().out) >= 0
     monkeypatch.setattr(diffres, "_peak_in_process", lambda *_: 1.5)
-    rows = diffres.bench_diffres(8, rounds=1, jit=JIT, frames=(16, 1000), fps=(25,), json_path=tmp_path / "bench.json")
+    rows = diffres.bench_diffres(
+        8, rounds=1, jit_compile=JIT, frames=(16, 1000), fps=(25,), json_path=tmp_path / "bench.json"
+    )
     assert [row["name"] for row in rows] == [
         "matmul 1024^3, float32",
         "DiffResLayer forward, 16 frames",
@@ -156,7 +160,7 @@ class TestPipeline:
         monkeypatch.setattr(pipeline, "SYNTHETIC_CLIPS", 10)
 
     def test_waiting_is_a_part_of_the_step(self, capsys):
-        rows = pipeline.bench_pipeline(width=0.05, pooling="max", batch_size=2, steps=1, rounds=1, jit=JIT)
+        rows = pipeline.bench_pipeline(width=0.05, pooling="max", batch_size=2, steps=1, rounds=1, jit_compile=JIT)
         assert [row["data"] for row in rows] == ["keras audio_dataset_from_directory", "PatchDataset"]
         for row in rows:
             assert 0 < row["waiting_ms"] < row["together_ms"]

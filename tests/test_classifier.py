@@ -8,7 +8,7 @@ from harness import Case, built, computed, numpy, run
 
 from keras_audio_si import layers, models
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.evaluation.classifiers import patch_dataset, patch_layout
+from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.layers import AttentionHead, ClassScores, FrameMask, LogMelSpectrogram
 from keras_audio_si.ops.lengths import content_lengths, frame_mask
 from keras_audio_si.training.logit_model import training_view
@@ -118,7 +118,7 @@ class TestParts:
             maps = keras.Model(vgg.input, vgg.get_layer("block4b_relu").output)
             head = keras.Sequential([AttentionHead(4, heads=2), ClassScores(None, "abcd")])
             model = models.Classifier(front_end(), MaskedPairs(channels=2), maps, head, input_samples=1440)
-        assert model.output_shape == (None, 4) and layers.class_names_of(model) == ("a", "b", "c", "d")
+        assert model.output_shape == (None, 4) and models.class_names_of(model) == ("a", "b", "c", "d")
 
     def test_a_network_on_waveforms(self):
         with keras.StatelessScope(initialize_variables=False):

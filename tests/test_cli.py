@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.py"))
@@ -45,7 +45,7 @@ def python(*args):
 
 def test_help_imports_no_framework():
     code = (
-        "import sys, keras_audio_si_cli as cli\n"
+        "import sys; sys.argv = ['keras-audio-si']; import keras_audio_si.cli.main as cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: print(sorted({'keras', 'numpy', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
     )
@@ -73,12 +73,12 @@ class TestBench:
         calls = []
         for module, name in ((layers, "bench_layers"), (models, "bench_models"), (pipeline, "bench_pipeline")):
 
-            def bench(names=None, model=None, rounds=None, jit=None, json_path=None, name=name):
-                calls.append((name, names, model, rounds, jit, json_path))
+            def bench(names=None, model=None, rounds=None, jit_compile=None, json_path=None, name=name):
+                calls.append((name, names, model, rounds, jit_compile, json_path))
 
             monkeypatch.setattr(module, name, bench)
         assert cli.main("bench layers --names scores log-mel --rounds 3 --json out.json".split()) == 0
-        assert cli.main("bench models --model vgg42 --no-jit".split()) == 0
+        assert cli.main("bench models --model vgg42 --no-jit-compile".split()) == 0
         assert cli.main(["bench", "pipeline"]) == 0
         assert calls == [
             ("bench_layers", ["scores", "log-mel"], None, 3, None, "out.json"),
@@ -144,13 +144,13 @@ class TestSettings:
         assert self.parse() == Experiment(width=0.5)
 
     def test_what_is_given_counts(self):
-        settings = self.parse(*"--epochs 3 --width 2 --no-jit --mixed-precision bfloat16 --protocols".split())
-        assert (settings.training.epochs, settings.width, settings.training.jit) == (3, 2.0, False)
+        settings = self.parse(*"--epochs 3 --width 2 --no-jit-compile --mixed-precision bfloat16 --protocols".split())
+        assert (settings.training.epochs, settings.width, settings.training.jit_compile) == (3, 2.0, False)
         assert (settings.mixed_precision, settings.protocols) == ("bfloat16", ())
-        cycle = "--schedule one-cycle --optimizer adamw --ema-decay 0.9 --early-stopping-epochs none"
+        cycle = "--schedule one-cycle --optimizer adamw --ema-decay 0.9 --early-stopping-patience none"
         training = self.parse(*cycle.split()).training
         assert (training.schedule, training.optimizer, training.ema_decay) == ("one-cycle", "adamw", 0.9)
-        assert training.early_stopping_epochs is None
+        assert training.early_stopping_patience is None
 
     def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
         parser = cli.Parser()

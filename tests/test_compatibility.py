@@ -8,8 +8,9 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.pipeline import PatchDataset
-from keras_audio_si.evaluation.classifiers import patch_dataset, shift_patches
 from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.shift_clips import shift_patches
+from keras_audio_si.inference.patching import patch_dataset
 from keras_audio_si.layers import ClassScores, LogMelSpectrogram
 
 CLASSES = ("dog", "rain", "wind")

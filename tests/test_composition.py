@@ -9,12 +9,12 @@ from harness import compiled_training_call, numpy
 
 from keras_audio_si.layers import (
     AugmentationChain,
+    BitCrush,
     MixUp,
+    PolarityInversion,
     RandomChoice,
     RandomGain,
     RandomOrder,
-    RandomPolarity,
-    RandomQuantisation,
     eat_augmentations,
 )
 
@@ -26,7 +26,7 @@ def pair(rng, batch=4, samples=301):
 
 def steps():
     """Three augmentations whose order can be told from the result."""
-    return [RandomGain((3.0, 3.0), seed=0), RandomQuantisation((3, 3), seed=0), RandomPolarity(1.0, seed=0)]
+    return [RandomGain((3.0, 3.0), seed=0), BitCrush((3, 3), seed=0), PolarityInversion(1.0, seed=0)]
 
 
 def test_chain_goes_through_its_layers(rng):
@@ -129,7 +129,7 @@ def test_trains_in_the_step(rng):
     labels = np.eye(8, 5, dtype="float32")
     model = keras.Sequential([keras.Input((301,)), keras.layers.Dense(5, activation="sigmoid")])
     training_model = MixedTrainingModel(
-        model, AugmentationChain([RandomOrder(steps()[:2]), RandomChoice([MixUp(), RandomPolarity()])])
+        model, AugmentationChain([RandomOrder(steps()[:2]), RandomChoice([MixUp(), PolarityInversion()])])
     )
     training_model.compile("adam", "binary_crossentropy")
     before = model.get_weights()[0]

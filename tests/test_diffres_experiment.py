@@ -19,9 +19,9 @@ from keras_audio_si.diffres_experiment import (
 )
 from keras_audio_si.diffres_plans import PLANS
 from keras_audio_si.diffres_tables import PAPER_FRONT_ENDS, PAPER_RESULTS, rows_of_table_1, rows_of_table_2
-from keras_audio_si.evaluation.classifiers import patch_layout
-from keras_audio_si.layers import class_names_of
+from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.models.metadata import class_names_of
 
 PLAN = PLANS["esc50"].changed(
     sample_rate=RATE,
@@ -36,7 +36,7 @@ PLAN = PLANS["esc50"].changed(
     mixup_alpha=None,
 )
 TINY = DiffResExperiment(
-    PLAN, backbone="vgg41", width=0.05, weights=None, batch_norm_momentum=0.5, validation_share=0.25
+    PLAN, backbone="vgg41", width=0.05, weights=None, batch_norm_momentum=0.5, validation_split=0.25
 )
 
 
@@ -94,8 +94,8 @@ def test_roc_auc_is_that_of_the_clips(data, tmp_path):
     from sklearn.metrics import roc_auc_score
 
     from keras_audio_si.data.clip_cache import ClipCache
-    from keras_audio_si.evaluation.classifiers import patch_dataset
     from keras_audio_si.evaluation.clips import evaluate_clips
+    from keras_audio_si.inference.patching import patch_dataset
 
     rows = {"average": TINY.changed(method="average", epochs=1)}
     (row,) = compare(rows, read_dataset(data), tmp_path, data / "cache", {}, ("ROC AUC",), test_folds=[2], verbose=0)

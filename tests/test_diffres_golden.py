@@ -100,11 +100,11 @@ def test_gradient(golden, family):
     # The scores add up to the number of output frames, where the gradient has two sides: a little more would be lost
     # behind the last one. On which side the record is depends on the rounding of each example.
     sides = [value_and_gradient(loss, np.concatenate([s * scale, x], axis=-1)) for scale in (1 - 1e-6, 1 + 1e-6)]
-    for value, slopes in sides:
+    for value, vjp in sides:
         np.testing.assert_allclose(value, arrays[f"{family}_loss"], rtol=1e-4)
-        np.testing.assert_allclose(slopes[..., 1:], arrays[f"{family}_dx"], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(vjp[..., 1:], arrays[f"{family}_dx"], rtol=1e-3, atol=1e-3)
     for example, wanted in enumerate(arrays[f"{family}_ds"]):
-        errors = [np.abs(slopes[example, :, :1] - wanted).max() for _, slopes in sides]
+        errors = [np.abs(vjp[example, :, :1] - wanted).max() for _, vjp in sides]
         assert min(errors) < 1e-3 * np.abs(wanted).max()
 
 

@@ -10,12 +10,12 @@ from classifiers import small_classifier
 from harness import numpy
 from tiny_training import FAST, patches
 
-import keras_audio_si_cli as cli
 from keras_audio_si import layers, models
-from keras_audio_si.evaluation import diffres_plots, warped_clips
+from keras_audio_si.cli import main as cli
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit import fit
 from keras_audio_si.training.score_history import ScoreHistory
+from keras_audio_si.visualization import diffres, warped_clips
 
 RATE, BANDS, FRAMES, KEPT = 8000, 12, 20, 5
 
@@ -135,7 +135,7 @@ class TestPicture:
         figures, save = [], Figure.savefig
         monkeypatch.setattr(Figure, "savefig", lambda figure, *args: (figures.append(figure), save(figure, *args))[1])
         self.clip = warped_clips.warped_clip(masked, clip)
-        diffres_plots.plot_warped_clip(self.clip, tmp_path / "new" / "clip.png", "dog.wav")
+        diffres.plot_warped_clip(self.clip, tmp_path / "new" / "clip.png", "dog.wav")
         (figure,) = figures
         return {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
 
@@ -164,7 +164,7 @@ class TestPicture:
     def test_large_matrices_keep_their_largest_weights(self):
         matrix = np.zeros((7, 31), "float32")
         matrix[3, 20] = 1.0
-        small = diffres_plots._largest_in_blocks(matrix, 3, 10)
+        small = diffres._largest_in_blocks(matrix, 3, 10)
         assert small.shape == (3, 10) and small.max() == 1.0 and (small > 0).sum() == 1
         assert small[1, 6] == 1.0
 
@@ -204,7 +204,7 @@ class TestScoreHistory:
         scores = rng.random((120, 1, 9)).astype("float32")
         scores[:, :, 7:] = np.nan
         path = tmp_path / "scores.gif"
-        diffres_plots.write_score_animation(scores[:3], rng.random((1, 9, 4)), range(3), ["dog"], 0.01, path)
+        diffres.write_score_animation(scores[:3], rng.random((1, 9, 4)), range(3), ["dog"], 0.01, path)
         assert list(tmp_path.iterdir()) == [path]
         with image.open(path) as animation:
             assert animation.n_frames == 3

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import keras_audio_si_cli
+import keras_audio_si.cli.main
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "RESULTS.md"]
@@ -27,7 +27,7 @@ def test_commands_parse():
     commands = re.findall(r"^    keras-audio-si (.+)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:
-        keras_audio_si_cli._parser().parse_args(shlex.split(command))
+        keras_audio_si.cli.main._parser().parse_args(shlex.split(command))
 
 
 @pytest.mark.once
@@ -42,13 +42,13 @@ def test_commands_parse():
 def test_commands_of_a_paper_parse(page, recipes, monkeypatch):
     text = re.sub(r"\\\n\s*", "", (ROOT / "docs" / page).read_text(encoding="utf-8"))  # Lines that go on.
     commands = re.findall(r"(?:^    |`)(keras-audio-si [^`\n]+|(?:python )?recipes/\w+\.py[^`\n]*)", text, re.MULTILINE)
-    monkeypatch.setattr(keras_audio_si_cli, "guarded", lambda main, args: 0)  # Nothing is run.
+    monkeypatch.setattr(keras_audio_si.cli.main, "guarded", lambda main, args: 0)  # Nothing is run.
     monkeypatch.syspath_prepend(ROOT / "recipes")
     used = set()
     for name, *arguments in (shlex.split(command.removeprefix("python ")) for command in commands):
         used.add(name)
         if name == "keras-audio-si":
-            keras_audio_si_cli._parser().parse_args(arguments)
+            keras_audio_si.cli.main._parser().parse_args(arguments)
             continue
         given = arguments if "--data" in arguments else ["--data", "PATH", *arguments]
         monkeypatch.setattr(sys, "argv", [name, *given])

@@ -225,7 +225,7 @@ class TestPooling:
 
 def test_two_channels_and_scores(rng):
     model = eat(in_channels=2, activation="softmax", class_names=("a", "b", "c"), sample_rate=8000)
-    assert model.input_shape == (None, 1024, 2) and layers.class_names_of(model) == ("a", "b", "c")
+    assert model.input_shape == (None, 1024, 2) and models.class_names_of(model) == ("a", "b", "c")
     assert model.layers[-1].input is model.get_layer("logits").output
     scores = numpy(run(model, rng.standard_normal((2, 1024, 2)).astype("float32")))
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)

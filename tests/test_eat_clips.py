@@ -9,16 +9,17 @@ import soundfile
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
-import keras_audio_si_cli as cli
-import keras_audio_si_verbs as verbs
+import keras_audio_si.cli.commands as verbs
 from keras_audio_si import layers, models
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.eat_experiment import EATExperiment, build_model, train_and_test
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_dataset, patch_layout
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.shift import shift_table
-from keras_audio_si.evaluation.tagging import STEP_WINDOWS, FoundFile, tag_files
+from keras_audio_si.inference.patching import patch_dataset, patch_layout
+from keras_audio_si.inference.tagging import STEP_WINDOWS, FoundFile, tag_files
+from keras_audio_si.models.metadata import front_end_of
 
 RATE, SAMPLES = 4000, 1000
 SETTINGS = EATExperiment(
@@ -73,7 +74,7 @@ def test_evaluation_and_tagging_give_the_scores_of_the_training(trained, model):
     # Each of the two matters.
     for name, other in (("short", "repeat"), ("peak", None)):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(layers.fit_length_of(model), name, other)
+            patched.setattr(models.fit_length_of(model), name, other)
             changed = np.array([result.scores[0] for result in tag_files(model, files)])
         assert np.abs(changed - expected).max() > 1e-3
 
@@ -130,7 +131,7 @@ class TestWhatTheModelSays:
         assert front_end_of(nested).sample_rate == RATE and front_end_of(nested).hop_length == 40
 
     def test_no_sample_rate(self):
-        with pytest.raises(ValueError, match="'net' does not say its sample rate: set `layers.fit_length_of"):
+        with pytest.raises(ValueError, match="'net' does not say its sample rate: set `models.fit_length_of"):
             front_end_of(keras.Sequential([keras.Input((SAMPLES,)), layers.FitLength(4)], name="net"))
 
     def test_a_trained_network_keeps_how_it_is_trained_on(self, model, tmp_path):

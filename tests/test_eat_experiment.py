@@ -27,11 +27,11 @@ from keras_audio_si.eat_experiment import (
     train_and_test,
 )
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.layers import class_names_of
-from keras_audio_si.models.new_classes import with_classes
+from keras_audio_si.models.metadata import class_names_of
+from keras_audio_si.models.surgery import with_classes
 
 TINY = EATExperiment(
-    sample_rate=RATE, input_length=1024, factors=(2,), augmentation=False, mixings=("mixup",), validation_share=0.25
+    sample_rate=RATE, input_length=1024, factors=(2,), augmentation=False, mixings=("mixup",), validation_split=0.25
 ).changed(epochs=8, batch_size=8, learning_rate=0.03, ema_decay=None)
 
 

@@ -61,8 +61,8 @@ def test_small_network_and_its_gradient(golden):
     x = arrays["x"][:, 0]
     np.testing.assert_allclose(numpy(run(model, x)), arrays["logits"], rtol=1e-4, atol=1e-5)
     model.trainable = False  # The gradients of the weights take long to compile, and none is on record.
-    slopes = arrays["grad_x"][:, 0]
-    np.testing.assert_allclose(gradients(model, x)[0], slopes, rtol=1e-4, atol=1e-4 * np.abs(slopes).max())
+    vjp = arrays["grad_x"][:, 0]
+    np.testing.assert_allclose(gradients(model, x)[0], vjp, rtol=1e-4, atol=1e-4 * np.abs(vjp).max())
 
 
 @pytest.mark.parametrize("name, stride", [("aa_s4_f9", 4), ("aa_s2_f5", 2), ("aa_s4_f9_oddlen", 4)])
@@ -110,8 +110,8 @@ def test_residual_block(golden, dilation, base):
     set_convolution(layer.across, state, "block_f.0", "block_f.1")
     layer.shortcut.set_weights([state["shortcut.weight"][..., 0].T, state["shortcut.bias"]])
     np.testing.assert_allclose(numpy(run(layer, x)), channels_last(arrays[f"eval_d{dilation}"]), atol=1e-5)
-    slopes = channels_last(arrays[f"eval_gradx_d{dilation}"])
-    np.testing.assert_allclose(gradients(layer, x)[0], slopes, rtol=1e-5, atol=1e-5)
+    vjp = channels_last(arrays[f"eval_gradx_d{dilation}"])
+    np.testing.assert_allclose(gradients(layer, x)[0], vjp, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(after_training(layer, x), channels_last(arrays[f"train_d{dilation}"]), atol=1e-5)
     mean, variance = (arrays[f"train_bn_t_running_{kind}_d{dilation}"] for kind in ("mean", "var"))
     check_statistics(layer.by_channel.norm, mean, variance)

@@ -6,11 +6,11 @@ import pytest
 from eat_state_dicts import TENSORS, state_dict
 from harness import numpy, run
 
-import keras_audio_si_cli as cli
 from keras_audio_si import models
-from keras_audio_si.evaluation.classifiers import patch_layout
+from keras_audio_si.cli import main as cli
 from keras_audio_si.export.eat_weights import export_state_dict, import_state_dict
 from keras_audio_si.export.pytorch_files import read_checkpoint
+from keras_audio_si.inference.patching import patch_layout
 
 TABLE = "eat_tiny_forward_grad"
 

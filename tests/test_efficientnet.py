@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from harness import numpy, run
 
-from keras_audio_si.layers import class_names_of
 from keras_audio_si.models import EfficientNetBackbone, EfficientNetTagger
+from keras_audio_si.models.metadata import class_names_of
 
 
 def tiny(include_top, weights, input_tensor=None, input_shape=None):

@@ -16,15 +16,17 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.data.synthetic import write_dataset
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_dataset, shift_patches, typical_examples
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.shift import shift_table
+from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.experiment import Experiment, TrainingSettings, build_model, compare, load_splits, run
-from keras_audio_si.layers import class_names_of
+from keras_audio_si.inference.patching import patch_dataset
 from keras_audio_si.layers.pooling_names import build_pooling
+from keras_audio_si.models.metadata import class_names_of, front_end_of
 from keras_audio_si.training.checkpoint import Checkpoint
 from keras_audio_si.training.run_folder import locked
 from keras_audio_si.variants import PAPER_MAP, TABLES, Variant
+from keras_audio_si.visualization.stability import typical_examples
 
 TINY = Experiment(
     sample_rate=16000,
@@ -288,7 +290,7 @@ def test_defaults_are_those_of_the_paper():
     assert (settings.frames, settings.width, settings.protocols[0]) == (101, 1.0, "time-1")
     training = settings.training
     assert (training.learning_rate, training.batch_size, training.epochs) == (3e-5, 128, 150)
-    assert (training.plateau_epochs, training.early_stopping_epochs, training.mixup_alpha) == (10, 20, 1.25)
+    assert (training.plateau_patience, training.early_stopping_patience, training.mixup_alpha) == (10, 20, 1.25)
 
 
 def test_repeated_variants(splits, tmp_path):

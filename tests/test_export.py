@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from classifiers import RATE, small_classifier
 
-import keras_audio_si_cli as cli
 from keras_audio_si import layers, models
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
+from keras_audio_si.cli import main as cli
 from keras_audio_si.export import saved_model
 from keras_audio_si.export.saved_model import clip_scores, export_saved_model, write_saved_model
+from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers import ClassScores
+from keras_audio_si.models.metadata import front_end_of
 
 pytest.importorskip("tensorflow", reason="a SavedModel is written by TensorFlow")
 

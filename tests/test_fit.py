@@ -62,8 +62,8 @@ def test_plateau_and_early_stopping(tmp_path):
         learning_rate=1e-12,
         batch_size=8,
         epochs=20,
-        plateau_epochs=2,
-        early_stopping_epochs=3,
+        plateau_patience=2,
+        early_stopping_patience=3,
         mixup_alpha=None,
     )
     seen = []
@@ -98,9 +98,9 @@ def test_wrong_arguments(tmp_path):
         "learning_rate": 0,
         "plateau_factor": 1.0,
         "mixup_alpha": 0.0,
-        "early_stopping_epochs": 0,
+        "early_stopping_patience": 0,
         "monitor": "val_loss",
-        "jit": "xla",
+        "jit_compile": "xla",
         "optimizer": "rmsprop",
         "weight_decay": -0.1,
         "beta_2": 1.0,

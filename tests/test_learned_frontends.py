@@ -8,7 +8,8 @@ import pytest
 from harness import computed, gradients, numpy
 
 from keras_audio_si import layers, models
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.models.metadata import front_end_of
 from keras_audio_si.ops.padding import same_padding
 
 RATE = 2000  # 51 taps, a hop of 20 samples
@@ -134,8 +135,8 @@ def test_slopes_of_all_weights(name, rng):
     layer = built(name)
     weights = disturbed(layer, rng)
     x = noise(rng, 1, 400)
-    slopes = gradients(layer, x)[1:]
-    for i, slope in enumerate(slopes):
+    vjp = gradients(layer, x)[1:]
+    for i, slope in enumerate(vjp):
         direction = rng.standard_normal(weights[i].shape)
 
         def total(step, i=i, direction=direction):

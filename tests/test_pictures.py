@@ -9,11 +9,11 @@ from harness import numpy
 
 from keras_audio_si import layers, models
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.evaluation.activations import front_activations, loudest_patches, one_clip_per_class
-from keras_audio_si.evaluation.classification_plots import phase_curves, plot_bars, plot_confusion, plot_phases
-from keras_audio_si.evaluation.frontend_plots import plot_activations, plot_kernels
-from keras_audio_si.evaluation.kernels import dominant_order, first_kernels, kernel_spectra
 from keras_audio_si.evaluation.segments import Confusion
+from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
+from keras_audio_si.visualization.classification import phase_curves, plot_bars, plot_confusion, plot_phases
+from keras_audio_si.visualization.front_ends import plot_activations, plot_kernels
+from keras_audio_si.visualization.kernels import dominant_order, first_kernels, kernel_spectra
 
 RATE = 8000
 needs_matplotlib = pytest.mark.usefixtures("drawn")
@@ -194,10 +194,10 @@ def test_command_line_and_tensorboard(drawn, tmp_path, capsys):
     """The three verbs on clips on disk, and `write_pictures` beside a training."""
     tensorflow = pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
     soundfile = pytest.importorskip("soundfile")
-    import keras_audio_si_cli as cli
+    from keras_audio_si.cli import main as cli
     from keras_audio_si.data.manifest import Clip, Manifest
     from keras_audio_si.data.segments import cut_segments
-    from keras_audio_si.evaluation.pictures import write_pictures
+    from keras_audio_si.visualization.pictures import write_pictures
 
     clips, rng = [], np.random.default_rng(0)
     for index, name in enumerate(("rain", "dog", "rain")):

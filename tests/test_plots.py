@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_audio_si.evaluation import plots
-from keras_audio_si.evaluation.plots import StabilityPanel, plot_learning_curves, plot_stability
+from keras_audio_si.visualization import plots
+from keras_audio_si.visualization.plots import StabilityPanel, plot_learning_curves, plot_stability
 
 pytestmark = pytest.mark.once
 

@@ -12,9 +12,9 @@ from keras_audio_si.evaluation.report import (
     format_markdown,
     format_text,
     write_table,
-    written_whole,
 )
 from keras_audio_si.evaluation.shift import ShiftResult
+from keras_audio_si.files import written_whole
 
 pytestmark = pytest.mark.once
 

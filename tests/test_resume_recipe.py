@@ -25,7 +25,7 @@ STEPS = 6  # of an epoch
 CYCLE = dataclasses.replace(
     RESUMED,
     epochs=3,
-    early_stopping_epochs=None,
+    early_stopping_patience=None,
     optimizer="adamw",
     weight_decay=0.01,
     gradient_clip_norm=1.0,

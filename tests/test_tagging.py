@@ -11,14 +11,14 @@ import pytest
 import soundfile
 from classifiers import RATE, small_classifier
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.evaluation.classifiers import patch_dataset, patch_layout
 from keras_audio_si.evaluation.clips import average_over_clips
-from keras_audio_si.evaluation.tag_tables import write_tags
-from keras_audio_si.evaluation.tagging import (
+from keras_audio_si.inference.patching import patch_dataset, patch_layout
+from keras_audio_si.inference.tag_tables import write_tags
+from keras_audio_si.inference.tagging import (
     FileScores,
     FoundFile,
     choose_tags,
@@ -333,7 +333,7 @@ class TestCommand:
     def test_needs_no_tensorflow(self, saved, sounds):
         code = (
             "import sys; sys.modules['tensorflow'] = None\n"
-            "import keras_audio_si_cli as cli; sys.exit(cli.main(sys.argv[1:]))"
+            "from keras_audio_si.cli import main as cli; sys.exit(cli.main(sys.argv[1:]))"
         )
         result = subprocess.run(
             [sys.executable, "-c", code, "tag", saved, sounds / "a.wav"],

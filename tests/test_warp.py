@@ -140,8 +140,8 @@ def test_scores_of_zero_count_as_equal():
             np.testing.assert_allclose(one, 3 / 8, rtol=1e-6)
         np.testing.assert_allclose(numpy(warp.rescale_scores(zeros, 3, rescale, mask)), 0.5 * mask, rtol=1e-6)
         np.testing.assert_array_equal(numpy(warp.rescale_scores(zeros, 3, rescale, ~np.ones_like(mask))), 0)
-    slopes = gradient(lambda s: ops.sum(warp.rescale_scores(s, 3) ** 2), zeros)
-    assert np.isfinite(slopes).all()
+    vjp = gradient(lambda s: ops.sum(warp.rescale_scores(s, 3) ** 2), zeros)
+    assert np.isfinite(vjp).all()
 
 
 def test_equal_maxima_share_the_gradient():
@@ -204,8 +204,8 @@ class TestGuide:
         empty, active = guide.empty_frames(self.frames)
         assert not numpy(guide.guide_loss(self.scores, empty, 1.0)).any()
         assert not numpy(guide.activeness(self.scores, empty, active, 1.0)).any()
-        slopes = gradient(lambda s: ops.sum(guide.guide_loss(s, empty, 1.0)), self.scores)
-        assert not slopes.any()
+        vjp = gradient(lambda s: ops.sum(guide.guide_loss(s, empty, 1.0)), self.scores)
+        assert not vjp.any()
 
     def test_padding_is_neither_empty_nor_active(self):
         mask = np.array([[True, True, False, False], [False] * 4])

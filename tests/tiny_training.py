@@ -20,7 +20,7 @@ from keras_audio_si.training.fit import TrainingSettings, fit
 
 FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
 
-RESUMED = dataclasses.replace(FAST, epochs=6, plateau_epochs=1, early_stopping_epochs=4)
+RESUMED = dataclasses.replace(FAST, epochs=6, plateau_patience=1, early_stopping_patience=4)
 CHECKPOINT_STEPS = 2
 
 # Whatever the machine: the best epoch is neither the first nor the last, and the learning rate falls.

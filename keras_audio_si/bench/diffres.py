@@ -29,7 +29,7 @@ RELEASED_MS = {1000: (61, 119), 3000: (622, 1365)}  # Forward, gradient; batch 8
 def bench_diffres(
     batch_size=8,
     rounds=9,
-    jit=None,
+    jit_compile=None,
     precision="float32",
     frames=(1000, 3000, 10000),
     fps=(25, 50, 75, 100),
@@ -46,7 +46,7 @@ def bench_diffres(
     Args:
         batch_size: Examples in a batch.
         rounds: Number of timed rounds.
-        jit: Whether the functions are compiled by XLA; None: yes, but on PyTorch. JAX always compiles.
+        jit_compile: Whether the functions are compiled by XLA; None: yes, but on PyTorch. JAX always compiles.
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         frames: Lengths of the spectrograms.
         fps: Frames per second that the classifiers see; none for no classifiers.
@@ -61,7 +61,7 @@ def bench_diffres(
     Reference:
         liu2022, Fig. 5.
     """
-    jit, how = compilation(jit)
+    jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     facts, functions = {}, {"matmul 1024^3, float32": matmul_pass()}
@@ -69,16 +69,16 @@ def bench_diffres(
         for count in frames:
             layer, x = _subject(count, batch_size)
             released = RELEASED_MS.get(count, (None, None)) if batch_size == 8 else (None, None)
-            peaks = (None, _peak_in_process(count, batch_size, jit))
+            peaks = (None, _peak_in_process(count, batch_size, jit_compile))
             passes = {"forward": forward_pass, "gradient": gradient_pass}
             for (name, timed), reference, peak in zip(passes.items(), released, peaks, strict=True):
                 label = f"DiffResLayer {name}, {count} frames"
-                functions[label] = timed(layer, x, jit)
+                functions[label] = timed(layer, x, jit_compile)
                 facts[label] = {"frames": count * batch_size, "released_ms": reference, "peak_mb": peak}
         for rate in fps:
             for name in ("mel, averaged", "mel, DiffRes", "LEAF, averaged"):
                 label = f"EfficientNet-B2 at {rate} FPS, {name}"
-                functions[label] = _classifier_pass(name, rate, seconds, batch_size, jit)
+                functions[label] = _classifier_pass(name, rate, seconds, batch_size, jit_compile)
                 facts[label] = {"clips": batch_size}
     rows = [_row(row, **facts.get(row["name"], {})) for row in compare(functions, rounds)]
     report("diffres", rows, settings, f"{how}, {precision}, batch {batch_size}", json_path)
@@ -90,7 +90,7 @@ def _subject(frames, batch_size):
     return DiffResLayer(REDUCTION_RATE), x
 
 
-def _classifier_pass(name, fps, seconds, batch_size, jit):
+def _classifier_pass(name, fps, seconds, batch_size, jit_compile):
     if name.startswith("LEAF"):
         front_end = LEAF(SAMPLE_RATE, NUM_MELS, hop_seconds=1 / CLIP_FRAMES_PER_SECOND)
     else:
@@ -102,7 +102,7 @@ def _classifier_pass(name, fps, seconds, batch_size, jit):
     network = keras.applications.EfficientNetB2(weights=None, input_shape=shape, classes=527)
     model = keras.Sequential([keras.Input((samples,)), front_end, reduced, network])
     x = np.random.default_rng(0).normal(0, 0.1, (batch_size, samples)).astype("float32")
-    return forward_pass(model, x, jit)
+    return forward_pass(model, x, jit_compile)
 
 
 def _row(timed, frames=None, released_ms=None, peak_mb=None, clips=None):
@@ -117,9 +117,9 @@ def _row(timed, frames=None, released_ms=None, peak_mb=None, clips=None):
     }
 
 
-def _peak_in_process(frames, batch_size, jit):
+def _peak_in_process(frames, batch_size, jit_compile):
     """MB that the gradient takes beyond what the process had when it began."""
-    code = f"from keras_audio_si.bench import diffres; diffres.print_peak({frames}, {batch_size}, {jit})"
+    code = f"from keras_audio_si.bench import diffres; diffres.print_peak({frames}, {batch_size}, {jit_compile})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     output = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
@@ -127,19 +127,19 @@ def _peak_in_process(frames, batch_size, jit):
     return float(output.split()[-1])
 
 
-def print_peak(frames, batch_size, jit):
+def print_peak(frames, batch_size, jit_compile):
     """Print the MB by which the memory of this process grows with the gradient of `DiffResLayer`.
 
     Args:
         frames: Length of the spectrograms.
         batch_size: Examples in a batch.
-        jit: Whether TensorFlow compiles by XLA.
+        jit_compile: Whether TensorFlow compiles by XLA.
     """
     import resource  # Not on Windows.
 
     warm_layer, warm_x = _subject(8, 1)
-    gradient_pass(warm_layer, warm_x, jit)()
+    gradient_pass(warm_layer, warm_x, jit_compile)()
     layer, x = _subject(frames, batch_size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    gradient_pass(layer, x, jit)()
+    gradient_pass(layer, x, jit_compile)()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)

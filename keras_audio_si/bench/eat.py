@@ -26,7 +26,9 @@ RELEASED = {  # Input length, factors and classes by data set, with the millions
 }
 
 
-def bench_eat(batch_size=8, rounds=9, jit=None, precision="float32", seconds=(1, 5, 10), medium=False, json_path=None):
+def bench_eat(
+    batch_size=8, rounds=9, jit_compile=None, precision="float32", seconds=(1, 5, 10), medium=False, json_path=None
+):
     """Time EAT beside a product of two matrices, which says how fast the machine is, and count its parameters.
 
     All of it takes turns in one run: a float32 product of 1024 x 1024 matrices; the forward pass of one example of each
@@ -35,8 +37,8 @@ def bench_eat(batch_size=8, rounds=9, jit=None, precision="float32", seconds=(1,
     Args:
         batch_size: Examples in a batch of 5 s.
         rounds: Number of timed rounds.
-        jit: Whether the models are compiled, by XLA or `torch.compile`; None: yes, but on PyTorch. The forward pass
-            is always compiled on JAX and never on PyTorch.
+        jit_compile: Whether the models are compiled, by XLA or `torch.compile`; None: yes, but on PyTorch. The forward
+            pass is always compiled on JAX and never on PyTorch.
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         seconds: Lengths of one example, some of 1, 5 and 10, at 22050 Hz.
         medium: Whether to time EAT-M in place of EAT-S.
@@ -53,7 +55,7 @@ def bench_eat(batch_size=8, rounds=9, jit=None, precision="float32", seconds=(1,
     """
     if not set(seconds) <= set(FACTORS):
         raise ValueError(f"seconds must be some of {', '.join(map(str, FACTORS))}, got {tuple(seconds)}")
-    jit, how = compilation(jit)
+    jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     print(format_rows(parameter_rows(), "parameters"), end="\n\n")
@@ -65,11 +67,13 @@ def bench_eat(batch_size=8, rounds=9, jit=None, precision="float32", seconds=(1,
 
     with precision_policy(precision):
         models = {n: build(50, n * SAMPLE_RATE, FACTORS[n], activation="sigmoid") for n in {5, *seconds}}
-    models[5].compile(keras.optimizers.AdamW(5e-4, weight_decay=1e-5), "binary_crossentropy", jit_compile=jit)
+    models[5].compile(keras.optimizers.AdamW(5e-4, weight_decay=1e-5), "binary_crossentropy", jit_compile=jit_compile)
     x, y = waveforms(5, batch_size), np.eye(50, dtype="float32")[np.arange(batch_size) % 50]
     functions = {f"matmul {MATMUL_SIZE}^3, float32": matmul_pass(MATMUL_SIZE)}
-    functions |= {f"{size} forward, {n} s, batch 1": forward_pass(models[n], waveforms(n, 1), jit) for n in seconds}
-    functions[f"{size} forward, 5 s, batch {batch_size}"] = forward_pass(models[5], x, jit)
+    functions |= {
+        f"{size} forward, {n} s, batch 1": forward_pass(models[n], waveforms(n, 1), jit_compile) for n in seconds
+    }
+    functions[f"{size} forward, 5 s, batch {batch_size}"] = forward_pass(models[5], x, jit_compile)
     functions[f"{size} step, 5 s, batch {batch_size}"] = lambda: models[5].train_on_batch(x, y)
     rows = compare(functions, rounds)
     report("eat", rows, settings, f"{how}, {precision}; the ratios are to the first row", json_path)

@@ -100,7 +100,7 @@ FEATURES = {
         (5000,),
         {
             "keras Dropout": lambda: keras.layers.Dropout(0.5),
-            "PermanentDropout": lambda: layers.PermanentDropout(0.5),
+            "MonteCarloDropout": lambda: layers.MonteCarloDropout(0.5),
         },
         training=True,
     ),

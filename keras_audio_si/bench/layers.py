@@ -19,14 +19,15 @@ from keras_audio_si.variants import did_you_mean
 SUBJECTS = {**FEATURES, **WAVEFORMS}
 
 
-def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit=None, precision="float32", json_path=None):
+def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit_compile=None, precision="float32", json_path=None):
     """Compare layers to the plain Keras layer that does the nearest thing: forward, and with the gradient.
 
     Args:
         names: What to compare, some of `SUBJECTS`.
         batch_size: Examples in a batch.
         rounds: Number of timed rounds.
-        jit: Whether TensorFlow compiles by XLA, where both sides can be; None: yes. JAX always does, PyTorch never.
+        jit_compile: Whether TensorFlow compiles by XLA, where both sides can be; None: yes. JAX always does, PyTorch
+            never.
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         json_path: JSON file to write as well, or None.
 
@@ -40,9 +41,15 @@ def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit=None, preci
     for name in names:
         if name not in SUBJECTS:
             raise ValueError(f"unknown layers {name!r}; {did_you_mean(name, SUBJECTS)}")
-    jit, how = compilation(False if keras.backend.backend() == "torch" else jit)
+    jit_compile, how = compilation(False if keras.backend.backend() == "torch" else jit_compile)
     check_json_path(json_path)
-    settings = {"names": names, "batch_size": batch_size, "rounds": rounds, "jit": jit, "precision": precision}
+    settings = {
+        "names": names,
+        "batch_size": batch_size,
+        "rounds": rounds,
+        "jit_compile": jit_compile,
+        "precision": precision,
+    }
     rows = []
     for name in names:
         subject = SUBJECTS[name]
@@ -54,7 +61,7 @@ def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit=None, preci
                     label: build_pass(
                         build(),
                         subject.inputs(label, x) if subject.inputs else x,
-                        jit and (subject.plain_xla or label != next(iter(subject.layers))),
+                        jit_compile and (subject.plain_xla or label != next(iter(subject.layers))),
                         subject.training,
                     )
                     for label, build in subject.layers.items()

@@ -16,7 +16,7 @@ def bench_models(
     batch_size=32,
     pooling=POOLINGS,
     rounds=9,
-    jit=None,
+    jit_compile=None,
     precision="float32",
     input_shape=(101, 96),
     num_classes=200,
@@ -32,8 +32,8 @@ def bench_models(
         batch_size: Examples in a batch.
         pooling: Names of the mechanisms; see `layers.build_pooling`. "max" is left out for `keras.applications`.
         rounds: Number of timed rounds.
-        jit: Whether the models are compiled, by XLA or `torch.compile`; None: yes, but on PyTorch. The forward pass
-            is always compiled on JAX and never on PyTorch.
+        jit_compile: Whether the models are compiled, by XLA or `torch.compile`; None: yes, but on PyTorch. The forward
+            pass is always compiled on JAX and never on PyTorch.
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         input_shape: Frames and mel bands; an application takes them as an image of three channels.
         num_classes: Number of classes.
@@ -49,7 +49,7 @@ def bench_models(
     Reference:
         fonseca2021, section III.
     """
-    jit, how = compilation(jit)
+    jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     random = np.random.default_rng(0)
@@ -59,9 +59,9 @@ def bench_models(
     with precision_policy(precision):
         networks = _networks(model, pooling, (*input_shape, *channels), num_classes, width)
         for network in networks.values():
-            network.compile("adam", "binary_crossentropy", jit_compile=jit)
+            network.compile("adam", "binary_crossentropy", jit_compile=jit_compile)
     passes = {
-        "forward": {name: forward_pass(network, x, jit) for name, network in networks.items()},
+        "forward": {name: forward_pass(network, x, jit_compile) for name, network in networks.items()},
         "step": {name: _step(network, x, y) for name, network in networks.items()},
     }
     rows = [{"pass": kind, **row} for kind, functions in passes.items() for row in compare(functions, rounds)]

@@ -35,7 +35,7 @@ def bench_pipeline(
     batch_size=32,
     steps=5,
     rounds=9,
-    jit=None,
+    jit_compile=None,
     precision="float32",
     json_path=None,
 ):
@@ -55,7 +55,7 @@ def bench_pipeline(
         batch_size: Patches in a batch.
         steps: Batches in a round.
         rounds: Number of timed rounds, of which the median counts.
-        jit: Whether the step is compiled, by XLA or `torch.compile`; None: yes, but on PyTorch.
+        jit_compile: Whether the step is compiled, by XLA or `torch.compile`; None: yes, but on PyTorch.
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         json_path: JSON file to write as well, or None.
 
@@ -68,7 +68,7 @@ def bench_pipeline(
     Raises:
         ValueError: If a name is unknown, or there is no audio.
     """
-    jit, how = compilation(jit)
+    jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     if model not in MODELS:
@@ -83,7 +83,7 @@ def bench_pipeline(
             manifest = read_dataset(data, layout)
         cache, decoding = _decode(manifest, sample_rate, folder)
         training_model, patch_samples = _training_model(
-            model, pooling, width, cache.manifest.class_names, sample_rate, jit, precision
+            model, pooling, width, cache.manifest.class_names, sample_rate, jit_compile, precision
         )
         patches = PatchDataset(cache, patch_samples)
         sources = {"PatchDataset": _iterator(patches.batches(batch_size, training=True, mixed=True))}
@@ -117,7 +117,7 @@ def _decode(manifest, sample_rate, folder):
     }
 
 
-def _training_model(model, pooling, width, class_names, sample_rate, jit, precision):
+def _training_model(model, pooling, width, class_names, sample_rate, jit_compile, precision):
     with precision_policy(precision):
         front_end = LogMelSpectrogram(sample_rate)
         vgg = VGG41(
@@ -129,7 +129,7 @@ def _training_model(model, pooling, width, class_names, sample_rate, jit, precis
         )
         samples = front_end.num_samples(FRAMES)
         training_model = MixedTrainingModel(Classifier(front_end, vgg, input_samples=samples), MixUp(seed=0))
-    training_model.compile("adam", "binary_crossentropy", jit_compile=jit)
+    training_model.compile("adam", "binary_crossentropy", jit_compile=jit_compile)
     return training_model, samples
 
 

@@ -12,7 +12,7 @@ import time
 import keras
 import numpy as np
 
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import written_whole
 
 
 def compare(functions, rounds=9, warmup=2):
@@ -67,19 +67,19 @@ def _median_ratio(values, references):
     return statistics.median(a / b if b > 0 else float("nan") for a, b in zip(values, references, strict=True))
 
 
-def forward_pass(layer, inputs, jit, training=False):
+def forward_pass(layer, inputs, jit_compile, training=False):
     """The bare compiled call of a layer or model, as a function that returns when the outputs are there.
 
     Args:
         layer: Layer or model.
         inputs: Its inputs, arrays in any structure.
-        jit: Whether TensorFlow compiles by XLA. JAX always does, PyTorch never here.
+        jit_compile: Whether TensorFlow compiles by XLA. JAX always does, PyTorch never here.
         training: The argument of that name, where the layer has one.
 
     Returns:
         Function without arguments.
     """
-    return _compiled(layer, inputs, jit, training, gradient=False)
+    return _compiled(layer, inputs, jit_compile, training, gradient=False)
 
 
 def matmul_pass(size=1024):
@@ -91,20 +91,20 @@ def matmul_pass(size=1024):
 
     random = np.random.default_rng(0)
     pair = [random.normal(size=(size, size)).astype("float32") for _ in range(2)]
-    return forward_pass(Product(dtype="float32"), pair, jit=False)
+    return forward_pass(Product(dtype="float32"), pair, jit_compile=False)
 
 
-def gradient_pass(layer, inputs, jit, training=False):
+def gradient_pass(layer, inputs, jit_compile, training=False):
     """As `forward_pass`, with the gradient of the mean square of the output to the inputs and weights."""
-    return _compiled(layer, inputs, jit, training, gradient=True)
+    return _compiled(layer, inputs, jit_compile, training, gradient=True)
 
 
-def _compiled(layer, inputs, jit, training, gradient):
+def _compiled(layer, inputs, jit_compile, training, gradient):
     inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     arguments = {"training": training} if training else {}
     layer(inputs, **arguments)  # Builds it.
     build = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
-    return build(layer, inputs, jit, arguments, gradient)
+    return build(layer, inputs, jit_compile, arguments, gradient)
 
 
 def _loss(outputs):
@@ -112,7 +112,7 @@ def _loss(outputs):
     return sum(squares)
 
 
-def _tensorflow(layer, inputs, jit, arguments, gradient):
+def _tensorflow(layer, inputs, jit_compile, arguments, gradient):
     import tensorflow as tf
 
     def forward(inputs):
@@ -124,7 +124,7 @@ def _tensorflow(layer, inputs, jit, arguments, gradient):
             loss = _loss(layer(inputs, **arguments))
         return tape.gradient(loss, [inputs, [weight.value for weight in layer.trainable_weights]])
 
-    function = tf.function(backward if gradient else forward, jit_compile=jit)
+    function = tf.function(backward if gradient else forward, jit_compile=jit_compile)
 
     def run():
         function(inputs)
@@ -133,7 +133,7 @@ def _tensorflow(layer, inputs, jit, arguments, gradient):
     return run
 
 
-def _jax(layer, inputs, jit, arguments, gradient):
+def _jax(layer, inputs, jit_compile, arguments, gradient):
     import jax
 
     # Copies: a training step donates the buffers of the model's own variables.
@@ -159,7 +159,7 @@ def _jax(layer, inputs, jit, arguments, gradient):
     return run
 
 
-def _torch(layer, inputs, jit, arguments, gradient):
+def _torch(layer, inputs, jit_compile, arguments, gradient):
     import torch
 
     def run():
@@ -176,15 +176,15 @@ def _torch(layer, inputs, jit, arguments, gradient):
     return run
 
 
-def compilation(jit):
+def compilation(jit_compile):
     """Resolve the choice None, which is yes but on PyTorch, and name what it means on the backend.
 
     Returns:
         Pair of a bool and its description.
     """
     torch = keras.backend.backend() == "torch"
-    jit = not torch if jit is None else jit
-    return jit, ("torch.compile" if jit else "eager") if torch else ("XLA" if jit else "no XLA")
+    jit_compile = not torch if jit_compile is None else jit_compile
+    return jit_compile, ("torch.compile" if jit_compile else "eager") if torch else ("XLA" if jit_compile else "no XLA")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def assign_splits(
     train_folds=None,
     validation_folds=None,
     test_folds=None,
-    validation_share=0.15,
+    validation_split=0.15,
     test_share=0.2,
     seed=0,
     shared_validation_groups=False,
@@ -30,7 +30,7 @@ def assign_splits(
     """Sets the split of every clip to "train", "val" or "test".
 
     Folds decide if they are given, else the splits that the manifest has. A manifest without either has
-    `test_share` of its clips held out. Where no clips are set apart for validation, `validation_share` of the
+    `test_share` of its clips held out. Where no clips are set apart for validation, `validation_split` of the
     training clips is held out; see `hold_out`. However the splits came about, `reject_leaks` looks at them.
 
     Args:
@@ -38,7 +38,7 @@ def assign_splits(
         train_folds: Folds to train on.
         validation_folds: Folds to validate on.
         test_folds: Folds to test on.
-        validation_share: Above 0 and below 1.
+        validation_split: Above 0 and below 1.
         test_share: Above 0 and below 1.
         seed: Seed of what is held out, a non-negative integer.
         shared_validation_groups: Whether a group may lie in "train" and in "val", as uploaders do in the published
@@ -80,7 +80,7 @@ def assign_splits(
         splits = _with_held_out(manifest, splits, "test", test_share, seed)
     if "val" not in splits:
         _used(manifest, splits, shared_validation_groups)  # A leak is what to hear of first.
-        splits = _with_held_out(manifest, splits, "val", validation_share, seed)
+        splits = _with_held_out(manifest, splits, "val", validation_split, seed)
     return _used(manifest, splits, shared_validation_groups)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_audio_si.evaluation.compatibility import check_class_names, check_sample_rate
+from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.ops import ranking
 
 

@@ -1,12 +1,11 @@
 """Tables of results, with mean and deviation over runs: CSV for programs, Markdown and text for people."""
 
-import contextlib
-import csv
 import math
-import os
 import pathlib
 import statistics
 from typing import NamedTuple
+
+from keras_audio_si.files import columns_of, write_rows, written_whole
 
 # Decimals by the last word of a column's name. A consistency is a percentage, as in the paper.
 _DECIMALS = {"parameters": 0, "runs": 0, "epochs": 0, "seconds": 0, "(%)": 1}
@@ -114,14 +113,6 @@ def write_table(rows, folder, name):
     return paths
 
 
-def write_rows(rows, path):
-    """Writes dicts of columns to a CSV file."""
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _columns(rows))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def format_markdown(rows):
     """Formats a table as Markdown, in the narrower orientation: a line per row, or rows side by side."""
     lines = [[cell.replace("|", "\\|") for cell in line] for line in _narrower(rows)]
@@ -136,28 +127,6 @@ def format_text(rows):
     return "\n".join("  ".join(line) for line in _aligned(lines, _widths(lines)))
 
 
-@contextlib.contextmanager
-def written_whole(path):
-    """Gives a temporary path to write to, which replaces `path` once the block has ended without an error.
-
-    Example:
-
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "table.md"
-    >>> with written_whole(path) as temporary:
-    ...     size = temporary.write_text("whole")
-    >>> path.read_text()
-    'whole'
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the extension stays: writers choose formats by it
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _quantities(run):
     if run.evaluation is not None:
         yield "mAP", run.evaluation.mAP
@@ -166,10 +135,6 @@ def _quantities(run):
     for protocol, shift in run.shifts.items():
         yield f"{protocol} consistency (%)", 100 * shift.consistency
         yield f"{protocol} MAC", shift.mac
-
-
-def _columns(rows):
-    return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def _flatten(row):
@@ -199,7 +164,7 @@ def _narrower(rows):
     """Lines of cells, a header first: one line per row, or one per column with the rows side by side."""
     if not rows:
         raise ValueError("`rows` is empty: there is no table to make.")
-    columns = _columns(rows)
+    columns = columns_of(rows)
     upright = [columns, *([_cell(column, row.get(column)) for column in columns] for row in rows)]
     side_by_side = [list(line) for line in zip(*upright, strict=True)]
     side_by_side[0][0] = ""

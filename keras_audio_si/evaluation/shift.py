@@ -22,8 +22,8 @@ import numpy as np
 
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
-from keras_audio_si.layers.fit_length import fit_length_of
 from keras_audio_si.layers.frontend import FrontEnd
+from keras_audio_si.models.metadata import fit_length_of
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
 

@@ -12,10 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_audio_si.data.manifest import read_rows
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.evaluation.shift import parse_protocol
+from keras_audio_si.files import written_whole
+from keras_audio_si.models.metadata import check_sample_rate, front_end_of
 
 MIN_CLIP_SECONDS = 2.0
 PATCH_START_SECONDS = 0.5
+FIGURE_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in Fig. 2, in frames and mel bands.
 MIN_CLIPS_TO_IMPLY = 3  # Fewer clips of a class may have another label in common by chance.
 COLUMNS = ("clip_id", "start_sample", "sample_rate", "label")
 
@@ -179,3 +182,33 @@ def _start_of(row, sample_rate, where):
 def _cut(cache, numbers, starts, length):
     pieces = [cache.waveform(number)[start : start + length] for number, start in zip(numbers, starts, strict=True)]
     return np.stack(pieces).astype("float32")
+
+
+def shift_patches(model, cache, protocols, max_clips=1000, seed=0, clip_list=None):
+    """Cuts the patches for a shift test, with as much context as the protocols and the figure need.
+
+    Args:
+        model: Classifier of waveforms, see `front_end_of`.
+        cache: `ClipCache` of the test clips, at the model's sample rate.
+        protocols: Names of the shifts.
+        max_clips: Largest number of clips to draw.
+        seed: Seed of the draw.
+        clip_list: CSV file with the clips to take instead of drawing them; see `listed_patches`.
+
+    Returns:
+        `SelectedPatches`.
+
+    Raises:
+        ValueError: If no clip is eligible, a listed one cannot be used, or the clips are at another rate.
+    """
+    front_end = front_end_of(model)
+    check_sample_rate(model, cache.sample_rate)
+    samples = {"time": front_end.hop_length, "samples": 1, "freq": 0}
+    shifts = [*map(parse_protocol, protocols), *FIGURE_SHIFTS.items()]
+    context = max(shift * samples[kind] for kind, shift in shifts)
+    if clip_list:
+        return listed_patches(cache, clip_list, model.input_shape[1], context)
+    try:
+        return select_patches(cache, model.input_shape[1], context, max_clips, seed)
+    except ValueError as error:
+        raise ValueError(f"{error} Give no protocols to leave the shift test out.") from None

@@ -2,7 +2,7 @@
 
 import pickle
 
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import written_whole
 
 WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Under which a checkpoint may keep it.
 

@@ -13,9 +13,10 @@ import numpy as np
 
 import keras_audio_si
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_dataset, patch_layout
 from keras_audio_si.evaluation.clips import average_over_clips
-from keras_audio_si.evaluation.tagging import STEP_WINDOWS, required_class_names, score_windows
+from keras_audio_si.inference.patching import patch_dataset, patch_layout
+from keras_audio_si.inference.tagging import STEP_WINDOWS, required_class_names, score_windows
+from keras_audio_si.models.metadata import front_end_of
 
 TOLERANCE = 1e-5
 
@@ -33,7 +34,7 @@ def export_saved_model(model, output_dir):
     with are the scores of `model` itself, on clips of several lengths and numbers.
 
     Args:
-        model: Classifier of waveforms, see `evaluation.classifiers.front_end_of`, with class names. Its layers must
+        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must
             be Keras' or this package's.
         output_dir: Folder to make; its parents are made as well.
 

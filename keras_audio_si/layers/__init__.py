@@ -3,19 +3,19 @@
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
+    BitCrush,
+    PolarityInversion,
     RandomFragmentGain,
     RandomGain,
     RandomMuLaw,
-    RandomPolarity,
-    RandomQuantisation,
     RandomTimeMask,
 )
 from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise, RandomSine
 from keras_audio_si.layers.augmentation_time import (
-    RandomCyclicShift,
     RandomSpeed,
-    RandomTimeReversal,
     RandomTimeShift,
+    Reverse,
+    Roll,
 )
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.convolution_frontend import (
@@ -26,7 +26,7 @@ from keras_audio_si.layers.convolution_frontend import (
 )
 from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.eat_augmentations import eat_augmentations, eat_mixing
-from keras_audio_si.layers.fit_length import FitLength, fit_length_of
+from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.fixed_resolution import (
     AverageMaxPoolFrames,
     AveragePoolFrames,
@@ -35,14 +35,14 @@ from keras_audio_si.layers.fixed_resolution import (
 )
 from keras_audio_si.layers.frame_mask import FrameMask
 from keras_audio_si.layers.frontend import LogMelSpectrogram
-from keras_audio_si.layers.heads import ClassScores, class_names_of
+from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.importance import ImportanceNetwork, ResConv1D
 from keras_audio_si.layers.learned_frontends import LEAF, SincFilters, TDFilterbanks
 from keras_audio_si.layers.mel_convolution import MelConvolution
 from keras_audio_si.layers.mixing import MixUp, TimeMix
+from keras_audio_si.layers.monte_carlo_dropout import MonteCarloDropout
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pcen import PCEN
-from keras_audio_si.layers.permanent_dropout import PermanentDropout
 from keras_audio_si.layers.phase import PhaseWaveform
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
@@ -80,11 +80,11 @@ __all__ = [
     "MelConvolution",
     "MixUp",
     "PCEN",
-    "PermanentDropout",
+    "MonteCarloDropout",
     "PhaseMix",
     "PhaseWaveform",
     "RandomChoice",
-    "RandomCyclicShift",
+    "Roll",
     "RandomFragmentGain",
     "RandomGain",
     "RandomHighPass",
@@ -93,12 +93,12 @@ __all__ = [
     "RandomNoise",
     "RandomOrder",
     "RandomPhaseNoise",
-    "RandomPolarity",
-    "RandomQuantisation",
+    "PolarityInversion",
+    "BitCrush",
     "RandomSine",
     "RandomSpeed",
     "RandomTimeMask",
-    "RandomTimeReversal",
+    "Reverse",
     "RandomTimeShift",
     "ResConv1D",
     "RescaledFrontEnd",
@@ -113,8 +113,6 @@ __all__ = [
     "TransformerBlock",
     "WaveformConvolution",
     "build_pooling",
-    "class_names_of",
     "eat_augmentations",
     "eat_mixing",
-    "fit_length_of",
 ]

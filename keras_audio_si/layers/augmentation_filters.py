@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
-from keras_audio_si.ops.arguments import check_choice
 from keras_audio_si.ops.fir import TAP_SCALES, band_taps, correlate_each, reflect_ends
 
 

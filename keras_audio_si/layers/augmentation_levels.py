@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_positive
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
-from keras_audio_si.ops.arguments import check_positive
 from keras_audio_si.ops.quantisation import quantise, quantise_mu_law
 
 
@@ -152,7 +152,7 @@ class RandomTimeMask(_RandomFragmentLayer):
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class RandomPolarity(RandomWaveformLayer):
+class PolarityInversion(RandomWaveformLayer):
     """Multiplies waveforms by -1, half of them if not said otherwise.
 
     Args:
@@ -170,7 +170,7 @@ class RandomPolarity(RandomWaveformLayer):
 
     Example:
 
-    >>> print(keras.ops.convert_to_numpy(RandomPolarity(1.0)(np.ones((1, 2), "float32"), training=True)))
+    >>> print(keras.ops.convert_to_numpy(PolarityInversion(1.0)(np.ones((1, 2), "float32"), training=True)))
     [[-1. -1.]]
 
     Reference:
@@ -202,7 +202,7 @@ class _RandomLevels(RandomWaveformLayer):
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class RandomQuantisation(_RandomLevels):
+class BitCrush(_RandomLevels):
     """Rounds every waveform to the evenly spaced levels of a few bits.
 
     Args:
@@ -221,7 +221,7 @@ class RandomQuantisation(_RandomLevels):
 
     Example:
 
-    >>> rounded = RandomQuantisation((2, 2))(np.float32([[0.3, -0.9]]), training=True)
+    >>> rounded = BitCrush((2, 2))(np.float32([[0.3, -0.9]]), training=True)
     >>> print(keras.ops.convert_to_numpy(rounded))
     [[ 0.5 -1. ]]
 

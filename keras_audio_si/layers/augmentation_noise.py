@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
 from keras_audio_si.layers.augmentation_time import check_known_length
-from keras_audio_si.ops.arguments import check_choice, check_positive
 from keras_audio_si.ops.keyed_random import keyed_normal, keyed_normal_pairs, keyed_uniform
 from keras_audio_si.ops.noise import (
     COLOURS,

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.layers.augmentation import RandomWaveformLayer
-from keras_audio_si.ops.arguments import check_choice, check_positive
 from keras_audio_si.ops.resampling import resample_to_length
 from keras_audio_si.ops.shifts import INTERPOLATIONS, delay, shift_samples
 from keras_audio_si.ops.xla import map_examples
@@ -81,7 +81,7 @@ class RandomTimeShift(_RandomShift):
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class RandomCyclicShift(_RandomShift):
+class Roll(_RandomShift):
     """Rotates every waveform by any number of samples: what leaves at one end comes in at the other.
 
     Args:
@@ -101,7 +101,7 @@ class RandomCyclicShift(_RandomShift):
 
     Example:
 
-    >>> shift = RandomCyclicShift(fractional=False)
+    >>> shift = Roll(fractional=False)
     >>> print(keras.ops.convert_to_numpy(shift.apply(np.float32([[1, 2, 3]]), {"samples": np.int32([1])})))
     [[3. 1. 2.]]
 
@@ -116,7 +116,7 @@ class RandomCyclicShift(_RandomShift):
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class RandomTimeReversal(RandomWaveformLayer):
+class Reverse(RandomWaveformLayer):
     """Plays waveforms backwards, half of them if not said otherwise.
 
     Args:
@@ -134,7 +134,7 @@ class RandomTimeReversal(RandomWaveformLayer):
 
     Example:
 
-    >>> print(keras.ops.convert_to_numpy(RandomTimeReversal(1.0)(np.float32([[1, 2]]), training=True)))
+    >>> print(keras.ops.convert_to_numpy(Reverse(1.0)(np.float32([[1, 2]]), training=True)))
     [[2. 1.]]
 
     Reference:

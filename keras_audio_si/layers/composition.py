@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, split_pair
-from keras_audio_si.ops.arguments import check_choice
 
 
 class _Composition(keras.layers.Layer):
@@ -94,8 +94,8 @@ class AugmentationChain(_Composition):
 
     Example:
 
-    >>> from keras_audio_si.layers import RandomGain, RandomPolarity
-    >>> chain = AugmentationChain([RandomGain((2.0, 2.0)), RandomPolarity(1.0)])
+    >>> from keras_audio_si.layers import RandomGain, PolarityInversion
+    >>> chain = AugmentationChain([RandomGain((2.0, 2.0)), PolarityInversion(1.0)])
     >>> print(keras.ops.convert_to_numpy(chain(np.ones((1, 2), "float32"), training=True)))
     [[-2. -2.]]
     """
@@ -177,8 +177,8 @@ class RandomChoice(_Composition):
 
     Example:
 
-    >>> from keras_audio_si.layers import RandomGain, RandomPolarity
-    >>> augmentation = RandomChoice([RandomGain((2.0, 2.0)), RandomPolarity(1.0)], chances=(1, 0))
+    >>> from keras_audio_si.layers import RandomGain, PolarityInversion
+    >>> augmentation = RandomChoice([RandomGain((2.0, 2.0)), PolarityInversion(1.0)], chances=(1, 0))
     >>> print(keras.ops.convert_to_numpy(augmentation(np.ones((1, 2), "float32"), training=True)))
     [[2. 2.]]
     """

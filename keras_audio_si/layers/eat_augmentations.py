@@ -4,15 +4,15 @@ import numpy as np
 
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
+    BitCrush,
+    PolarityInversion,
     RandomFragmentGain,
     RandomGain,
     RandomMuLaw,
-    RandomPolarity,
-    RandomQuantisation,
     RandomTimeMask,
 )
 from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise
-from keras_audio_si.layers.augmentation_time import RandomCyclicShift, RandomSpeed, RandomTimeShift
+from keras_audio_si.layers.augmentation_time import RandomSpeed, RandomTimeShift, Roll
 from keras_audio_si.layers.composition import AugmentationChain, RandomChoice
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
@@ -69,13 +69,13 @@ def eat_augmentations(
 
     layers = [
         RandomSpeed(**step()),
-        RandomChoice([RandomTimeShift(sample_rate, **step()), RandomCyclicShift(**step())], **settings()),
+        RandomChoice([RandomTimeShift(sample_rate, **step()), Roll(**step())], **settings()),
         RandomChoice([RandomLowPass(**step()), RandomHighPass(**step())], **settings()),
         RandomGain(**step()),
         RandomFragmentGain(sample_rate, **step()),
-        RandomPolarity(**step()),
+        PolarityInversion(**step()),
         RandomTimeMask(sample_rate, **step()),
-        RandomChoice([RandomQuantisation(**step()), RandomMuLaw(**step())], **settings()),
+        RandomChoice([BitCrush(**step()), RandomMuLaw(**step())], **settings()),
     ]
     if noise:
         kinds = ("white", ("pink", "red", "blue", "violet"), "uniform")

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from keras_audio_si.layers.nested import nested_layers
-
 FITS = ("pad", "cut")
 SHORT = ("repeat", "zero")
 HOP_SECONDS = 0.01  # That of the reference's spectrograms.
@@ -82,19 +80,3 @@ class FitLength(keras.layers.Layer):
     def get_config(self):
         names = ("multiple", "smallest", "fit", "sample_rate", "short", "peak")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def fit_length_of(model):
-    """Return the `FitLength` of a model, or None.
-
-    What it keeps of the clips can be set, and is saved with the model: `fit_length_of(model).sample_rate = 16000`.
-
-    Args:
-        model: A Keras model; models inside it are searched as well.
-
-    Example:
-
-    >>> fit_length_of(keras_audio_si.models.EATSmall(50, sample_rate=22050)).sample_rate
-    22050
-    """
-    return next((layer for layer in nested_layers(model) if isinstance(layer, FitLength)), None)

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.ops import mel, signal
-from keras_audio_si.ops.arguments import check_choice, check_positive
 
 
 class FrontEnd(keras.layers.Layer):

@@ -2,8 +2,6 @@
 
 import keras
 
-from keras_audio_si.layers.nested import nested_layers
-
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ClassScores(keras.layers.Layer):
@@ -51,22 +49,3 @@ class ClassScores(keras.layers.Layer):
     def get_config(self):
         activation = keras.activations.serialize(self.activation)
         return {**super().get_config(), "activation": activation, "class_names": self.class_names}
-
-
-def class_names_of(model):
-    """Return the class names that a model carries in its `ClassScores` layer, or None.
-
-    Args:
-        model: A Keras model; models inside it are searched as well.
-
-    Returns:
-        Tuple of names, or None.
-
-    Example:
-
-    >>> logits = keras.Input((2,))
-    >>> class_names_of(keras.Model(logits, ClassScores(class_names=("dog", "rain"))(logits)))
-    ('dog', 'rain')
-    """
-    names = [getattr(layer, "class_names", None) for layer in nested_layers(model)]
-    return next((known for known in reversed(names) if known is not None), None)

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.layers.pcen import PCEN, bounded, bounded_weight
 from keras_audio_si.ops import filter_frames, filterbanks, mel
-from keras_audio_si.ops.arguments import as_float32, check_choice, check_positive
+from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.padding import pad_axis
 
 

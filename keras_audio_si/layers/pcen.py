@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.ops.arguments import check_positive
+from keras_audio_si.checks import check_positive
 from keras_audio_si.ops.pcen import pcen
 
 LEAST_BIAS = 1e-3

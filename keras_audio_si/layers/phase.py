@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.ops import framing, signal, spectrum
-from keras_audio_si.ops.arguments import check_choice, check_positive
 
 CONTENTS = ("phase", "magnitude", "both")
 

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.augmentation import check_probability
-from keras_audio_si.ops.arguments import as_float32, check_choice
+from keras_audio_si.ops.arguments import as_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

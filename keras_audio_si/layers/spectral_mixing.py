@@ -6,9 +6,9 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.mixing import BatchMixing
 from keras_audio_si.ops import framing, mixing
-from keras_audio_si.ops.arguments import check_choice
 
 # (fft_length, hop_length) in samples, as in the released code of EAT.
 _RELEASED_SIZES = {

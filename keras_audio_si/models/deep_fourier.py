@@ -8,7 +8,7 @@ from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.mel_convolution import MelConvolution
-from keras_audio_si.layers.permanent_dropout import PermanentDropout
+from keras_audio_si.layers.monte_carlo_dropout import MonteCarloDropout
 from keras_audio_si.models.classifier import Classifier
 
 SAMPLE_RATE = 22050
@@ -70,7 +70,7 @@ def PiczakNet(
     if None in (frames, bands) or frames < 20 or bands < 4:
         raise ValueError(f"`input_shape` must be at least 20 frames and 4 bands. Received {tuple(input_shape)}.")
 
-    dropping = PermanentDropout if dropout_in_inference else layers.Dropout
+    dropping = MonteCarloDropout if dropout_in_inference else layers.Dropout
 
     def convolution(x, size, label):
         return layers.Conv2D(filters, size, activation="relu", data_format="channels_last", name=label)(x)

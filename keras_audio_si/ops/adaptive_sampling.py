@@ -14,7 +14,7 @@ from keras import ops
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import pad_spatial, window_padding
 from keras_audio_si.ops.polyphase import choose, pad_to_multiple, select, take_positions
-from keras_audio_si.ops.xla import by_example, compiled_by_xla, compiled_for_cpu, slopes, with_gradient
+from keras_audio_si.ops.xla import by_example, compiled_by_xla, compiled_for_cpu, custom_gradient, vjp
 
 NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "circular": "wrap"}
 
@@ -162,12 +162,12 @@ def _select_filtered(x, taps, strides, padding, indices):
         for axis, (lacks, offset) in enumerate(zip(missing, offsets, strict=True), start=1):
             if lacks:
                 upstream = _fold_last(upstream, axis, offset)
-        found = slopes(
+        found = vjp(
             lambda x, taps: _strided_filter(x, taps, strides, padding, offsets, amounts, missing), args[:2], upstream
         )
         return *found, None
 
-    return with_gradient(forward, backward)(x, taps, indices)
+    return custom_gradient(forward, backward)(x, taps, indices)
 
 
 def _geometry(x, taps, strides, padding, indices):
@@ -227,4 +227,4 @@ def _shift(x, offsets, strides):
         starts = [end - offset for end, offset in zip(ends, args[1:], strict=True)]
         return take_positions(padded, *positions(starts, sizes)), None, None
 
-    return with_gradient(forward, backward)(x, *offsets)
+    return custom_gradient(forward, backward)(x, *offsets)

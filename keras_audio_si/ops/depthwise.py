@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
-from keras_audio_si.ops.xla import compiled_by_xla, materialise, sum_positions, with_gradient
+from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise, sum_positions
 
 
 def binomial_taps(*sizes):
@@ -104,7 +104,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     def backward(args, _, upstream):
         return _correlate_slopes(*args, upstream, strides)
 
-    return with_gradient(forward, backward)(x, taps)
+    return custom_gradient(forward, backward)(x, taps)
 
 
 def _shifts(x, taps, strides):

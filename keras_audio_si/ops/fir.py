@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.arguments import as_float32, check_choice
+from keras_audio_si.checks import check_choice
+from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.padding import pad_axis
 from keras_audio_si.ops.xla import compiled_by_xla, materialise
 

@@ -5,7 +5,8 @@ import functools
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.arguments import TINY, as_float32, check_choice, check_positive, constant
+from keras_audio_si.checks import check_choice, check_positive
+from keras_audio_si.ops.arguments import TINY, as_float32, constant
 
 # Each window is a - (1 - a) * cos(2 * pi * n / N), periodic: frames overlap without a doubled end point.
 _WINDOWS = {"hann": 0.5, "hamming": 0.54, "rectangular": 1.0}

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.arguments import TINY, as_float32, check_choice, check_positive, constant
+from keras_audio_si.checks import check_choice, check_positive
+from keras_audio_si.ops.arguments import TINY, as_float32, constant
 from keras_audio_si.ops.padding import pad_axis
 
 

@@ -6,8 +6,9 @@ itself keeps. All of it computes in float32.
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops import signal, spectrum, xla
-from keras_audio_si.ops.arguments import as_float32, check_choice
+from keras_audio_si.ops.arguments import as_float32
 
 BIN_RULES = ("released", "paper")
 QUIETEST_POWER = 1e-5

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.arguments import TINY, as_float32, check_choice
+from keras_audio_si.checks import check_choice
+from keras_audio_si.ops.arguments import TINY, as_float32
 from keras_audio_si.ops.signal import istft, stft
 from keras_audio_si.ops.trigonometry import cos_sin
 

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_audio_si.ops.xla import with_gradient
+from keras_audio_si.ops.xla import custom_gradient
 
 
-def segment_sums(x, segments, num_segments):
+def segment_sum(x, segments, num_segments):
     """Add up the rows of every segment.
 
     Args:
@@ -18,7 +18,7 @@ def segment_sums(x, segments, num_segments):
 
     Example:
 
-    >>> print(keras.ops.convert_to_numpy(segment_sums(np.ones(3, "float32"), np.array([0, 2, 2]), 3)))
+    >>> print(keras.ops.convert_to_numpy(segment_sum(np.ones(3, "float32"), np.array([0, 2, 2]), 3)))
     [1. 0. 2.]
     """
 
@@ -28,10 +28,10 @@ def segment_sums(x, segments, num_segments):
     def backward(args, _, upstream):
         return ops.take(upstream, args[1], axis=0), None
 
-    return with_gradient(forward, backward)(ops.convert_to_tensor(x), ops.convert_to_tensor(segments))
+    return custom_gradient(forward, backward)(ops.convert_to_tensor(x), ops.convert_to_tensor(segments))
 
 
-def segment_maxima(x, segments, num_segments):
+def segment_max(x, segments, num_segments):
     """Take the largest of every column in every segment; equal ones share the gradient.
 
     Args:
@@ -45,7 +45,7 @@ def segment_maxima(x, segments, num_segments):
     Example:
 
     >>> x = np.array([[1.0], [5.0], [4.0]], "float32")
-    >>> print(keras.ops.convert_to_numpy(segment_maxima(x, np.array([0, 1, 1]), 2))[:, 0])
+    >>> print(keras.ops.convert_to_numpy(segment_max(x, np.array([0, 1, 1]), 2))[:, 0])
     [1. 5.]
     """
 
@@ -58,4 +58,4 @@ def segment_maxima(x, segments, num_segments):
         share = upstream / ops.maximum(ops.segment_sum(ops.cast(here, x.dtype), segments, num_segments), 1.0)
         return ops.where(here, ops.take(share, segments, axis=0), 0.0), None
 
-    return with_gradient(forward, backward)(ops.convert_to_tensor(x), ops.convert_to_tensor(segments))
+    return custom_gradient(forward, backward)(ops.convert_to_tensor(x), ops.convert_to_tensor(segments))

@@ -4,7 +4,8 @@ import math
 
 from keras import ops
 
-from keras_audio_si.ops.arguments import as_float32, check_choice
+from keras_audio_si.checks import check_choice
+from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.fir import correlate_each, delay_taps
 from keras_audio_si.ops.trigonometry import cos_sin
 

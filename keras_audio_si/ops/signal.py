@@ -10,7 +10,8 @@ import functools
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.arguments import TINY, as_float32, check_choice, check_positive, constant
+from keras_audio_si.checks import check_choice, check_positive
+from keras_audio_si.ops.arguments import TINY, as_float32, constant
 from keras_audio_si.ops.framing import (
     check_one_frame,
     exact_window,

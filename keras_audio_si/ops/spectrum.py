@@ -6,8 +6,9 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_positive
 from keras_audio_si.ops import framing, signal, xla
-from keras_audio_si.ops.arguments import TINY, as_float32, check_positive
+from keras_audio_si.ops.arguments import TINY, as_float32
 
 
 def analyse(x, fft_length, hop_length, window="hann"):
@@ -154,7 +155,7 @@ def phase(real, imag):
     real, imag = ops.where(heard, real, 1.0), ops.where(heard, imag, 0.0)
     if not _is_compiled_for_cpu(real):
         return ops.arctan2(imag, real)
-    return xla.with_gradient(_arctan2, _arctan2_slopes)(imag, real)
+    return xla.custom_gradient(_arctan2, _arctan2_slopes)(imag, real)
 
 
 def from_polar(magnitude, phase):

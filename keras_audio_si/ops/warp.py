@@ -10,7 +10,7 @@ import typing
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.segments import segment_maxima, segment_sums
+from keras_audio_si.ops.segments import segment_max, segment_sum
 
 RESCALES = ("released", "paper")
 
@@ -155,7 +155,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
     first = ops.expand_dims(warp.first, -1)
 
     def summed(x):
-        return segment_sums(ops.reshape(x, (-1, *x.shape[2:])), segments, batch * rows)
+        return segment_sum(ops.reshape(x, (-1, *x.shape[2:])), segments, batch * rows)
 
     def by_row(x):
         return ops.reshape(x, (-1, rows, features))[:, :num_frames]
@@ -179,7 +179,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
             y = by_row(summed(parts))
             merged.append(y if warp.second is None else y + halves)
         else:
-            y = by_row(segment_maxima(ops.reshape(parts, (-1, features)), segments, batch * rows))
+            y = by_row(segment_max(ops.reshape(parts, (-1, features)), segments, batch * rows))
             y = ops.maximum(y, lowest)
             merged.append(y if warp.second is None else ops.maximum(y, ops.where(second > 0, halves, lowest)))
     if positions is not None:

@@ -36,7 +36,7 @@ def on_cpu():
     return False
 
 
-def with_gradient(forward, backward):
+def custom_gradient(forward, backward):
     """Give `forward(*args)` the gradient `backward(args, result, upstream)`, a tuple with a value for every argument.
 
     Of several results the first one has a gradient. torch keeps its own gradient of `forward`, which is neither slow
@@ -77,7 +77,7 @@ def materialise(x):
     if backend == "tensorflow" and compiled_by_xla(x):
         from tensorflow.compiler.tf2xla.python import xla
 
-        barrier = with_gradient(
+        barrier = custom_gradient(
             lambda x: xla.gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda _, __, upstream: (upstream,)
         )
         return barrier(x)
@@ -136,13 +136,13 @@ def by_example(function, x, shared, indices=None):
         x, _, *shared = args
 
         def one(x, index, upstream):
-            found = slopes(lambda x, *shared: function(x, *shared, index)[0], (x[None], *shared), upstream[None])
+            found = vjp(lambda x, *shared: function(x, *shared, index)[0], (x[None], *shared), upstream[None])
             return found[0][0], *found[1:]
 
         found = map_examples(one, (x, result[1], upstream), (x.dtype, *(tensor.dtype for tensor in shared)))
         return found[0], None, *(keras.ops.sum(slope, axis=0) for slope in found[1:])
 
-    return with_gradient(forward, backward)(x, indices, *shared)
+    return custom_gradient(forward, backward)(x, indices, *shared)
 
 
 def map_examples(function, args, dtypes):
@@ -182,14 +182,14 @@ def each_example(function, args):
     def backward(args, _, upstream):
         def one(*args):
             *args, upstream = (x[None] for x in args)
-            return tuple(slope[0] for slope in slopes(function, tuple(args), upstream))
+            return tuple(slope[0] for slope in vjp(function, tuple(args), upstream))
 
         return map_examples(one, (*args, upstream), ("float32",) * len(args))
 
-    return with_gradient(forward, backward)(*args)
+    return custom_gradient(forward, backward)(*args)
 
 
-def slopes(function, args, upstream):
+def vjp(function, args, upstream):
     """The gradients of `function(*args)` for every argument."""
     if keras.backend.backend() == "jax":
         import jax

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_audio_si.evaluation.warped_clips import resolution_layers
 from keras_audio_si.training.callbacks import trained_model
+from keras_audio_si.visualization.warped_clips import resolution_layers
 
 
 class ActivenessLog(keras.callbacks.Callback):

@@ -9,10 +9,9 @@ import shutil
 
 import keras
 
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.ema import averaged
 from keras_audio_si.training.mixed_model import MixedTrainingModel
-from keras_audio_si.training.run_folder import writing
 
 
 class ClipValidation(keras.callbacks.Callback):

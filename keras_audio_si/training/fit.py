@@ -8,9 +8,9 @@ import sys
 
 import keras
 
-from keras_audio_si.evaluation.compatibility import check_class_names, check_sample_rate
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
+from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.callbacks import (
     BestCheckpoint,
@@ -228,7 +228,7 @@ def _training_model(model, settings, steps_per_epoch, augmentation, teacher, tar
         training_model, loss = LogitTrainingModel(model, settings, mixing, averages, teacher), None
     steps = settings.epochs * steps_per_epoch
     optimizer = build_optimizer(settings, training_model.trainable_variables, steps)
-    training_model.compile(optimizer, loss, jit_compile=settings.jit)
+    training_model.compile(optimizer, loss, jit_compile=settings.jit_compile)
     model.jit_compile = training_model.jit_compile  # validation predicts with the model alone
     return training_model
 
@@ -237,11 +237,11 @@ def _schedule(settings):
     """The callbacks that decide on the learning rate and on the end of the training."""
     monitored = {"monitor": settings.monitor, "mode": "max"}
     callbacks = [StopOnNaN()]
-    if settings.early_stopping_epochs is not None:
-        callbacks.insert(0, keras.callbacks.EarlyStopping(**monitored, patience=settings.early_stopping_epochs))
+    if settings.early_stopping_patience is not None:
+        callbacks.insert(0, keras.callbacks.EarlyStopping(**monitored, patience=settings.early_stopping_patience))
     if settings.schedule != "plateau":
         return [LearningRateLog(), *callbacks]  # the schedule itself, if any, is the optimizer's
-    factor, patience = settings.plateau_factor, settings.plateau_epochs
+    factor, patience = settings.plateau_factor, settings.plateau_patience
     plateau = keras.callbacks.ReduceLROnPlateau(**monitored, factor=factor, patience=patience, min_delta=0.0)
     return [plateau, *callbacks]
 
@@ -275,5 +275,5 @@ def _check_saving(resume, overwrite, checkpoint_steps):
 
 
 def _write_settings(settings, path):
-    with run_folder.writing(path.parent), written_whole(path) as temporary:
+    with writing(path.parent), written_whole(path) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_audio_si.data.segments import spectrograms_of
 from keras_audio_si.evaluation.clips import predict_batches
-from keras_audio_si.evaluation.compatibility import check_sample_rate
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
+from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.callbacks import trained_model
 from keras_audio_si.training.ema import averaged
 

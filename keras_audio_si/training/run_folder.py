@@ -8,6 +8,8 @@ import shutil
 import socket
 import sys
 
+from keras_audio_si.files import writing
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -70,31 +72,6 @@ def locked(folder, name="run.lock"):
             os.close(descriptor)
 
 
-@contextlib.contextmanager
-def writing(folder):
-    """Makes an error of writing to a folder, within the block, name the folder and what can be done.
-
-    Args:
-        folder: the folder that the block writes to.
-
-    Raises:
-        OSError: of the type that was raised in the block.
-
-    Example:
-
-    >>> with writing("runs/a"):
-    ...     raise OSError(28, "No space left on device")
-    Traceback (most recent call last):
-    OSError: cannot write to 'runs/a': no space left on device; make room, and continue with --resume
-    """
-    try:
-        yield
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
-
-
 def has_run(folder):
     """Whether a folder holds a run that overwriting would lose: a checkpoint or a model."""
     folder = pathlib.Path(folder)
@@ -150,11 +127,3 @@ def _take(descriptor, path):
                 f"{str(path.parent)!r} is in use by {owner}: wait for its end, or choose another folder."
             ) from None
         print(f"{path} cannot be locked here: see that no other run uses the folder.", file=sys.stderr)
-
-
-def _reason(error):
-    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
-        return f"{os.strerror(error.errno).lower()}; make room, and continue with --resume"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{os.strerror(error.errno).lower()}; change its permissions, or choose another folder"
-    return error.strerror or str(error)

@@ -25,10 +25,10 @@ class TrainingSettings:
         learning_rate: of the optimizer, at the start; with the one-cycle schedule its largest value.
         batch_size: patches per batch, in training and validation.
         epochs: largest number of epochs.
-        plateau_epochs: epochs without improvement after which the learning rate is multiplied by
+        plateau_patience: epochs without improvement after which the learning rate is multiplied by
             `plateau_factor`.
         plateau_factor: above 0 and below 1.
-        early_stopping_epochs: epochs without improvement after which the training ends; None to train all
+        early_stopping_patience: epochs without improvement after which the training ends; None to train all
             `epochs`, as a one-cycle schedule wants.
         mixup_alpha: parameter of the Beta distribution of `MixUp`; None for no mixing.
         mixup_probability: chance that an example is mixed.
@@ -38,7 +38,7 @@ class TrainingSettings:
             `"val_explained_variance"`.
         seed: sets the order of the patches and the mixing. The initial weights are set where the model is
             built.
-        jit: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
+        jit_compile: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
         optimizer: `"adam"`; `"adamw"`, whose weight decay is decoupled and spares all variables of one axis;
             `"adam-l2"`, whose weight decay is a term of the gradient of all variables, as in PyTorch's Adam; or
@@ -92,14 +92,14 @@ class TrainingSettings:
     learning_rate: float = 3e-5
     batch_size: int = 128
     epochs: int = 150
-    plateau_epochs: int = 10
+    plateau_patience: int = 10
     plateau_factor: float = 0.5
-    early_stopping_epochs: int | None = 20
+    early_stopping_patience: int | None = 20
     mixup_alpha: float | None = 1.25
     mixup_probability: float = 1.0
     monitor: str = "val_mAP"
     seed: int = 0
-    jit: bool | str = "auto"
+    jit_compile: bool | str = "auto"
     optimizer: str = "adam"
     weight_decay: float = 1e-5
     beta_1: float = 0.9
@@ -127,9 +127,9 @@ class TrainingSettings:
 
     def __post_init__(self):
         object.__setattr__(self, "auxiliary_layers", tuple(self.auxiliary_layers))
-        for name in ("batch_size", "epochs", "plateau_epochs", "early_stopping_epochs", "decay_every_epochs"):
+        for name in ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs"):
             value = getattr(self, name)
-            if value is None and name == "early_stopping_epochs":
+            if value is None and name == "early_stopping_patience":
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be an integer of at least 1; received {value!r}.")
@@ -158,7 +158,7 @@ class TrainingSettings:
                 raise ValueError(f"`{name}` must be at least 0 and below 1; received {getattr(self, name)!r}.")
         for name, values in {
             "monitor": MONITORS,
-            "jit": (True, False, "auto"),
+            "jit_compile": (True, False, "auto"),
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
             "gradient_clip_by": CLIPPED,

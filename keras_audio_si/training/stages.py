@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
 from keras_audio_si.training.fit import fit
@@ -201,7 +201,7 @@ def _claim(stages, folder, resume, overwrite):
     for stage in stages:
         if not overwrite:
             run_folder.refuse_existing(folder / stage.name)
-    with run_folder.writing(folder):
+    with writing(folder):
         (folder / PLAN).unlink(missing_ok=True)
         for stage in stages:
             run_folder.clear(folder / stage.name)

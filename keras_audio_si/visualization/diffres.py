@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from keras_audio_si.evaluation.plots import COLOURS, save_figure, styled_figure
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import written_whole
+from keras_audio_si.visualization.plots import COLOURS, save_figure, styled_figure
 
 _PADDING = "#d8d8d8"
 _LEVELS = "magma"
@@ -25,7 +25,7 @@ def plot_warped_clip(clip, path, title=""):
     Padding is grey. Spectrogram, mean and maximum have one scale, of at most 80 dB.
 
     Args:
-        clip: `evaluation.warped_clips.WarpedClip`.
+        clip: `visualization.warped_clips.WarpedClip`.
         path: File to write; its extension chooses the format.
         title: What to write above.
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-import keras_audio_si_cli as cli
+from keras_audio_si.cli import main as cli
 
 
 def train(args):
@@ -17,10 +17,10 @@ def train(args):
 
 
 def evaluate(args):
-    from keras_audio_si.evaluation.classifiers import patch_dataset
     from keras_audio_si.evaluation.clips import evaluate_clips
     from keras_audio_si.evaluation.report import ModelResult, write_table
     from keras_audio_si.experiment import summary, trainable_parameters
+    from keras_audio_si.inference.patching import patch_dataset
 
     ((name, model),) = _load_models([args.model]).items()
     cache = _clips_for(model, args)
@@ -37,12 +37,12 @@ def evaluate(args):
 
 
 def shift_test(args):
-    from keras_audio_si.evaluation.classifiers import front_end_of, shift_patches, write_stability
     from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, shift_table
-    from keras_audio_si.evaluation.shift_clips import write_clip_list
+    from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
     from keras_audio_si.experiment import summary, trainable_parameters
-    from keras_audio_si.layers import class_names_of
+    from keras_audio_si.models.metadata import class_names_of, front_end_of
+    from keras_audio_si.visualization.stability import write_stability
 
     models = _load_models(args.models)
     first = next(iter(models.values()))
@@ -69,9 +69,9 @@ def shift_test(args):
 def tag(args):
     import contextlib
 
-    from keras_audio_si.evaluation.report import written_whole
-    from keras_audio_si.evaluation.tag_tables import Progress, printable, write_tags
-    from keras_audio_si.evaluation.tagging import find_audio, required_class_names, tag_files
+    from keras_audio_si.files import written_whole
+    from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
+    from keras_audio_si.inference.tagging import find_audio, required_class_names, tag_files
 
     ((_, model),) = _load_models([args.model]).items()
     files, names = find_audio(args.paths), required_class_names(model)
@@ -98,9 +98,9 @@ def export(args):
 
 
 def import_weights(args):
-    from keras_audio_si.evaluation.report import written_whole
     from keras_audio_si.export import eat_weights
     from keras_audio_si.export.pytorch_files import read_checkpoint
+    from keras_audio_si.files import written_whole
 
     names = None
     if args.class_names:
@@ -159,8 +159,8 @@ def bench(args):
 def plot_diffres(args):
     import pathlib
 
-    from keras_audio_si.evaluation.diffres_plots import plot_warped_clip
-    from keras_audio_si.evaluation.warped_clips import first_patch, warped_clip
+    from keras_audio_si.visualization.diffres import plot_warped_clip
+    from keras_audio_si.visualization.warped_clips import first_patch, warped_clip
 
     ((name, model),) = _load_models([args.model]).items()
     clip = warped_clip(model, first_patch(model, args.file))
@@ -169,9 +169,9 @@ def plot_diffres(args):
 
 
 def plot_kernels(args):
-    from keras_audio_si.evaluation.classifiers import front_end_of
-    from keras_audio_si.evaluation.frontend_plots import plot_kernels
-    from keras_audio_si.evaluation.kernels import first_kernels
+    from keras_audio_si.models.metadata import front_end_of
+    from keras_audio_si.visualization.front_ends import plot_kernels
+    from keras_audio_si.visualization.kernels import first_kernels
 
     ((name, model),) = _load_models([args.model]).items()
     front_end = front_end_of(model, any_length=True)
@@ -181,8 +181,8 @@ def plot_kernels(args):
 
 
 def plot_activations(args):
-    from keras_audio_si.evaluation.activations import front_activations, loudest_patches, one_clip_per_class
-    from keras_audio_si.evaluation.frontend_plots import plot_activations
+    from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
+    from keras_audio_si.visualization.front_ends import plot_activations
 
     models = _load_models(args.models)
     patches = _patches_for(next(iter(models.values())), args)
@@ -199,8 +199,8 @@ def plot_activations(args):
 
 
 def plot_confusion(args):
-    from keras_audio_si.evaluation.classification_plots import plot_confusion
     from keras_audio_si.evaluation.segments import evaluate_segments
+    from keras_audio_si.visualization.classification import plot_confusion
 
     ((name, model),) = _load_models([args.model]).items()
     patches = _patches_for(model, args)
@@ -231,7 +231,7 @@ def _load_models(paths):
 def _patches_for(model, args):
     """Patches of the clips that the arguments choose, cut as evaluation does or, with `peak_of`, as juettner does."""
     from keras_audio_si.data.segments import cut_segments
-    from keras_audio_si.evaluation.classifiers import patch_dataset
+    from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import piczak_spectrogram
 
     cache = _clips_for(model, args)
@@ -250,8 +250,7 @@ def _clips_for(model, args):
 
     from keras_audio_si.data.clip_cache import ClipCache
     from keras_audio_si.data.datasets import read_dataset
-    from keras_audio_si.evaluation.classifiers import front_end_of
-    from keras_audio_si.layers import class_names_of
+    from keras_audio_si.models.metadata import class_names_of, front_end_of
 
     manifest = read_dataset(args.data, args.layout)
     if args.split is None and args.folds is None and len({(clip.split, clip.fold) for clip in manifest.clips}) > 1:

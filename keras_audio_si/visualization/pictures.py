@@ -3,12 +3,12 @@
 import pathlib
 import sys
 
-from keras_audio_si.evaluation.activations import front_activations, loudest_patches, one_clip_per_class
-from keras_audio_si.evaluation.classification_plots import plot_confusion
-from keras_audio_si.evaluation.classifiers import front_end_of
-from keras_audio_si.evaluation.frontend_plots import plot_activations, plot_kernels
-from keras_audio_si.evaluation.kernels import first_kernels, has_kernels
 from keras_audio_si.evaluation.segments import evaluate_segments
+from keras_audio_si.models.metadata import front_end_of
+from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
+from keras_audio_si.visualization.classification import plot_confusion
+from keras_audio_si.visualization.front_ends import plot_activations, plot_kernels
+from keras_audio_si.visualization.kernels import first_kernels, has_kernels
 
 
 def write_pictures(models, patches, folder, batch_size=64):

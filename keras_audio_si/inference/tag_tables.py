@@ -7,7 +7,7 @@ import sys
 import time
 
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
-from keras_audio_si.evaluation.tagging import choose_tags
+from keras_audio_si.inference.tagging import choose_tags
 
 DEFAULT_TOP_K = 3
 
@@ -20,7 +20,7 @@ def write_tags(format, results, class_names, file, top_k=None, threshold=None, w
 
     Args:
         format: "table", "csv" or "json".
-        results: Iterable of `evaluation.tagging.FileScores`, each of which is written when it comes.
+        results: Iterable of `inference.tagging.FileScores`, each of which is written when it comes.
         class_names: Names of the classes.
         file: Open text file.
         top_k: Number of tags, 3 if `threshold` is None as well.
@@ -36,7 +36,7 @@ def write_tags(format, results, class_names, file, top_k=None, threshold=None, w
     Example:
 
     >>> import sys
-    >>> from keras_audio_si.evaluation.tagging import FileScores
+    >>> from keras_audio_si.inference.tagging import FileScores
     >>> scores = FileScores("a.wav", 2.0, np.array([0.0]), np.array([2.0]), np.array([[0.25, 0.5]]))
     >>> write_tags("csv", [scores], ("dog", "rain"), sys.stdout, top_k=1)
     file,start_seconds,end_seconds,tags,error,score dog,score rain

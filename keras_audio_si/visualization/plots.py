@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_audio_si.evaluation.report import written_whole
+from keras_audio_si.files import written_whole
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
 # print.

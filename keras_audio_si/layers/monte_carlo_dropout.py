@@ -4,14 +4,14 @@ import keras
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class PermanentDropout(keras.layers.Dropout):
+class MonteCarloDropout(keras.layers.Dropout):
     """Drops values in inference as well, as a network does whose dropout has no switch: its scores are random.
 
     The arguments are those of `keras.layers.Dropout`.
 
     Example:
 
-    >>> y = PermanentDropout(0.5, seed=0)(np.ones((1, 1000), "float32"), training=False)
+    >>> y = MonteCarloDropout(0.5, seed=0)(np.ones((1, 1000), "float32"), training=False)
     >>> 300 < float(keras.ops.sum(y == 0)) < 700
     True
 

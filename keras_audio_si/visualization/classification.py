@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_audio_si.evaluation.plots import line_style, read_log, save_figure
+from keras_audio_si.visualization.plots import line_style, read_log, save_figure
 
 
 def plot_confusion(confusion, class_names, path, title=None):

@@ -10,8 +10,8 @@ import numpy as np
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
-from keras_audio_si.evaluation.classifiers import patch_layout
-from keras_audio_si.layers import class_names_of
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.models.metadata import class_names_of
 
 # The network always sees this many windows at once, the last ones filled up with silence. Another number would make
 # the libraries add up in another order, and a rounding can decide between the grids of an adaptive pooling. On two
@@ -158,7 +158,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
     Windows of several files go into one batch. A file that is damaged anywhere has an error and no scores.
 
     Args:
-        model: Classifier of waveforms, see `evaluation.classifiers.front_end_of`, with class names.
+        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names.
         files: Iterable of `FoundFile`, such as `find_audio` returns.
         by_window: Whether to return a row for every window, the last one to the end of the file included, rather
             than one for the clip.

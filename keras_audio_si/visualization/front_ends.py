@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_audio_si.evaluation.kernels import dominant_order, kernel_spectra
-from keras_audio_si.evaluation.plots import save_figure
+from keras_audio_si.visualization.kernels import dominant_order, kernel_spectra
+from keras_audio_si.visualization.plots import save_figure
 
 _RANGE_DECIBELS = 40  # Of a kernel's spectrum below its peak: what lies deeper is taps at random.
 

@@ -1,7 +1,7 @@
 """The command `keras-audio-si`: one thin verb per job.
 
 It is a module beside the package, and imports what a verb needs when the verb runs: `--help` starts no framework. The
-verbs themselves are in `keras_audio_si_verbs`.
+verbs themselves are in `keras_audio_si.cli.commands`.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(argv=None):
 
 
 def _run_verb(args):
-    return getattr(importlib.import_module("keras_audio_si_verbs"), args.verb)(args)
+    return getattr(importlib.import_module("keras_audio_si.cli.commands"), args.verb)(args)
 
 
 def guarded(function, args):
@@ -92,7 +92,7 @@ def add_data_arguments(parser):
     for name, what in (("train", "train on"), ("validation", "validate on"), ("test", "test on")):
         group.add_argument(f"--{name}-folds", nargs="+", type=int, metavar="N", help=f"folds to {what}")
     group.add_argument(
-        "--validation-share",
+        "--validation-split",
         type=float,
         default=0.15,
         metavar="X",
@@ -120,9 +120,9 @@ def add_training_arguments(parser):
     add("--schedule", metavar="NAME", help="plateau, one-cycle or warm-up-and-decay (plateau)")
     add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")
     add("--batch-size", type=int, metavar="N", help="patches per batch (128)")
-    add("--plateau-epochs", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")
+    add("--plateau-patience", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")
     add(
-        "--early-stopping-epochs",
+        "--early-stopping-patience",
         type=_integer_or_none,
         metavar="N",
         help="epochs without progress before the end, or none to go through all (20)",
@@ -133,7 +133,7 @@ def add_training_arguments(parser):
     add("--sample-rate", type=int, metavar="HZ", help="rate that all audio is resampled to (22050)")
     add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
     add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
-    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
+    add("--jit-compile", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
     add("--shift-clips", metavar="FILE", help="list of the test clips to shift (drawn by the paper's rules)")
     add_saving_arguments(parser)
@@ -215,9 +215,9 @@ def recipe_parser(description, output):
     add = group.add_argument
     add("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on, without the test (all others)")
     add("--test-folds", nargs="+", type=int, metavar="N", help="folds to test on (all, one after the other)")
-    add("--validation-share", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
+    add("--validation-split", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
     add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
-    add("--jit", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
+    add("--jit-compile", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
     add_saving_arguments(parser)
     return parser, group
 
@@ -251,7 +251,7 @@ def splits_of(args, sample_rate):
         args.train_folds,
         args.validation_folds,
         args.test_folds,
-        args.validation_share,
+        args.validation_split,
         shared_validation_groups=args.shared_validation_groups,
     )
     splits = load_splits(manifest, sample_rate, args.cache_dir, args.decoder)
@@ -337,7 +337,7 @@ def _add_bench_arguments(add):
         group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32; of EAT and DiffRes 8)")
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
         group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
-        group.add_argument("--jit", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
+        group.add_argument("--jit-compile", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 

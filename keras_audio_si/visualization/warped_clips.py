@@ -8,10 +8,11 @@ from keras import ops
 from keras_audio_si.data.audio_io import read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled
-from keras_audio_si.evaluation.classifiers import front_end_of, patch_layout
-from keras_audio_si.evaluation.tagging import cut_windows
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.inference.tagging import cut_windows
 from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.layers.resolution import DiffResLayer
+from keras_audio_si.models.metadata import front_end_of
 
 
 class WarpedClip(NamedTuple):
@@ -68,7 +69,7 @@ def first_patch(model, path):
     """Reads the beginning of an audio file as evaluation cuts it for a model.
 
     Args:
-        model: Classifier of waveforms, see `evaluation.classifiers.front_end_of`.
+        model: Classifier of waveforms, see `inference.patching.front_end_of`.
         path: Path of the file.
 
     Returns:

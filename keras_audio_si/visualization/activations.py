@@ -5,8 +5,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_audio_si.evaluation.classifiers import front_end_of
 from keras_audio_si.models.deep_fourier import piczak_spectrogram
+from keras_audio_si.models.metadata import front_end_of
 
 
 class Activations(NamedTuple):

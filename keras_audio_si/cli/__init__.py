@@ -1,0 +1,1 @@
+"""The command `keras-audio-si`."""

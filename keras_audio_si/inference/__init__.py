@@ -1,0 +1,1 @@
+"""Scores of trained models: patches of clips, tags of files, tables of tags."""

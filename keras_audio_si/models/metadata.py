@@ -1,0 +1,119 @@
+"""Metadata of saved models: class names, front-end and sampling rate, and checks of data against them."""
+
+from keras_audio_si.layers.fit_length import FitLength
+from keras_audio_si.layers.frontend import FrontEnd
+from keras_audio_si.layers.nested import nested_layers
+
+
+def class_names_of(model):
+    """Return the class names that a model carries in its `ClassScores` layer, or None.
+
+    Args:
+        model: A Keras model; models inside it are searched as well.
+
+    Returns:
+        Tuple of names, or None.
+
+    Example:
+
+    >>> logits = keras.Input((2,))
+    >>> class_names_of(keras.Model(logits, ClassScores(class_names=("dog", "rain"))(logits)))
+    ('dog', 'rain')
+    """
+    names = [getattr(layer, "class_names", None) for layer in nested_layers(model)]
+    return next((known for known in reversed(names) if known is not None), None)
+
+
+def front_end_of(model, any_length=False):
+    """The layer of a classifier of waveforms that says which audio it takes: its `sample_rate` and `hop_length`.
+
+    It is the front-end, such as a `LogMelSpectrogram`, or, of a network on the waveforms themselves, its `FitLength`.
+
+    Args:
+        model: Keras model.
+        any_length: Whether its input may be of open length.
+
+    Raises:
+        ValueError: If the model has neither, does not say its sample rate, or takes other inputs.
+    """
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 2 and (any_length or shape[1] is not None):
+        for layer in model.layers:
+            if isinstance(layer, FrontEnd):
+                return layer
+        if fit_length := fit_length_of(model):
+            if fit_length.sample_rate is None:
+                raise ValueError(
+                    f"The model {model.name!r} does not say its sample rate: set "
+                    "`models.fit_length_of(model).sample_rate`, in Hz, and save it again."
+                )
+            return fit_length
+    raise ValueError(
+        f"The model {model.name!r} must take waveforms{'' if any_length else ' of a fixed length'} and have a "
+        f"front-end (`LogMelSpectrogram`) or a `FitLength` among its layers. Its input shape is {shape}."
+    )
+
+
+def fit_length_of(model):
+    """Return the `FitLength` of a model, or None.
+
+    What it keeps of the clips can be set, and is saved with the model: `fit_length_of(model).sample_rate = 16000`.
+
+    Args:
+        model: A Keras model; models inside it are searched as well.
+
+    Example:
+
+    >>> fit_length_of(keras_audio_si.models.EATSmall(50, sample_rate=22050)).sample_rate
+    22050
+    """
+    return next((layer for layer in nested_layers(model) if isinstance(layer, FitLength)), None)
+
+
+def check_sample_rate(model, sample_rate):
+    """Raises if a model of waveforms was made for another sampling rate.
+
+    Args:
+        model: Keras model. One that has no layer with a `sample_rate`, as `LogMelSpectrogram` and `FitLength` have,
+            says nothing about its rate.
+        sample_rate: Of the data, in Hz.
+
+    Raises:
+        ValueError: If a layer of the model has another rate.
+    """
+    for layer in nested_layers(model):
+        rate = getattr(layer, "sample_rate", None)
+        if rate is not None and rate != sample_rate:
+            raise ValueError(
+                f"The model {model.name!r} takes audio at {rate} Hz, the data are at {sample_rate} Hz. "
+                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...)."
+            )
+
+
+def check_class_names(model, class_names):
+    """Raises if the scores of a model are of other classes than the labels, or come in another order.
+
+    Args:
+        model: Keras model. One that does not end in `ClassScores` with class names says nothing about them.
+        class_names: Of the columns of the labels.
+
+    Raises:
+        ValueError: If the classes or their order differ; the message names the first that do.
+    """
+    known, given = class_names_of(model), tuple(class_names)
+    if known is None or known == given:
+        return
+    if set(known) == set(given):
+        place = next(i for i, pair in enumerate(zip(known, given, strict=True)) if pair[0] != pair[1])
+        difference = f"in another order: class {place} is {known[place]!r} there and {given[place]!r} here"
+    else:
+        lacking, unknown = sorted(set(known) - set(given)), sorted(set(given) - set(known))
+        difference = " and ".join(
+            f"{what} {', '.join(map(repr, names[:5]))}{' ...' if len(names) > 5 else ''}"
+            for what, names in (("without", lacking), ("with unknown", unknown))
+            if names
+        )
+    raise ValueError(
+        f"The data's classes are not those of the model {model.name!r}, but {difference}. Read the data with the "
+        "model's classes: Manifest.read(path, class_names=class_names_of(model))."
+    )

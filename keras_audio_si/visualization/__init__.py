@@ -1,0 +1,1 @@
+"""Every figure: what is drawn, and the values that it shows."""
