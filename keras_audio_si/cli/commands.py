@@ -1,32 +1,22 @@
-"""What the verbs of the command line do: thin calls of the package, which is imported when a verb runs."""
+"""The verbs of the command but `train`: thin calls of the package, which is imported when a verb runs."""
 
 import os
 import sys
 
-from keras_audio_si.cli import main as cli
-
-
-def train(args):
-    from keras_audio_si.experiment import compare
-    from keras_audio_si.variants import Variant
-
-    variant = Variant(args.pooling, args.intra_block_pooling, args.mixup, args.model)
-    settings = cli.settings_of(args)
-    runs = compare([variant], cli.splits_of(args, settings.sample_rate), settings, args.output, **cli.saving_of(args))
-    cli.print_report(runs, args.output)
-
 
 def evaluate(args):
     from keras_audio_si.evaluation.clips import evaluate_clips
-    from keras_audio_si.evaluation.report import ModelResult, write_table
-    from keras_audio_si.experiment import summary, trainable_parameters
+    from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
+    from keras_audio_si.experiments.run import trainable_parameters
     from keras_audio_si.inference.patching import patch_dataset
 
     ((name, model),) = _load_models([args.model]).items()
     cache = _clips_for(model, args)
     evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
     print(f"{len(cache)} clips")
-    print(summary([ModelResult(name, trainable_parameters(model), evaluation)]))
+    print(format_text(comparison_table([ModelResult(name, trainable_parameters(model), evaluation)])))
+    if evaluation.excluded_classes:
+        print(f"Without a test clip, in no mean: {', '.join(sorted(evaluation.excluded_classes))}")
     if args.output:
         counts = evaluation.clips.targets.sum(axis=0)
         rows = [
@@ -37,10 +27,10 @@ def evaluate(args):
 
 
 def shift_test(args):
-    from keras_audio_si.evaluation.report import ModelResult, comparison_table, write_table
+    from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, shift_table
     from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
-    from keras_audio_si.experiment import summary, trainable_parameters
+    from keras_audio_si.experiments.run import trainable_parameters
     from keras_audio_si.models.metadata import class_names_of, front_end_of
     from keras_audio_si.visualization.stability import write_stability
 
@@ -59,7 +49,8 @@ def shift_test(args):
     for name, model in models.items():
         shifts = shift_table(model, patches.waveforms, protocols, batch_size=args.batch_size)
         results.append(ModelResult(name, trainable_parameters(model), shifts=shifts))
-    print(summary(results))
+    print(format_text(comparison_table(results)))
+    print(f"Shifts: {len(patches.starts)} clips")
     if args.output:
         print("Table:", *write_table(comparison_table(results), args.output, "shifts"))
         print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
@@ -132,18 +123,36 @@ def export_weights(args):
 def list_names(args):
     from keras_audio_si.data.datasets import LAYOUTS
     from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS
+    from keras_audio_si.experiments.model import FRONT_ENDS, RESOLUTIONS
+    from keras_audio_si.experiments.presets import PRESETS
+    from keras_audio_si.experiments.recipes import RECIPES
+    from keras_audio_si.experiments.settings import AUGMENTATIONS, MIXINGS
     from keras_audio_si.layers.pooling_names import EXAMPLES
-    from keras_audio_si.variants import MODELS, PAPER_MAP
+    from keras_audio_si.models.networks import NETWORKS
 
     known = {
-        "models": MODELS,
+        "networks": [f"{name:18}{network.summary}" for name, network in NETWORKS.items()],
+        "front-ends": [f"{name:18}{_summary(build)}" for name, build in FRONT_ENDS.items() if build],
+        "resolutions": ["none", *(f"{name:18}{_summary(build)}" for name, build in RESOLUTIONS.items() if build)],
         "poolings": (*EXAMPLES, "and blurK, tlpfK, tlpfTxM (time x mel) of any size, alone or +aps"),
-        "variants": [f"{name:24}{mean:.3f} ± {std:.3f} mAP in the paper" for name, (mean, std) in PAPER_MAP.items()],
+        "augmentations": (*AUGMENTATIONS, "mixings: " + ", ".join(MIXINGS)),
+        "presets": PRESETS,
+        "recipes": [line for recipe in RECIPES.values() for line in _recipe_lines(recipe)],
         "datasets": LAYOUTS,
         "protocols": (*PAPER_PROTOCOLS, "and time-N (frames), freq-N (mel bands), samples-N"),
     }
     for kind in [args.kind] if args.kind else known:
         print(f"{kind}:", *known[kind], sep="\n  ")
+
+
+def _summary(thing):
+    return thing.__doc__.strip().partition("\n")[0]
+
+
+def _recipe_lines(recipe):
+    yield f"{recipe.name:30}{recipe.summary}"
+    for table, rows in recipe.tables.items():
+        yield f"    table {table}: {'; '.join(rows)}"
 
 
 def bench(args):

@@ -1,37 +1,20 @@
-"""The command `keras-audio-si`: one thin verb per job.
+"""The command `keras-audio-si`: its verbs and their arguments.
 
-It is a module beside the package, and imports what a verb needs when the verb runs: `--help` starts no framework. The
-verbs themselves are in `keras_audio_si.cli.commands`.
+What a verb needs is imported when it runs: `--help` starts no framework.
 """
 
 import argparse
-import difflib
 import importlib
 import logging
 import os
 import sys
 
-CACHE_DIR = "runs/cache"
+from keras_audio_si.cli.arguments import Parser, add_choice, add_common
+from keras_audio_si.cli.train import add_arguments as add_train_arguments
 
 # Before TensorFlow is imported: it greets with pages of notes, while what goes wrong comes as an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations and answers an unknown option with the nearest known one."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**{"allow_abbrev": False, **kwargs})
-
-    def parse_known_args(self, args=None, namespace=None):
-        namespace, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            known = [option for option in self._option_string_actions if option.startswith("--")]
-            nearest = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else f" (see {self.prog} --help)"
-            self.error(f"unknown argument {unknown[0]}{hint}")
-        return namespace, unknown
 
 
 def main(argv=None):
@@ -43,12 +26,13 @@ def main(argv=None):
     Returns:
         Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption.
     """
-    args = _parser().parse_args(argv)
-    return guarded(_run_verb, args)
+    arguments = sys.argv[1:] if argv is None else argv
+    return guarded(_run_verb, build_parser(arguments).parse_args(arguments))
 
 
 def _run_verb(args):
-    return getattr(importlib.import_module("keras_audio_si.cli.commands"), args.verb)(args)
+    module = "train" if args.verb == "train" else "commands"
+    return getattr(importlib.import_module(f"keras_audio_si.cli.{module}"), args.verb)(args)
 
 
 def guarded(function, args):
@@ -74,215 +58,6 @@ def guarded(function, args):
         # An audio file's error is one line; messages of frameworks are folded into one.
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-
-
-# Arguments that verbs and recipes share. A setting that is not given is left out of the namespace: its default is
-# that of the dataclass which documents it.
-
-
-def add_common_arguments(parser):
-    """Adds `--debug`."""
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-
-
-def add_data_arguments(parser):
-    """Adds where the data are and how they are divided for a training."""
-    group = parser.add_argument_group("data")
-    _add_source_arguments(group)
-    for name, what in (("train", "train on"), ("validation", "validate on"), ("test", "test on")):
-        group.add_argument(f"--{name}-folds", nargs="+", type=int, metavar="N", help=f"folds to {what}")
-    group.add_argument(
-        "--validation-split",
-        type=float,
-        default=0.15,
-        metavar="X",
-        help="share of the training recordings held out where nothing is set apart to validate on (default: 0.15)",
-    )
-    group.add_argument(
-        "--shared-validation-groups",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="allow groups (recordings, uploaders) that lie in the training and in the validation clips",
-    )
-    _add_cache_argument(group)
-    group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
-
-
-def add_training_arguments(parser):
-    """Adds the settings of `Experiment` and `TrainingSettings`."""
-    group = parser.add_argument_group("training (defaults: the paper's)", argument_default=argparse.SUPPRESS)
-    add = group.add_argument
-    add("--epochs", type=int, metavar="N", help="largest number of epochs (150)")
-    add("--learning-rate", type=float, metavar="X", help="at the start; of a cycle the largest (3e-5)")
-    add("--optimizer", metavar="NAME", help="adam, adam-l2 or adamw (adam)")
-    add("--weight-decay", type=float, metavar="X", help="of adamw and adam-l2 (1e-5)")
-    add("--gradient-clip-norm", type=float, metavar="X", help="largest norm of the gradients (none)")
-    add("--schedule", metavar="NAME", help="plateau, one-cycle or warm-up-and-decay (plateau)")
-    add("--ema-decay", type=float, metavar="X", help="of averages of the weights, validated and saved (none)")
-    add("--batch-size", type=int, metavar="N", help="patches per batch (128)")
-    add("--plateau-patience", type=int, metavar="N", help="epochs without progress before the rate is halved (10)")
-    add(
-        "--early-stopping-patience",
-        type=_integer_or_none,
-        metavar="N",
-        help="epochs without progress before the end, or none to go through all (20)",
-    )
-    add("--mixup-alpha", type=float, metavar="X", help="of the Beta distribution, where mixup is on (1.25)")
-    add("--batch-norm-momentum", type=float, metavar="X", help="0.99; a training of few steps wants 0.9")
-    add("--width", type=float, metavar="X", help="factor on the number of filters (1)")
-    add("--sample-rate", type=int, metavar="HZ", help="rate that all audio is resampled to (22050)")
-    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
-    add("--mixed-precision", metavar="TYPE", help="bfloat16 or float16 (float32 throughout)")
-    add("--jit-compile", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
-    add("--protocols", nargs="*", metavar="NAME", help="shifts to measure; no names: none (the paper's six)")
-    add("--shift-clips", metavar="FILE", help="list of the test clips to shift (drawn by the paper's rules)")
-    add_saving_arguments(parser)
-
-
-def _integer_or_none(text):
-    return None if text == "none" else int(text)
-
-
-def add_saving_arguments(parser):
-    """Adds what happens to a run that was cut off; `saving_of` reads it."""
-    group = parser.add_argument_group("runs that are cut off", argument_default=argparse.SUPPRESS)
-    choice = group.add_mutually_exclusive_group()
-    choice.add_argument("--resume", action="store_true", help="continue what the output folder has, if anything")
-    choice.add_argument("--overwrite", action="store_true", help="replace the run that the output folder has")
-    group.add_argument("--checkpoint-steps", type=int, metavar="N", help="checkpoints within an epoch as well")
-
-
-def saving_of(args):
-    """Dict of the arguments of `experiment.compare` that `add_saving_arguments` adds."""
-    return {name: vars(args)[name] for name in ("resume", "overwrite", "checkpoint_steps") if name in args}
-
-
-def settings_of(args, **defaults):
-    """Makes the `Experiment` that the arguments describe.
-
-    Args:
-        args: Namespace of a parser with `add_training_arguments`.
-        **defaults: Settings of `Experiment.of` that apply unless the arguments have them.
-
-    Returns:
-        `keras_audio_si.experiment.Experiment`.
-    """
-    import dataclasses
-
-    from keras_audio_si.experiment import Experiment, TrainingSettings
-
-    fields = {field.name for kind in (Experiment, TrainingSettings) for field in dataclasses.fields(kind)}
-    given = {name: value for name, value in vars(args).items() if name in fields}
-    if len(given.get("seeds", ())) == 1:
-        given["seeds"] = range(given["seeds"][0])
-    return Experiment.of(**{**defaults, **given})
-
-
-def changed_settings(args, defaults):
-    """The settings of a recipe, with what the arguments change.
-
-    Args:
-        args: Namespace in which settings that are not given are left out.
-        defaults: Dataclass with `changed` and `training`, such as `EATExperiment`.
-
-    Returns:
-        The same kind.
-    """
-    fields = {*vars(defaults), *vars(defaults.training)}
-    given = {name: value for name, value in vars(args).items() if name in fields}
-    if len(given.get("seeds", ())) == 1:
-        given["seeds"] = range(given["seeds"][0])
-    return defaults.changed(**given)
-
-
-def recipe_parser(description, output):
-    """Makes the parser of a recipe: its data, and those of its settings that all recipes have.
-
-    Args:
-        description: What the recipe is, its docstring.
-        output: Default folder of the report.
-
-    Returns:
-        The parser, and the group that further settings are added to.
-    """
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_common_arguments(parser)
-    group = parser.add_argument_group("data")
-    _add_source_arguments(group)
-    group.add_argument("--output", default=output, metavar="DIR", help=f"folder of the report (default: {output})")
-    _add_cache_argument(group)
-    group = parser.add_argument_group("settings (defaults: the paper's)", argument_default=argparse.SUPPRESS)
-    add = group.add_argument
-    add("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on, without the test (all others)")
-    add("--test-folds", nargs="+", type=int, metavar="N", help="folds to test on (all, one after the other)")
-    add("--validation-split", type=float, metavar="X", help="of the training recordings, to choose the epoch (0.15)")
-    add("--seeds", nargs="+", type=int, metavar="N", help="one number: how many; several: which (seed 0)")
-    add("--jit-compile", action=argparse.BooleanOptionalAction, help="compile the training step (auto)")
-    add_saving_arguments(parser)
-    return parser, group
-
-
-def folds_of(args):
-    """Arguments of `run_folds` and of what calls it, beside the settings, that `recipe_parser` adds."""
-    from keras_audio_si.data.datasets import read_dataset
-
-    data = {"manifest": read_dataset(args.data, args.layout), "folder": args.output, "cache_dir": args.cache_dir}
-    names = ("test_folds", "train_folds", "teacher")
-    return data | {name: vars(args)[name] for name in names if name in args} | saving_of(args)
-
-
-def number_or_none(text):
-    """The type of an argument that is a number or `none`."""
-    return None if text == "none" else float(text)
-
-
-def splits_of(args, sample_rate):
-    """Reads, divides and decodes the data that the arguments of `add_data_arguments` name.
-
-    Returns:
-        Dict of the `ClipCache` of "train", "val" and "test".
-    """
-    from keras_audio_si.data.datasets import read_dataset
-    from keras_audio_si.data.splits import assign_splits
-    from keras_audio_si.experiment import load_splits
-
-    manifest = assign_splits(
-        read_dataset(args.data, args.layout),
-        args.train_folds,
-        args.validation_folds,
-        args.test_folds,
-        args.validation_split,
-        shared_validation_groups=args.shared_validation_groups,
-    )
-    splits = load_splits(manifest, sample_rate, args.cache_dir, args.decoder)
-    print(", ".join(f"{name}: {len(cache)} clips" for name, cache in splits.items()))
-    return splits
-
-
-def print_report(runs, folder):
-    """Prints the table of some runs and where their report is."""
-    from keras_audio_si.experiment import summary
-
-    print(f"\n{summary([run.result for run in runs])}\n")
-    print(f"Report: {folder}/ (table.csv, table.md, stability.png, learning_curves.png)")
-    print("Models and logs:", *(f"  {run.folder}/ (model.keras, log.csv, tensorboard/)" for run in runs), sep="\n")
-
-
-def _add_source_arguments(parser):
-    parser.add_argument("--data", required=True, metavar="PATH", help="folder of a data set, or a manifest CSV file")
-    parser.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
-
-
-def _add_cache_argument(parser):
-    parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
-
-
-def _add_choice_arguments(parser):
-    _add_source_arguments(parser)
-    parser.add_argument("--split", metavar="NAME", help="clips of this split")
-    parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="clips of these folds")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")
-    _add_cache_argument(parser)
 
 
 def _add_bench_arguments(add):
@@ -341,6 +116,17 @@ def _add_bench_arguments(add):
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 
+LISTED = (
+    "networks",
+    "front-ends",
+    "resolutions",
+    "poolings",
+    "augmentations",
+    "presets",
+    "recipes",
+    "datasets",
+    "protocols",
+)
 _CONFUSION_OF = "single patches, or clips by votes or by mean scores of theirs (default: means)"
 _PEAK_OF = "cut clips as juettner does: scale patches by the peak of their clip or their own, leave silent ones out"
 
@@ -363,44 +149,39 @@ def _add_plot_arguments(add):
     kernels.add_argument("--shown", type=int, default=12, metavar="N", help="kernels to draw (default: 12)")
 
     activations = add_subject("activations", "What front-ends make of clips, beside the mel spectrogram.", several=True)
-    _add_choice_arguments(activations)
+    add_choice(activations)
     activations.add_argument("--clips", nargs="+", metavar="ID", help="which (the first of each class)")
 
     confusion = add_subject("confusion", "Which classes a model takes for which.")
-    _add_choice_arguments(confusion)
+    add_choice(confusion)
     confusion.add_argument("--of", choices=("segments", "votes", "means"), default="means", help=_CONFUSION_OF)
     for sub in (activations, confusion):
         sub.add_argument("--peak-of", choices=("clip", "patch"), help=_PEAK_OF)
 
 
-def _parser():
+def build_parser(arguments=("train",)):
+    """Builds the parser; the flags of `train`, which are made from settings, if the arguments name it."""
     parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3.")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def add(name, verb, summary, verbs=verbs):
         sub = verbs.add_parser(name, help=summary, description=summary)
         sub.set_defaults(verb=verb)
-        add_common_arguments(sub)
-        sub.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND, or Keras' own)")
+        add_common(sub)
         return sub
 
-    train = add("train", "train", "Train a classifier and measure it on the test clips, shifted ones as well.")
-    train.add_argument("--output", required=True, metavar="DIR", help="folder for the model and the report")
-    train.add_argument("--model", default="vgg41", help="vgg41 or vgg42 (default: vgg41)")
-    train.add_argument("--pooling", default="max", metavar="NAME", help="see `list poolings` (default: max)")
-    train.add_argument("--intra-block-pooling", action="store_true", help="dense max pooling inside the blocks")
-    train.add_argument("--mixup", action="store_true", help="mix training examples")
-    add_data_arguments(train)
-    add_training_arguments(train)
+    train = add("train", "train", "Train networks and test them: a preset on your data, or the tables of a paper.")
+    if "train" in arguments:
+        add_train_arguments(train)
 
     evaluate = add("evaluate", "evaluate", "Evaluate a saved model on clips: mAP, d', accuracy.")
     evaluate.add_argument("model", help="a .keras file")
-    _add_choice_arguments(evaluate)
+    add_choice(evaluate)
     evaluate.add_argument("--output", metavar="DIR", help="folder for the average precision of each class")
 
     shift_test = add("shift-test", "shift_test", "Measure how shifts change what saved models say.")
     shift_test.add_argument("models", nargs="+", metavar="model", help="a .keras file")
-    _add_choice_arguments(shift_test)
+    add_choice(shift_test)
     shift_test.add_argument(
         "--protocols",
         nargs="+",
@@ -442,7 +223,7 @@ def _parser():
     giving.add_argument("--output", required=True, metavar="FILE", help="the PyTorch file to write")
 
     listing = add("list", "list_names", "List what can be named.")
-    listing.add_argument("kind", nargs="?", choices=("models", "poolings", "variants", "datasets", "protocols"))
+    listing.add_argument("kind", nargs="?", choices=LISTED)
 
     _add_plot_arguments(add)
     _add_bench_arguments(add)

@@ -1,0 +1,133 @@
+"""Arguments of the command: flags made from settings, and what verbs share."""
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+
+CACHE_DIR = "runs/cache"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviations and answers an unknown option with the nearest known one."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    def parse_known_args(self, args=None, namespace=None):
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            nearest = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else f" (see {self.prog} --help)"
+            self.error(f"unknown argument {unknown[0]}{hint}")
+        return namespace, unknown
+
+
+def add_settings(parser, settings, without=(), defaults="defaults: those of the preset or recipe"):
+    """Adds a flag for every field of dataclasses: its type from the field, its help from the docstring.
+
+    A flag that is not given is left out of the namespace.
+
+    Args:
+        parser: `argparse.ArgumentParser`
+        settings: Dataclass whose fields are dataclasses, such as `experiments.settings.Settings`; a group for each.
+        without: Names of fields that get no flag.
+        defaults: What the titles of the groups say about defaults.
+
+    Example:
+
+    >>> from keras_audio_si.experiments.settings import Settings
+    >>> parser = Parser()
+    >>> add_settings(parser, Settings)
+    >>> parser.parse_args("--fps 25 --no-masked --mixings mixup freqmix --width none".split())
+    Namespace(frames_per_second=25.0, masked=False, mixings=['mixup', 'freqmix'], width=None)
+    """
+    for part in dataclasses.fields(settings):
+        group = parser.add_argument_group(f"{part.name} ({defaults})", argument_default=argparse.SUPPRESS)
+        described, hints = descriptions(part.type), typing.get_type_hints(part.type)
+        for field in dataclasses.fields(part.type):
+            if field.name in without:
+                continue
+            flag = field.metadata.get("flag", field.name).replace("_", "-")
+            help = described[field.name].replace("%", "%%")
+            group.add_argument(f"--{flag}", dest=field.name, help=help, **_kind(hints[field.name]))
+
+
+def descriptions(described):
+    """Returns the first sentence of what a docstring says of each argument.
+
+    Args:
+        described: Class or function with a section "Args:" in its docstring.
+
+    Returns:
+        Dict of strings, without the last full stop.
+    """
+    section = inspect.getdoc(described).partition("\nArgs:\n")[2].partition("\n\n")[0]
+    found = {}
+    for entry in re.split(r"\n {4}(?=\w)", "\n" + section)[1:]:
+        name, _, text = entry.partition(": ")
+        text = " ".join(text.split())
+        found[name] = re.split(r"(?<=[\w)`\]\"])\.(?= [A-Z`]|$)", text)[0]
+    return found
+
+
+def _kind(hint):
+    """Keywords of `add_argument` for a type: number, text or switch, or several of these; "none" where it may be."""
+    optional = isinstance(hint, types.UnionType)
+    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType] if optional else [hint]
+    if bool in kinds:
+        return {"action": argparse.BooleanOptionalAction}
+    kind, nargs = kinds[0], None
+    if typing.get_origin(kind) is tuple:
+        kind, nargs = typing.get_args(kind)[0], "*"
+    convert = _or_none(kind) if optional and types.NoneType in typing.get_args(hint) else kind
+    metavar = {int: "N", float: "X", str: "NAME"}[kind]
+    return {"type": convert, "metavar": metavar, **({"nargs": nargs} if nargs else {})}
+
+
+def _or_none(kind):
+    def convert(text):
+        return None if text == "none" else kind(text)
+
+    convert.__name__ = kind.__name__  # What argparse calls it in an error.
+    return convert
+
+
+def add_common(parser):
+    """Adds `--debug` and `--backend`."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND, or Keras' own)")
+
+
+def add_source(parser, required=True):
+    """Adds which data are read, and where decoded audio is kept."""
+    help = "folder of a data set, or a manifest CSV file"
+    parser.add_argument("--data", required=required, metavar="PATH", help=help)
+    parser.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+    parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
+
+
+def add_choice(parser):
+    """Adds which clips of the data a saved model is applied to."""
+    add_source(parser)
+    parser.add_argument("--split", metavar="NAME", help="clips of this split")
+    parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="clips of these folds")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")
+
+
+def add_saving(parser):
+    """Adds what happens to a run that was cut off."""
+    group = parser.add_argument_group("runs that are cut off")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument("--resume", action="store_true", help="continue what the output folder has, if anything")
+    choice.add_argument("--overwrite", action="store_true", help="replace the run that the output folder has")
+    group.add_argument("--checkpoint-steps", type=int, metavar="N", help="checkpoints within an epoch as well")
+
+
+def saving_of(args):
+    """Returns a dict of the arguments that `add_saving` adds."""
+    return {name: getattr(args, name) for name in ("resume", "overwrite", "checkpoint_steps")}

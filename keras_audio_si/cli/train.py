@@ -1,0 +1,155 @@
+"""The verb `train`: any network on any data, with presets, or the tables of a paper."""
+
+import sys
+
+from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of
+from keras_audio_si.experiments.settings import Settings, part_of
+
+
+def add_arguments(parser):
+    """Adds the arguments of `train`."""
+    parser.usage = "keras-audio-si train --data PATH --output DIR [--preset NAME | --recipe NAME] [options]"
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the models and the report")
+    group = parser.add_argument_group("what is trained")
+    help = "settings to start from: quick (15 minutes on two cores for an hour of clips) or paper (default: quick)"
+    group.add_argument("--preset", choices=("quick", "paper"), help=help)
+    group.add_argument("--recipe", metavar="NAME", help="a published experiment, see `list recipes`")
+    group.add_argument("--table", nargs="+", metavar="N", help="its tables (default: the main one)")
+    group.add_argument("--row", nargs="+", metavar="NAME", help="some of the rows of its tables (default: all)")
+    help = "one number: how many; several: which (default: seed 0)"
+    group.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help=help)
+    group.add_argument("--teacher", metavar="DIR", help="report with the same rows, folds and seeds, to distil from")
+    group = parser.add_argument_group("data and folds")
+    add_source(group)
+    help = "each of these folds is the test once: numbers, or all"
+    group.add_argument("--folds", nargs="+", type=_fold, metavar="N", help=help)
+    group.add_argument("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on (all others)")
+    help = "folds to choose the epoch by: numbers, or previous, the one before the test (default: --validation-split)"
+    group.add_argument("--validation-folds", nargs="+", type=_fold, metavar="N", help=help)
+    group.add_argument("--test-folds", nargs="+", type=int, metavar="N", help="folds that are the test together")
+    group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
+    add_saving(parser)
+    add_settings(parser, Settings, without=("seed",))
+
+
+def _fold(text):
+    return text if text in ("all", "previous") else int(text)
+
+
+def train(args):
+    """Trains and tests what the arguments name, and prints the table."""
+    from keras_audio_si.data.datasets import read_dataset
+    from keras_audio_si.experiments import report
+    from keras_audio_si.experiments.runner import run_experiment
+
+    given = {name: value for name, value in vars(args).items() if name in part_of()}
+    seeds = range(args.seeds[0]) if len(args.seeds) == 1 else args.seeds
+    if args.recipe is not None:
+        rows, paper, recipe = _recipe_rows(args, given)
+        layout, quantity = (recipe.layout if args.layout == "auto" else args.layout), recipe.quantity
+        folds = recipe.folds
+    else:
+        for name in ("table", "row"):
+            if getattr(args, name):
+                raise ValueError(f"--{name} belongs to --recipe NAME; see `keras-audio-si list recipes`.")
+        rows, paper, layout, folds = {"": _preset(args, given)}, None, args.layout, {}
+        quantity = rows[""].training.monitor.removeprefix("val_").replace("d_prime", "d'")
+    first = next(iter(rows.values()))
+    divisions = _divisions(args, read_dataset(args.data, layout), first.data, folds)
+    if args.recipe is None and args.preset != "paper" and "epochs" not in given:
+        rows = {"": _with_quick_epochs(first, divisions, args)}
+    _print_plan(rows, divisions, seeds, args)
+    scores = run_experiment(
+        rows,
+        divisions,
+        args.output,
+        args.cache_dir,
+        list(seeds),
+        paper,
+        quantity,
+        args.teacher,
+        args.decoder,
+        **saving_of(args),
+    )
+    print(f"\n{report.summary(scores, paper, quantity)}\n")
+    print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; model.keras and logs of each run)")
+
+
+def _recipe_rows(args, given):
+    from keras_audio_si.checks import check_choice
+    from keras_audio_si.experiments.recipes import RECIPES
+
+    if args.preset is not None:
+        raise ValueError("--recipe and --preset exclude each other: a recipe has the settings of its paper.")
+    check_choice("recipe", args.recipe, RECIPES)
+    recipe = RECIPES[args.recipe]
+    return *recipe.rows(args.table, args.row, **given), recipe
+
+
+def _preset(args, given):
+    from keras_audio_si.experiments.presets import preset
+
+    network = given.get("network", "vgg41")
+    return preset(args.preset or "quick", network).changed(**given)
+
+
+def _divisions(args, manifest, data, folds):
+    from keras_audio_si.experiments.divisions import divide
+
+    given = {name: getattr(args, name) for name in ("folds", "train_folds", "validation_folds", "test_folds")}
+    if any(given.values()):
+        folds = {name: value for name, value in given.items() if value}
+    for name, word in (("folds", "all"), ("validation_folds", "previous")):
+        if word in folds.get(name, ()):
+            folds = {**folds, name: None if word == "all" else word}
+    return divide(
+        manifest,
+        **folds,
+        validation_split=data.validation_split,
+        shared_validation_groups=data.shared_validation_groups,
+    )
+
+
+def _with_quick_epochs(settings, divisions, args):
+    from keras_audio_si.experiments.presets import quick_epochs
+
+    steps = _examples(settings, divisions, args) / settings.training.batch_size
+    return settings.changed(epochs=quick_epochs(settings.model.network, steps))
+
+
+def _examples(settings, divisions, args):
+    """The number of training examples of the first division."""
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.experiments.model import build_model
+    from keras_audio_si.experiments.run import Run, cut_patches
+    from keras_audio_si.experiments.runner import merged
+
+    manifest = next(iter(divisions.values())).select(split="train")
+    cache = ClipCache.build(merged(divisions.values()), settings.data.sample_rate, args.cache_dir, decoder=args.decoder)
+    model = build_model(manifest.class_names, settings)
+    run = Run(args.output, args.cache_dir)
+    return cut_patches(model, cache.of(manifest), settings, run, "train").num_examples
+
+
+def _print_plan(rows, divisions, seeds, args):
+    """Prints what is going to be done."""
+    count = len(rows) * len(divisions) * len(seeds)
+    first = next(iter(divisions.values()))
+    clips = {split: len(first.select(split=split)) for split in ("train", "val", "test")}
+    trainings = "trainings" if count > 1 else "training"
+    print(
+        f"{count} {trainings}: rows {len(rows)}, divisions of the data {len(divisions)}, "
+        f"seeds {len(seeds)}. Clips of the first: {clips['train']} to train on, {clips['val']} to validate, "
+        f"{clips['test']} to test; {len(first.class_names)} classes."
+    )
+    for row, settings in rows.items():
+        model, training = settings.model, settings.training
+        parts = [model.front_end, model.resolution, model.network if isinstance(model.network, str) else "network"]
+        chain = " > ".join(part for part in map(str, parts) if part not in ("auto", "none"))
+        print(
+            f"  {row + ': ' if row else ''}{chain}, pooling {model.pooling or 'as built'}, {training.epochs} epochs, "
+            f"batches of {training.batch_size}, {training.optimizer} {training.learning_rate:g}, {training.schedule}, "
+            f"loss {training.loss}, augmentation {model.augment}, "
+            f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}",
+        )
+    sys.stdout.flush()

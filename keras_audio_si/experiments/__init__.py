@@ -1,0 +1,1 @@
+"""Experiments: settings, models and runs from them, published recipes and presets, reports."""

@@ -1,0 +1,100 @@
+"""The IceBreaker of juettner as a run: PiczakNet on spectrograms, then the network with a front-end that learns."""
+
+import dataclasses
+import shutil
+
+import keras
+
+from keras_audio_si import models
+from keras_audio_si.experiments.model import build_model, class_activation
+from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks
+from keras_audio_si.files import writing, written_whole
+from keras_audio_si.models.networks import NETWORKS
+from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
+from keras_audio_si.training.icebreaker import forcing_settings, icebreaker
+from keras_audio_si.training.run_folder import BEST_MODEL
+from keras_audio_si.training.stages import Stage, train_stages
+from keras_audio_si.visualization.pictures import write_pictures
+
+NETWORKS_IN_STAGES = ("heurinet", "mstnet", "melconvnet")
+FORCED = "mstnet"  # Its front-end is fitted to spectrograms before phase 1.
+
+
+def train_in_stages(splits, settings, run):
+    """Trains a network in the four phases of the IceBreaker, MSTNet after spectrogram forcing, and tests it.
+
+    Each stage has a folder in that of the run, with its model, logs and pictures of what its front-end has learned; the
+    model of the last one is the run's.
+
+    Args:
+        splits: Dict of the `ClipCache` of "train", "val" and "test".
+        settings: `experiments.settings.Settings` with `icebreaker`.
+        run: `experiments.run.Run`
+
+    Returns:
+        Dict of the measured values by name, as `run.measured` has them.
+
+    Reference:
+        juettner, section 2.3.
+    """
+    network = settings.model.network
+    if network not in NETWORKS_IN_STAGES:
+        raise ValueError(
+            f"`icebreaker` is for the networks {', '.join(NETWORKS_IN_STAGES)}. Received: network={network!r}"
+        )
+    class_names = splits["train"].manifest.class_names
+    keras.utils.set_random_seed(settings.training.seed)
+    model = build_model(class_names, settings)
+    patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
+    stages = plan_stages(model, settings, patches["train"])
+
+    def after_stage(stage, result):
+        learned = [other for other in stages[: stages.index(stage) + 1] if other.name != "phase0"]
+        shown = {s.name: keras.models.load_model(run.folder / s.name / BEST_MODEL) for s in learned if s is not stage}
+        write_pictures(shown | {stage.name: stage.model}, patches["val"], run.folder / stage.name)
+
+    train_stages(
+        stages,
+        patches["train"],
+        patches["val"],
+        run.folder,
+        callbacks_of=lambda stage: run_callbacks(stage.model, patches["val"], run),
+        after_stage=after_stage,
+        verbose=run.verbose,
+        **run.saving,
+    )
+    with writing(run.folder), written_whole(run.folder / BEST_MODEL) as temporary:
+        shutil.copyfile(run.folder / stages[-1].name / BEST_MODEL, temporary)
+    return measured(model, patches["test"], settings, run.folder)
+
+
+def plan_stages(model, settings, train_patches):
+    """Plans the stages of a network.
+
+    Args:
+        model: Network of `models.HeuriNet`, `MSTNet` or `MelConvNet`.
+        settings: `Settings`
+        train_patches: `PatchDataset` of the training clips, whose statistics normalise the spectrograms of forcing.
+
+    Returns:
+        List of `training.stages.Stage`.
+    """
+    stages = settings.stages
+    training = dataclasses.replace(settings.training, epochs=stages.phase_epochs)
+    spectrogram, forced = models.piczak_spectrogram(settings.data.sample_rate), None
+    if settings.model.network == FORCED:
+        spectrogram = normalised(spectrogram, spectrogram_statistics(spectrogram, train_patches), stages.forcing_form)
+        front_end = forcing_model(model.layers[-2], model.input_shape[1])
+        forced = Stage("forcing", front_end, forcing_settings(training, stages.forcing_epochs), target=spectrogram)
+    keras.utils.set_random_seed(training.seed)
+    piczak = model.layers[-1]
+    options = {name: getattr(settings.model, name) for name in ("dense_units", "deltas")}
+    backbone = NETWORKS["piczak"].build(
+        model.output_shape[-1],
+        activation=class_activation(training),
+        class_names=models.class_names_of(model),
+        name=piczak.name,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    alone = models.Classifier(spectrogram, backbone, input_samples=model.input_shape[1])
+    return icebreaker(alone, model, training, stages.first_epochs, forced)

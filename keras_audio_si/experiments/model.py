@@ -1,0 +1,241 @@
+"""Models and augmentations from settings: any front-end, resolution, network and head that fit."""
+
+import contextlib
+import inspect
+
+import keras
+
+from keras_audio_si import layers, models
+from keras_audio_si.checks import check_choice
+from keras_audio_si.models.networks import NETWORKS, network_options
+
+RESOLUTIONS = {
+    "none": None,
+    "hop": layers.ChangeHopSize,
+    "average": layers.AveragePoolFrames,
+    "average-max": layers.AverageMaxPoolFrames,
+    "conv-average": layers.ConvAveragePool,
+    "diffres": layers.DiffResLayer,
+}
+FRONT_ENDS = {
+    "auto": None,
+    "mel": layers.LogMelSpectrogram,
+    "piczak": models.piczak_spectrogram,
+    "td-fbank": layers.TDFilterbanks,
+    "sincnet": layers.SincFilters,
+    "leaf": layers.LEAF,
+}
+_DIFFRES = ("aggregations", "resolution_encoding", "even", "guide_weight", "guide_form", "dilations")
+_FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length")
+_NETWORK = (
+    "pooling",
+    "intra_block_pooling",
+    "width",
+    "batch_norm_momentum",
+    "channels",
+    "transformer_layers",
+    "residual",
+    "aggregation",
+    "factors",
+    "dense_units",
+    "deltas",
+    "weights",
+)
+
+
+def build_model(class_names, settings):
+    """Builds the classifier of waveforms that settings describe, or takes a trained one, for some classes.
+
+    Args:
+        class_names: Names of the classes in the order of the scores; the model keeps them.
+        settings: `Settings`. The seed of its training is that of SpecAugment.
+
+    Returns:
+        Functional `keras.Model` from `(batch, samples)` to `(batch, classes)`, which ends in `ClassScores`.
+
+    Raises:
+        ValueError: If parts do not fit, or a setting is given that the network does not have.
+
+    Example:
+
+    >>> from keras_audio_si.experiments.settings import Settings
+    >>> settings = Settings().changed(pooling="tlpf5+aps", width=0.25, front_end="leaf", sample_rate=16000)
+    >>> settings = settings.changed(resolution="diffres", frames_per_second=50)
+    >>> build_model(("dog", "rain"), settings).get_layer("vgg41").input_shape
+    (None, 50, 96, 3)
+    """
+    with precision(settings.model.mixed_precision):
+        if settings.model.initial is not None:
+            return _trained(class_names, settings)
+        if _takes(settings.model.network) == "waveform":
+            return _waveform_network(class_names, settings)
+        return _spectrogram_network(class_names, settings)
+
+
+def build_front_end(settings):
+    """Builds the layer from waveforms to spectrograms of settings."""
+    model = settings.model
+    if not isinstance(model.front_end, str):
+        return model.front_end
+    check_choice("front_end", model.front_end, FRONT_ENDS)
+    name = model.front_end
+    if name == "auto":
+        name = "piczak" if model.network == "piczak" else "mel"
+    options = {option: getattr(model, option) for option in _FRONT_END if getattr(model, option) is not None}
+    if name != "piczak":
+        options.setdefault("num_mels", _default_shape(model.network)[1])
+    if settings.data.short in ("repeat", "zero"):
+        options["short"] = settings.data.short
+    unknown = set(options) - set(inspect.signature(FRONT_ENDS[name]).parameters) - {"short"}
+    if unknown and name != "piczak":
+        raise ValueError(f"The front-end {name!r} has no `{sorted(unknown)[0]}`: leave that setting out.")
+    return FRONT_ENDS[name](settings.data.sample_rate, **options)
+
+
+def build_resolution(settings, frames_per_second):
+    """Builds the layer that reduces the frames of settings, or returns None.
+
+    Args:
+        settings: `Settings`
+        frames_per_second: Frames per second of the front-end.
+    """
+    model = settings.model
+    if not isinstance(model.resolution, str):
+        return model.resolution
+    check_choice("resolution", model.resolution, RESOLUTIONS)
+    if model.resolution == "none":
+        return None
+    options = {name: getattr(model, name) for name in _DIFFRES} if model.resolution == "diffres" else {}
+    return RESOLUTIONS[model.resolution](
+        frames_per_second=model.frames_per_second, input_frames_per_second=frames_per_second, **options
+    )
+
+
+def build_augmentation(settings):
+    """Builds the layer from `(waveforms, labels)` to the same that trains with the network, or returns None.
+
+    Args:
+        settings: `Settings`, of which the training's seed sets the draws.
+    """
+    model, rate, seed = settings.model, settings.data.sample_rate, settings.training.seed
+    if not isinstance(model.augment, str):
+        return model.augment
+    if model.mixings and settings.training.loss == "softmax":
+        raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
+    if model.augment != "none":
+        return layers.eat_augmentations(rate, model.augment == "eat", model.mixings, seed=seed)
+    return layers.eat_mixing(rate, model.mixings, seed) if model.mixings else None
+
+
+def class_activation(training):
+    """Returns the activation of the scores for the loss of a training: "softmax" for one label, else "sigmoid"."""
+    return "softmax" if training.loss.startswith("softmax") else "sigmoid"
+
+
+@contextlib.contextmanager
+def precision(mixed_precision):
+    """Sets the dtype policy that models are built under, within the block.
+
+    Args:
+        mixed_precision: None, `"bfloat16"` or `"float16"`.
+
+    Example:
+
+    >>> with precision("bfloat16"):
+    ...     keras.config.dtype_policy().name
+    'mixed_bfloat16'
+    """
+    before = keras.config.dtype_policy()
+    if mixed_precision is not None:
+        keras.config.set_dtype_policy(f"mixed_{mixed_precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _spectrogram_network(class_names, settings):
+    model, data = settings.model, settings.data
+    if data.input_samples is not None or model.content != "waveform":
+        raise ValueError("`input_samples` and `content` are for networks on waveforms: set `frames` here.")
+    front_end = build_front_end(settings)
+    frames = data.frames or _default_shape(model.network)[0]
+    samples = front_end.num_samples(frames)
+    resolution = build_resolution(settings, front_end.sample_rate / front_end.hop_length)
+    shape = (frames, front_end.num_bands)
+    if resolution is not None:
+        shape = (resolution.output_frames(frames), front_end.num_bands, resolution.num_channels)
+    backbone = _network(class_names, shape, settings)
+    front = [front_end]
+    if model.spec_augment:
+        bands = round(model.masked_bands * front_end.num_bands)
+        masking = {"max_frames": None, "max_time_fraction": model.masked_frames, "seed": settings.training.seed}
+        front.append(layers.SpecAugment(bands, **masking))
+    lengths = "zeros" if model.masked else None
+    return models.Classifier(front, backbone, resolution, input_samples=samples, lengths=lengths)
+
+
+def _waveform_network(class_names, settings):
+    model, data = settings.model, settings.data
+    own = {"front_end": "auto", "resolution": "none", "spec_augment": False}
+    given = [name for name, value in own.items() if getattr(model, name) != value]
+    if given or data.frames is not None:
+        name = (given or ["frames"])[0]
+        raise ValueError(f"`{name}` is for networks on spectrograms, and {_name(model.network)!r} takes waveforms.")
+    samples = data.input_samples or _default_shape(model.network)[0]
+    kept = {"sample_rate": data.sample_rate, "short": data.short, "peak": data.peak}
+    if not isinstance(model.network, str) or "peak" not in network_options(model.network):
+        kept = {"sample_rate": data.sample_rate}
+    kept = {name: value for name, value in kept.items() if value is not None}
+    if model.content == "waveform":
+        return _network(class_names, (samples,), settings, **kept)
+    shape = (samples, 2) if model.content == "both" else (samples,)
+    network = _network(class_names, shape, settings, **kept, activation=None, class_names=None)
+    waveforms = keras.Input((samples,), name="waveform")
+    logits = network(layers.PhaseWaveform(model.content)(waveforms))
+    return keras.Model(waveforms, layers.ClassScores(class_activation(settings.training), class_names)(logits))
+
+
+def _network(class_names, shape, settings, **others):
+    model = settings.model
+    options = {name: getattr(model, name) for name in _NETWORK if getattr(model, name) is not None}
+    build = model.network
+    if isinstance(build, str):
+        unknown = [name for name in options if name not in network_options(build)]
+        if unknown:
+            raise ValueError(f"The network {build!r} has no `{unknown[0]}`: leave that setting out.")
+        build = NETWORKS[build].build
+    scores = {"activation": class_activation(settings.training), "class_names": class_names}
+    return build(len(class_names), shape, **{**scores, **options, **others})
+
+
+def _trained(class_names, settings):
+    """A trained network with a new last layer, which keeps how its clips are prepared from now on."""
+    model, data = keras.models.load_model(settings.model.initial), settings.data
+    if data.input_samples is not None and model.input_shape[1] != data.input_samples:
+        model = models.with_input_length(model, data.input_samples)
+    model = models.with_classes(model, class_names, class_activation(settings.training))
+    fit_length = models.fit_length_of(model)
+    if fit_length is not None:
+        fit_length.sample_rate = fit_length.sample_rate or data.sample_rate
+        if data.short is not None:
+            fit_length.short = data.short
+        fit_length.peak = data.peak
+    return model
+
+
+def _takes(network):
+    """Whether a network takes a "spectrogram" or a "waveform"; of a function its default `input_shape` says."""
+    if isinstance(network, str):
+        check_choice("network", network, NETWORKS)
+        return NETWORKS[network].input
+    return "waveform" if len(_default_shape(network)) == 1 else "spectrogram"
+
+
+def _default_shape(network):
+    build = NETWORKS[network].build if isinstance(network, str) else network
+    return inspect.signature(build).parameters["input_shape"].default
+
+
+def _name(network):
+    return network if isinstance(network, str) else network.__name__

@@ -1,0 +1,233 @@
+"""One run of an experiment: a model is trained with one division of the data and one seed, and tested."""
+
+import dataclasses
+import math
+import pathlib
+import sys
+
+import keras
+import numpy as np
+
+from keras_audio_si import models
+from keras_audio_si.data.background import BackgroundNoise
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.data.segments import cut_segments
+from keras_audio_si.data.speech_commands import background_noise_files
+from keras_audio_si.deep_fourier_experiment import EpochSeconds
+from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.report import write_table
+from keras_audio_si.evaluation.segments import evaluate_segments
+from keras_audio_si.evaluation.shift import shift_table
+from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
+from keras_audio_si.experiments.model import build_augmentation, build_model
+from keras_audio_si.files import writing
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.layers import DiffResLayer
+from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.models.metadata import check_sample_rate
+from keras_audio_si.training.activeness import ActivenessLog
+from keras_audio_si.training.fit import fit
+from keras_audio_si.training.progress import RemainingTime
+from keras_audio_si.training.score_history import ScoreHistory
+from keras_audio_si.visualization.activations import loudest_patches, one_clip_per_class
+from keras_audio_si.visualization.pictures import write_pictures
+from keras_audio_si.visualization.plots import check_matplotlib
+
+CONFUSION = "confusion"  # Name of the tables with the confusion of classes.
+_ANIMATED_CLIPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where a run takes place, and what it has beside its settings.
+
+    Args:
+        folder: Folder for the model and its logs.
+        cache_dir: Folder for decoded audio.
+        teacher: Folder of a run whose `model.keras` teaches this one; None for none.
+        resume: Whether to continue what the folder has, if anything.
+        overwrite: Whether to replace it.
+        checkpoint_steps: As in `training.fit.fit`.
+        verbose: As in `keras.Model.fit`.
+    """
+
+    folder: pathlib.Path
+    cache_dir: str = "runs/cache"
+    teacher: pathlib.Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    checkpoint_steps: int | None = None
+    verbose: str | int = "auto"
+
+    @property
+    def saving(self):
+        """The arguments `resume`, `overwrite` and `checkpoint_steps` of `fit`."""
+        return {name: getattr(self, name) for name in ("resume", "overwrite", "checkpoint_steps")}
+
+
+def train_and_test(splits, settings, run):
+    """Trains a model and measures it on the test clips.
+
+    Args:
+        splits: Dict of the `ClipCache` of "train", "val" and "test".
+        settings: `Settings`. The seed of its training sets the initial weights, the order of the data and all draws.
+        run: `Run`
+
+    Returns:
+        Dict of the measured values by name, "parameters" first.
+    """
+    if settings.stages.icebreaker:
+        from keras_audio_si.experiments.icebreaker import train_in_stages
+
+        return train_in_stages(splits, settings, run)
+    keras.utils.set_random_seed(settings.training.seed)
+    model = build_model(splits["train"].manifest.class_names, settings)
+    # First, so that clips that cannot be used are known before hours of training.
+    shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
+    patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
+    fit(
+        model,
+        patches["train"],
+        patches["val"],
+        settings.training,
+        run.folder,
+        callbacks=run_callbacks(model, patches["val"], run),
+        augmentation=build_augmentation(settings),
+        teacher=None if run.teacher is None else keras.models.load_model(run.teacher / "model.keras"),
+        verbose=run.verbose,
+        **run.saving,
+    )
+    if settings.evaluation.patch_scores:
+        write_pictures({settings.model.network: model}, patches["val"], run.folder)
+    return measured(model, patches["test"], settings, run.folder, shifted)
+
+
+def cut_patches(model, cache, settings, run, split):
+    """Cuts the clips of a split into the patches that a model takes.
+
+    Args:
+        model: Classifier of waveforms.
+        cache: `ClipCache` at the model's sample rate.
+        settings: `Settings`
+        run: `Run`
+        split: "train", "val" or "test". Crops, sampling and background noise are for "train" alone.
+
+    Returns:
+        `PatchDataset`
+    """
+    check_sample_rate(model, cache.sample_rate)
+    layout, data = patch_layout(model), settings.data
+    short = data.short or layout.short
+    if data.peak_of is not None:
+        sampling = data.sampling if split == "train" else "once"
+        options = {"silence_decibels": data.silence_decibels, "peak_of": data.peak_of, "sampling": sampling}
+        spectrogram = models.piczak_spectrogram(cache.sample_rate)
+        patches, counts = cut_segments(cache, spectrogram, layout.patch_samples, short=short, **options)
+        print(f"{split}: {counts}", flush=True)
+        return patches
+    training = {}
+    if split == "train":
+        training = {"crops": data.crops, "sampling": data.sampling}
+        if data.background_noise:
+            noises = [Clip(str(path.resolve())) for path in background_noise_files(cache.manifest.root)]
+            training["background"] = BackgroundNoise(ClipCache.build(Manifest(noises), data.sample_rate, run.cache_dir))
+    return PatchDataset(cache, layout.patch_samples, layout.hop_samples, short=short, peak=layout.peak, **training)
+
+
+def measured(model, patches, settings, folder, shifted=None):
+    """Measures a trained model on test patches.
+
+    Args:
+        model: Keras model.
+        patches: `PatchDataset` of the test clips.
+        settings: `Settings`
+        folder: Folder for the confusion of classes, if `patch_scores` is set.
+        shifted: `SelectedPatches` for the shift test, or None.
+
+    Returns:
+        Dict of values by name: "parameters" (trainable), "mAP", "d'", "accuracy", "ROC AUC", with `patch_scores` the
+        balanced accuracies, and for each protocol "time-1 consistency (%)" and "time-1 MAC".
+    """
+    batch_size = settings.training.batch_size
+    clips = evaluate_clips(model, patches, batch_size)
+    values = {
+        "parameters": trainable_parameters(model),
+        "mAP": clips.mAP,
+        "d'": clips.d_prime,
+        "accuracy": clips.accuracy,
+        "ROC AUC": roc_auc_of(clips.d_prime),
+    }
+    if settings.evaluation.patch_scores:
+        scores = evaluate_segments(model, patches, batch_size)
+        values |= {
+            "patch balanced accuracy": scores.segments.balanced_accuracy,
+            "vote balanced accuracy": scores.clip_votes.balanced_accuracy,
+            "mean balanced accuracy": scores.clip_means.balanced_accuracy,
+        }
+        with writing(folder):
+            write_table(_counts(scores.segments, scores.class_names), folder, CONFUSION)
+    if shifted is not None:
+        table = shift_table(model, shifted.waveforms, settings.evaluation.protocols, batch_size=batch_size)
+        for protocol, shift in table.items():
+            values |= {f"{protocol} consistency (%)": 100 * shift.consistency, f"{protocol} MAC": shift.mac}
+    return values
+
+
+def shifted_patches(model, test, settings):
+    """Cuts the patches of the shift test of settings; they depend on the model's input, not on its weights."""
+    evaluation = settings.evaluation
+    return shift_patches(
+        model, test, evaluation.protocols, evaluation.max_shift_clips, clip_list=evaluation.shift_clips
+    )
+
+
+def write_shift_clips(test, settings, folder):
+    """Writes `shift_clips.csv`, the list of the clips that the shift test takes."""
+    patches = shifted_patches(build_model(test.manifest.class_names, settings), test, settings)
+    with writing(folder):
+        write_clip_list(patches, test, folder / "shift_clips.csv")
+    print(
+        f"Shift test: {len(patches.starts)} clips, of {patches.num_eligible} that can be used among "
+        f"{patches.num_clips} ({folder / 'shift_clips.csv'})"
+    )
+
+
+def trainable_parameters(model):
+    """Returns the number of trainable parameters of a model."""
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def roc_auc_of(d_prime):
+    """Returns the area under the ROC curve that a d' stands for.
+
+    Example:
+
+    >>> round(roc_auc_of(2.0), 4)
+    0.9214
+    """
+    return 0.5 * (1 + math.erf(d_prime / 2))
+
+
+def run_callbacks(model, validation, run):
+    """Returns the callbacks of a run: the time it takes and, of DiffRes, activeness and an animation of its scores."""
+    callbacks = [EpochSeconds(), RemainingTime(run.verbose)]
+    if not any(isinstance(layer, DiffResLayer) for layer in nested_layers(model)):
+        return callbacks
+    try:
+        check_matplotlib()
+    except ImportError as error:
+        print(f"No animation of the scores. {error}", file=sys.stderr)
+        return [*callbacks, ActivenessLog()]
+    clips = one_clip_per_class(validation)[:_ANIMATED_CLIPS]
+    waveforms = validation.waveforms(loudest_patches(validation, clips))
+    history = ScoreHistory(waveforms, run.folder, [validation.clip_ids[clip] for clip in clips])
+    return [*callbacks, ActivenessLog(), history]
+
+
+def _counts(confusion, class_names):
+    return [
+        {"class": name} | dict(zip(class_names, map(str, counts), strict=True))
+        for name, counts in zip(class_names, confusion.counts.tolist(), strict=True)
+    ]

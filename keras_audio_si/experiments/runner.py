@@ -1,0 +1,235 @@
+"""Rows x folds x seeds: trains and tests every run of an experiment in one folder, and continues what was cut off."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.manifest import Manifest
+from keras_audio_si.data.splits import SPLITS
+from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
+from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
+from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.files import write_rows, writing, written_whole
+from keras_audio_si.training import run_folder
+from keras_audio_si.training.identity import refuse_differences
+from keras_audio_si.training.stages import PLAN
+
+RECORD = "experiment.json"
+MANIFEST = "manifest.csv"
+LEFT_OUT = "left_out.csv"
+
+
+def run_experiment(
+    rows,
+    divisions,
+    folder,
+    cache_dir="runs/cache",
+    seeds=(0,),
+    paper=None,
+    quantity="mAP",
+    teacher=None,
+    decoder="soundfile",
+    resume=False,
+    overwrite=False,
+    checkpoint_steps=None,
+    verbose="auto",
+):
+    """Makes a run for every row, division of the data and seed, and writes the report.
+
+    Args:
+        rows: Dict of `Settings` by the row's name. A single row called "" has its runs directly in `folder`.
+        divisions: Dict of `Manifest` with splits, as `divisions.divide` makes it.
+        folder: Folder of the report: `runs.csv` (a line per run) and the table of the rows as `table.csv` and
+            `table.md`, written after each run, figures, `experiment.json` with the settings, `manifest.csv`,
+            `left_out.csv` where clips were left out, and `shift_clips.csv` where there is a shift test. Each row has a
+            folder in it, in that each division, if there are several, and in that each seed, if there are several.
+        cache_dir: Folder for the decoded audio.
+        seeds: Seeds of the runs of every row and division.
+        paper: Dict of what the paper has, by row.
+        quantity: Measured value that the paper has.
+        teacher: Folder of a report with the same rows, divisions and seeds, whose models teach these; None for none.
+        decoder: As in `ClipCache.build`.
+        resume: Whether to continue what `folder` has, if anything. Runs that are in `runs.csv` are not repeated. Rows
+            may be added, and rows that are not given stay in the report.
+        overwrite: Whether to replace what `folder` has. Without either runs there are an error.
+        checkpoint_steps: As in `training.fit.fit`.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        List of `RunScore`.
+
+    Raises:
+        ValueError: If a report is continued with other settings or data, or the teacher lacks a run.
+        FileExistsError: If `folder` has runs, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: If another process uses `folder`.
+        OSError: If `folder` cannot be written to, or its disk is full.
+    """
+    if not rows:
+        raise ValueError("`rows` must have at least one row.")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` must be different integers, at least one. Received: {seeds!r}")
+    folder = pathlib.Path(folder)
+    plan = list(itertools.product(rows, divisions, seeds))
+    places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
+    manifest = merged(divisions.values())
+    teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
+    caches = {
+        rate: ClipCache.build(manifest, rate, cache_dir, decoder=decoder)
+        for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
+    }
+    for cache in caches.values():
+        divisions = {name: decoded(part, cache) for name, part in divisions.items()}
+    saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
+    with run_folder.locked(folder, "comparison.lock"):
+        recorded = claim(folder, rows, divisions, seeds, manifest, resume, overwrite)
+        failures = next(iter(caches.values())).failures
+        describe(folder, recorded, manifest, failures)
+        scores = read_scores(folder) if resume else []
+        done = {score.key for score in scores}
+        _list_shifted_clips(rows, divisions, caches, folder)
+        for number, (row, fold, seed) in enumerate(plan, start=1):
+            if (row, fold, seed) in done:
+                continue
+            settings = rows[row].changed(seed=seed)
+            cache = caches[settings.data.sample_rate]
+            splits = {split: cache.of(divisions[fold].select(split=split)) for split in SPLITS}
+            title = ", ".join(part for part in (row, fold if len(divisions) > 1 else "", f"seed {seed}") if part)
+            print(f"\n{title} ({number} of {len(plan)})", flush=True)
+            run = Run(places[row, fold, seed], cache_dir, teachers.get((row, fold, seed)), verbose=verbose, **saving)
+            values = train_and_test(splits, settings, run)
+            clips = "/".join(str(len(part)) for part in splits.values())
+            scores.append(RunScore(row, fold, seed, clips, len(failures), values))
+            with writing(folder):
+                write_tables(folder, scores, paper, quantity)
+        with writing(folder):
+            write_figures(folder, scores, places, rows, divisions, caches)
+    return scores
+
+
+def decoded(manifest, cache):
+    """Returns a `Manifest` of the clips that a `ClipCache` has: those that could be decoded."""
+    known = {clip.clip_id for clip in cache.manifest.clips}
+    return dataclasses.replace(manifest, clips=tuple(clip for clip in manifest.clips if clip.clip_id in known))
+
+
+def run_path(folder, row, fold, seed, divisions, seeds):
+    """Returns the folder of a run in that of its report.
+
+    Example:
+
+    >>> run_path(pathlib.Path("report"), "a0, no mixing", "fold-1", 2, ["fold-1", "fold-2"], [2]).as_posix()
+    'report/a0-no-mixing/fold-1'
+    """
+    path = folder / row.replace(",", "").replace(" ", "-") if row else folder
+    path = path / fold if len(divisions) > 1 else path
+    return path / f"seed-{seed}" if len(seeds) > 1 else path
+
+
+def merged(manifests):
+    """Returns a `Manifest` of the clips of several, each once; clips that are in several lose their splits."""
+    first, *others = manifests
+    if not others:
+        return first
+    clips = {clip.clip_id: clip for manifest in (first, *others) for clip in manifest.clips}
+    return dataclasses.replace(first, clips=tuple(dataclasses.replace(clip, split="") for clip in clips.values()))
+
+
+def claim(folder, rows, divisions, seeds, manifest, resume, overwrite):
+    """Sees that runs neither replace others nor are mixed up with them.
+
+    Args:
+        folder: Folder of the report.
+        rows: As for `run_experiment`.
+        divisions: As for `run_experiment`.
+        seeds: As for `run_experiment`.
+        manifest: `Manifest` of all clips.
+        resume: As for `run_experiment`.
+        overwrite: As for `run_experiment`.
+
+    Returns:
+        The record of the experiment, a dict in values that JSON has; with the rows of an earlier one that is continued.
+
+    Raises:
+        ValueError: If a report is continued with other settings or data.
+        FileExistsError: If the folder has runs, and neither `resume` nor `overwrite` is set.
+    """
+    record = {
+        "rows": {row: settings.record() for row, settings in rows.items()},
+        "divisions": list(divisions),
+        "seeds": list(seeds),
+    }
+    if resume and (folder / RECORD).exists():  # It is written last: with it there is a manifest.
+        before = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        shared = {"rows": {row: before["rows"][row] for row in record["rows"] if row in before["rows"]}}
+        now = {"rows": {row: record["rows"][row] for row in shared["rows"]}}
+        refuse_differences(
+            _properties({**before, **shared}, Manifest.read(folder / MANIFEST)),
+            _properties({**record, **now}, manifest),
+        )
+        record["rows"] = before["rows"] | record["rows"]
+        return record
+    taken = [path for path in (folder, *folder.rglob("*/")) if run_folder.has_run(path)]
+    if overwrite:
+        for path in taken:
+            run_folder.clear(path)
+        for left in (*folder.rglob(PLAN), folder / RUNS):
+            left.unlink(missing_ok=True)
+    elif not resume:
+        for path in taken:
+            run_folder.refuse_existing(path)
+    return record
+
+
+def describe(folder, record, manifest, failures=()):
+    """Writes `experiment.json`, `manifest.csv` and, where clips were left out, `left_out.csv`.
+
+    Args:
+        folder: Folder of the report.
+        record: Dict of the settings, in values that JSON has.
+        manifest: `Manifest` of all clips.
+        failures: `(path, reason)` of the files that were left out.
+
+    Raises:
+        OSError: If the folder cannot be written to.
+    """
+    with writing(folder):
+        if failures:
+            write_rows([{"path": path, "reason": reason} for path, reason in failures], folder / LEFT_OUT)
+        manifest.write(folder / MANIFEST)
+        with written_whole(folder / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _properties(record, manifest):
+    """What must not change when a report is continued; where the audio lies may."""
+    flat = {f"{key}": record[key] for key in ("divisions", "seeds")}
+    defaults = Settings().record()
+    for row, parts in record["rows"].items():
+        prefix = f"{row}: " if row else ""
+        for part, settings in parts.items():
+            # A report of an earlier version lacks settings that were not there, and was made with their defaults.
+            flat |= {f"{prefix}{name}": value for name, value in {**defaults[part], **settings}.items()}
+    clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
+    return json.loads(json.dumps(flat | clips))
+
+
+def _teachers(folder, plan, divisions, seeds):
+    teachers = {key: run_path(folder, *key, divisions, seeds) for key in plan}
+    missing = [path for path in teachers.values() if not (path / run_folder.BEST_MODEL).is_file()]
+    if missing:
+        raise ValueError(
+            "`teacher` must be a report with the same rows, folds and seeds. "
+            f"It lacks: {missing[0] / run_folder.BEST_MODEL}"
+        )
+    return teachers
+
+
+def _list_shifted_clips(rows, divisions, caches, folder):
+    """Writes the list of the shifted clips of a single division. It depends on the model's input, not on the row."""
+    shifted = [settings for settings in rows.values() if settings.evaluation.protocols]
+    if shifted and len(divisions) == 1:
+        (manifest,) = divisions.values()
+        cache = caches[shifted[0].data.sample_rate]
+        write_shift_clips(cache.of(manifest.select(split="test")), shifted[0], folder)

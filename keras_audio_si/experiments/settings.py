@@ -1,0 +1,318 @@
+"""Settings of an experiment: its model, data, training and evaluation, as frozen dataclasses."""
+
+import dataclasses
+import difflib
+import functools
+
+from keras_audio_si.checks import check_choice
+from keras_audio_si.training.settings import TrainingSettings
+
+AUGMENTATIONS = ("none", "eat", "eat-no-noise")
+MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
+CONTENTS = ("waveform", "phase", "magnitude", "both")
+PRECISIONS = (None, "bfloat16", "float16")
+
+
+def _field(default, **metadata):
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _as_tuples(settings, *names):
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None:
+            object.__setattr__(settings, name, tuple(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The parts of a model. A part is chosen by its name or given as an object; None stands for the network's default.
+
+    Args:
+        network: Name of the network, see `keras-audio-si list networks`. Or a function with the signature of a builder.
+        front_end: Name of the layer from waveforms to spectrograms; "auto" is that of the network. Or the layer.
+        num_mels: Mel bands of the front-end.
+        frame_seconds: Analysis window of the front-end, in seconds.
+        hop_seconds: Time from one frame to the next, in seconds.
+        fft_length: Points of the Fourier transform.
+        augment: Augmentation of the training waveforms: "none", "eat" (Table 1 of gazneli2022) or "eat-no-noise". Or a
+            layer from `(waveforms, labels)` to the same.
+        mixings: Label mixings of gazneli2022: some of mixup, timemix, freqmix, phasemix. One is drawn for each batch.
+        spec_augment: Whether SpecAugment masks bands and frames in training.
+        masked_bands: Largest share of the bands that SpecAugment masks.
+        masked_frames: Largest share of the frames that SpecAugment masks.
+        resolution: Name of the layer that reduces the frames, see `keras-audio-si list resolutions`. Or the layer.
+        frames_per_second: Frames per second behind that layer.
+        masked: Whether the padding of short clips is masked, so that it gets no frames.
+        aggregations: What DiffRes merges frames by: mean, max or both.
+        resolution_encoding: Whether DiffRes adds its encoding of the resolution.
+        even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
+        guide_weight: Factor on the guide loss of DiffRes.
+        guide_form: Form of the guide loss, "paper" or "released".
+        dilations: Dilations of the convolutions of DiffRes.
+        pooling: Name of the pooling, see `keras-audio-si list poolings`. Or a function `pooling(strides=...)` that
+            returns a layer, or the config of a layer.
+        intra_block_pooling: Whether VGG pools densely between the convolutions of a block as well.
+        width: Factor on the number of filters of VGG.
+        batch_norm_momentum: Momentum of the moving statistics. Trainings of few steps want 0.9.
+        channels: Filters of the first convolution of EAT.
+        transformer_layers: Transformer blocks of EAT.
+        residual: Residual blocks of EAT: "dilated", "modified" or "common".
+        aggregation: End of EAT: "transformer" or "convolution".
+        factors: Downsampling factors of EAT.
+        content: What EAT gets of the sound: "waveform", "phase", "magnitude" or "both" of these as channels.
+        dense_units: Units of the dense layers of PiczakNet.
+        deltas: Whether PiczakNet gets the differences of its spectrogram along time as well.
+        weights: Initial weights of an EfficientNet: "imagenet" or a file.
+        initial: Trained model (a .keras file) to begin with, in place of the settings above; its last layer is new.
+        mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
+
+    Raises:
+        ValueError: If a value is none of those known.
+
+    Example:
+
+    >>> ModelSettings("eat-s", pooling="triangular+aps").factors is None
+    True
+    """
+
+    network: str = _field("vgg41", flag="model")
+    front_end: str = "auto"
+    num_mels: int | None = None
+    frame_seconds: float | None = None
+    hop_seconds: float | None = None
+    fft_length: int | None = None
+    augment: str = "none"
+    mixings: tuple[str, ...] = ()
+    spec_augment: bool = False
+    masked_bands: float = 0.375
+    masked_frames: float = 0.5
+    resolution: str = "none"
+    frames_per_second: float | None = _field(None, flag="fps")
+    masked: bool = False
+    aggregations: tuple[str, ...] = ("mean", "max")
+    resolution_encoding: bool = True
+    even: bool = True
+    guide_weight: float = 1.0
+    guide_form: str = "paper"
+    dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
+    pooling: str | None = None
+    intra_block_pooling: bool | None = None
+    width: float | None = None
+    batch_norm_momentum: float | None = None
+    channels: int | None = None
+    transformer_layers: int | None = None
+    residual: str | None = None
+    aggregation: str | None = None
+    factors: tuple[int, ...] | None = None
+    content: str = "waveform"
+    dense_units: int | None = None
+    deltas: bool | None = None
+    weights: str | None = None
+    initial: str | None = None
+    mixed_precision: str | None = None
+
+    def __post_init__(self):
+        _as_tuples(self, "mixings", "aggregations", "dilations", "factors")
+        if isinstance(self.augment, str):
+            check_choice("augment", self.augment, AUGMENTATIONS)
+        for mixing in self.mixings:
+            check_choice("mixings", mixing, MIXINGS)
+        check_choice("content", self.content, CONTENTS)
+        check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
+        if self.masked and self.resolution == "none":
+            raise ValueError("`masked` needs a `resolution` that reduces frames. Received: resolution='none'")
+        if (self.resolution != "none") != (self.frames_per_second is not None) and isinstance(self.resolution, str):
+            raise ValueError(
+                "`resolution` and `frames_per_second` (--fps) need each other. Received: "
+                f"resolution={self.resolution!r}, frames_per_second={self.frames_per_second!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """How clips are decoded, cut and drawn.
+
+    Args:
+        sample_rate: Rate that all audio is resampled to, in Hz.
+        frames: Length of a patch in frames of the front-end; None for the network's default.
+        input_samples: Length of a patch in samples, of a network on waveforms; None for the network's default.
+        crops: What training takes of a clip: "fixed", all patches, overlapping by half, or "random", in each epoch one
+            patch that starts anywhere.
+        sampling: How examples are drawn: "once", "class_balanced" or "psla" (weights of rare classes).
+        short: What fills clips shorter than a patch: "repeat" or "zero"; "drop" leaves them out. None for the default
+            of the network.
+        peak: Largest magnitude that each patch is scaled to; None for no scaling.
+        peak_of: What is scaled to a peak of 1: "clip" or "patch" (juettner); None for what `peak` says.
+        silence_decibels: Mean level up to which a patch is left out; None keeps all.
+        background_noise: Whether the noise that comes with Speech Commands is mixed in, at 0 to 30 dB.
+        validation_split: Share of the training recordings held out to choose the epoch by, where none are set apart.
+        shared_validation_groups: Whether a group (recording, uploader) may lie in training and validation clips.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+
+    >>> DataSettings(sample_rate=16000, frames=98).crops
+    'fixed'
+    """
+
+    sample_rate: int = 22050
+    frames: int | None = None
+    input_samples: int | None = None
+    crops: str = "fixed"
+    sampling: str = "once"
+    short: str | None = None
+    peak: float | None = None
+    peak_of: str | None = None
+    silence_decibels: float | None = None
+    background_noise: bool = False
+    validation_split: float = 0.15
+    shared_validation_groups: bool = False
+
+    def __post_init__(self):
+        check_choice("crops", self.crops, ("fixed", "random"))
+        check_choice("sampling", self.sampling, ("once", "class_balanced", "psla"))
+        check_choice("short", self.short, (None, "repeat", "zero", "drop"))
+        check_choice("peak_of", self.peak_of, (None, "clip", "patch"))
+        if self.silence_decibels is not None and self.peak_of is None:
+            raise ValueError("`silence_decibels` needs `peak_of`, which says what is scaled before the level is taken.")
+        for name in ("sample_rate", "frames", "input_samples"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSettings:
+    """Training in stages, for the networks of juettner whose front-end learns.
+
+    Args:
+        icebreaker: Whether PiczakNet is trained on spectrograms first, and the front-end in front of it then, with more
+            and more of the network (section 2.3.1).
+        first_epochs: Epochs of PiczakNet alone, phase 0.
+        phase_epochs: Epochs of each of the phases 1 to 3.
+        forcing_epochs: Epochs of spectrogram forcing, of MSTNet (section 2.3.2).
+        forcing_form: Target of forcing: "unit", in [0, 1] as released, or "centred", in [-1, 1] as in the paper.
+
+    Example:
+
+    >>> StageSettings(icebreaker=True, first_epochs=80).forcing_epochs
+    50
+    """
+
+    icebreaker: bool = False
+    first_epochs: int = 300
+    phase_epochs: int = 100
+    forcing_epochs: int = 50
+    forcing_form: str = "unit"
+
+    def __post_init__(self):
+        check_choice("forcing_form", self.forcing_form, ("unit", "centred"))
+        for name in ("first_epochs", "phase_epochs", "forcing_epochs"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={getattr(self, name)!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """What is measured on the test clips, beside mAP, d', ROC AUC and accuracy of whole clips.
+
+    Args:
+        protocols: Shifts to measure, such as time-1 (frames), freq-3 (mel bands) or samples-40; none for no shift test.
+        max_shift_clips: Largest number of test clips that are shifted.
+        shift_clips: CSV file with the test clips to shift, such as shift_clips.csv of another report; None draws them
+            by the rules of fonseca2021.
+        patch_scores: Whether balanced accuracies of patches and of clips by vote are measured, and the confusion of
+            classes; for clips of one label each.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+
+    >>> EvaluationSettings(protocols=("time-1", "freq-1")).max_shift_clips
+    1000
+    """
+
+    protocols: tuple[str, ...] = ()
+    max_shift_clips: int = 1000
+    shift_clips: str | None = None
+    patch_scores: bool = False
+
+    def __post_init__(self):
+        _as_tuples(self, "protocols")
+        if not self.max_shift_clips > 0:
+            raise ValueError(f"`max_shift_clips` must be positive. Received: max_shift_clips={self.max_shift_clips!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of one row of an experiment.
+
+    Args:
+        model: `ModelSettings`
+        data: `DataSettings`
+        training: `training.TrainingSettings`
+        stages: `StageSettings`
+        evaluation: `EvaluationSettings`
+
+    Example:
+
+    >>> settings = Settings().changed(network="eat-s", epochs=3, sample_rate=16000)
+    >>> settings.model.network, settings.training.epochs, settings.data.sample_rate
+    ('eat-s', 3, 16000)
+    >>> Settings().changed(pooling="max", epoch=3)
+    Traceback (most recent call last):
+    ValueError: `epoch` is no setting. Did you mean `epochs`?
+    """
+
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    stages: StageSettings = StageSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    def changed(self, **settings):
+        """Returns the same settings with other values of some, by flat keyword arguments.
+
+        Raises:
+            ValueError: If a name is no setting, or a value is out of its range.
+        """
+        parts, places = {}, part_of()
+        for name, value in settings.items():
+            if name not in places:
+                nearest = difflib.get_close_matches(name, places, n=1, cutoff=0.0)[0]
+                raise ValueError(f"`{name}` is no setting. Did you mean `{nearest}`?")
+            parts.setdefault(places[name], {})[name] = value
+        changed = {part: dataclasses.replace(getattr(self, part), **values) for part, values in parts.items()}
+        return dataclasses.replace(self, **changed)
+
+    def record(self):
+        """Returns the settings as a dict of parts in values that JSON has; objects are described by their config."""
+        return {
+            part.name: {
+                field.name: _described(getattr(getattr(self, part.name), field.name))
+                for field in dataclasses.fields(part.type)
+            }
+            for part in dataclasses.fields(self)
+        }
+
+
+@functools.cache
+def part_of():
+    """Returns a dict from the name of every setting to the part of `Settings` that has it."""
+    return {field.name: part.name for part in dataclasses.fields(Settings) for field in dataclasses.fields(part.type)}
+
+
+def _described(value):
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {key: _described(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_described(item) for item in value]
+    if hasattr(value, "get_config"):
+        return {"class_name": type(value).__name__, "config": _described(value.get_config())}
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
