@@ -1,4 +1,4 @@
-"""Writes docs/api.md: every public class and function of the package, by module, from the docstrings.
+"""Writes docs/api.md: the public names of the package by room, from the docstrings.
 
     python docs/make_api.py            writes the file
     python docs/make_api.py --check    fails if the file is not up to date
@@ -9,7 +9,6 @@ A public name without a docstring is an error.
 import importlib
 import inspect
 import pathlib
-import pkgutil
 import sys
 
 import keras_audio_si
@@ -17,32 +16,15 @@ import keras_audio_si
 TARGET = pathlib.Path(__file__).with_name("api.md")
 HEADER = """# API reference
 
-Written by `make docs` from the docstrings, which have the arguments, units, shapes, errors and an example:
-`help(keras_audio_si.layers.AntiAliasPool)`. Layers and models can be imported from `keras_audio_si.layers` and
-`keras_audio_si.models`, everything else from its module.
+The public names by room, written by `make docs` from the docstrings, which have the arguments, units, shapes, errors and
+an example: `help(keras_audio_si.layers.AntiAliasPool)`. Everything else is private and free to change.
 """
 
 
-def public_modules():
-    """The modules of the package that define something public, in the order of the data's flow."""
-    rooms = ("data", "ops", "layers", "models", "metrics", "training", "evaluation")
-    names = [info.name for info in pkgutil.walk_packages(keras_audio_si.__path__, "keras_audio_si.")]
-    rank = {room: number for number, room in enumerate(rooms)}
-    names = [name for name in names if not name.startswith(("keras_audio_si.__main__", "keras_audio_si.cli"))]
-    for name in sorted(names, key=lambda name: rank.get(name.split(".")[1], len(rooms))):
-        module = importlib.import_module(name)
-        if public_objects(module):
-            yield module
-
-
-def public_objects(module):
-    """The public classes and functions that a module defines, in the order of its source."""
-    found = [
-        value
-        for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and value.__module__ == module.__name__
-    ]
-    return sorted(found, key=lambda value: inspect.getsourcelines(inspect.unwrap(value))[1])
+def public_names():
+    """Dict from the rooms to their public objects by name."""
+    rooms = {room: importlib.import_module(f"keras_audio_si.{room}") for room in keras_audio_si.__all__}
+    return {room: {name: getattr(module, name) for name in module.__all__} for room, module in rooms.items()}
 
 
 def summary(thing):
@@ -60,12 +42,19 @@ def signature(thing):
 
 def reference():
     parts = [HEADER]
-    for module in public_modules():
+    for room, names in public_names().items():
+        module = importlib.import_module(f"keras_audio_si.{room}")
         first, _, _ = module.__doc__.partition("\n\n")
-        parts.append(f"## {module.__name__}\n\n{' '.join(first.split())}\n")
-        parts += [f"- `{signature(thing)}`: {summary(thing)}" for thing in public_objects(module)]
+        lines = [_line(name, thing) for name, thing in names.items()]
+        parts += [f"## {module.__name__}\n\n{' '.join(first.split())}\n", *lines]
         parts[-1] += "\n"
     return "\n".join(parts)
+
+
+def _line(name, thing):
+    if isinstance(thing, dict):
+        return f"- `{name}`: dict by name of {', '.join(map(repr, thing))}"
+    return f"- `{signature(thing)}`: {summary(thing)}"
 
 
 def main():

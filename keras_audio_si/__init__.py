@@ -21,10 +21,8 @@ _ROOMS = (
     "losses",
     "metrics",
     "models",
-    "ops",
     "optimizers",
     "training",
-    "visualization",
 )
 
 __all__ = [*_ROOMS]

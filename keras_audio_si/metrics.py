@@ -7,6 +7,10 @@ from keras import ops
 
 from keras_audio_si.ops import ranking
 
+__all__ = ["BalancedAccuracy", "DPrime", "MeanAveragePrecision", "MeanROCAUC"]
+
+CAPACITY = 10_000  # Examples that a ranking metric has room for unless it is told otherwise.
+
 
 class _RankingMetric(keras.metrics.Metric):
     """Keeps every target and score it is given; subclasses say what to make of them.
@@ -19,7 +23,7 @@ class _RankingMetric(keras.metrics.Metric):
 
     _direction = "up"
 
-    def __init__(self, capacity, num_classes, name=None, dtype=None):
+    def __init__(self, num_classes, capacity=CAPACITY, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         for argument, value in (("capacity", capacity), ("num_classes", num_classes)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -117,15 +121,15 @@ class MeanAveragePrecision(_RankingMetric):
     Classes without a positive example are left out of the mean; `excluded_classes()` names them.
 
     Args:
-        capacity: largest number of examples between two resets, for example the size of the validation set.
-            The memory is 8 bytes per example and class.
-        num_classes: number of classes.
+        num_classes: Number of classes.
+        capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
+            bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`.
 
     Example:
 
-    >>> metric = MeanAveragePrecision(capacity=4, num_classes=2)
+    >>> metric = MeanAveragePrecision(num_classes=2)
     >>> metric.update_state([[1, 0], [0, 0]], [[0.2, 0.1], [0.8, 0.3]])
     >>> metric.update_state([[1, 0]], [[0.9, 0.6]])
     >>> round(float(metric.result()), 4)
@@ -134,8 +138,8 @@ class MeanAveragePrecision(_RankingMetric):
     [1]
     """
 
-    def __init__(self, capacity, num_classes, name="mAP", dtype=None):
-        super().__init__(capacity, num_classes, name, dtype)
+    def __init__(self, num_classes, capacity=CAPACITY, name="mAP", dtype=None):
+        super().__init__(num_classes, capacity, name, dtype)
 
     def _evaluate(self, valid, positive, negative):
         return ranking.average_precision(self._targets, self._scores, valid), positive
@@ -149,22 +153,22 @@ class MeanROCAUC(_RankingMetric):
     names them.
 
     Args:
-        capacity: largest number of examples between two resets, for example the size of the validation set.
-            The memory is 8 bytes per example and class.
-        num_classes: number of classes.
+        num_classes: Number of classes.
+        capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
+            bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`.
 
     Example:
 
-    >>> metric = MeanROCAUC(capacity=4, num_classes=1)
+    >>> metric = MeanROCAUC(num_classes=1)
     >>> metric.update_state([[1], [0], [1], [0]], [[0.9], [0.8], [0.8], [0.1]])
     >>> float(metric.result())
     0.875
     """
 
-    def __init__(self, capacity, num_classes, name="mROC_AUC", dtype=None):
-        super().__init__(capacity, num_classes, name, dtype)
+    def __init__(self, num_classes, capacity=CAPACITY, name="mROC_AUC", dtype=None):
+        super().__init__(num_classes, capacity, name, dtype)
 
     def _evaluate(self, valid, positive, negative):
         return ranking.roc_auc(self._targets, self._scores, valid), ops.logical_and(positive, negative)
@@ -177,15 +181,15 @@ class DPrime(MeanROCAUC):
     It is the d' of the mean, not the mean of the classes' d' (which `per_class()` gives).
 
     Args:
-        capacity: largest number of examples between two resets, for example the size of the validation set.
-            The memory is 8 bytes per example and class.
-        num_classes: number of classes.
+        num_classes: Number of classes.
+        capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
+            bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
         name: name of the metric.
         dtype: as in `keras.metrics.Metric`.
 
     Example:
 
-    >>> metric = DPrime(capacity=4, num_classes=1)
+    >>> metric = DPrime(num_classes=1)
     >>> metric.update_state([[1], [0], [1], [0]], [[0.9], [0.8], [0.8], [0.1]])
     >>> round(float(metric.result()), 4)
     1.6268
@@ -194,8 +198,8 @@ class DPrime(MeanROCAUC):
         Hershey et al., "CNN Architectures for Large-Scale Audio Classification", 2017.
     """
 
-    def __init__(self, capacity, num_classes, name="d_prime", dtype=None):
-        super().__init__(capacity, num_classes, name, dtype)
+    def __init__(self, num_classes, capacity=CAPACITY, name="d_prime", dtype=None):
+        super().__init__(num_classes, capacity, name, dtype)
 
     def result(self):
         """d' of the mean over the classes that are not excluded."""

@@ -90,7 +90,7 @@ def masked_classifier(lengths="zeros"):
     maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
     head = keras.Sequential([layers.AttentionHead(5, heads=2), layers.ClassScores(None, "abcde")])
     front_end = layers.LogMelSpectrogram(8000, num_mels=12)
-    return models.Classifier(front_end, MaskedPairs(), maps, head, front_end.num_samples(17), lengths)
+    return models.Classifier(front_end, maps, MaskedPairs(), head, front_end.num_samples(17), lengths)
 
 
 def with_padding(rng):
@@ -123,7 +123,7 @@ FRAMES = (None, None, 28)
 def eat():
     """With common residual blocks, which compile faster; the modified one is a case of its own."""
     small = {"channels": 2, "transformer_layers": 1, "heads": 2, "embedding_dim": 8, "feed_forward_dim": 12}
-    return models.EAT(5, 250, (4,), **small, residual="common", activation="softmax", class_names="abcde")
+    return models.EAT(5, (250,), (4,), **small, residual="common", activation="softmax", class_names="abcde")
 
 
 def adaptive_vgg():
@@ -219,7 +219,7 @@ CASES = [
     Case("vgg41", lambda: models.VGG41(6, (33, 28), width=0.125, class_names="abcdef"), spectrograms),
     Case("vgg41_blur", lambda: models.VGG41(6, (33, 28), "blur5", True, "reflect", width=0.125), spectrograms),
     Case("vgg41_adaptive", adaptive_vgg, spectrograms, half=None, dynamic=(None, None, 28)),
-    Case("vgg42", lambda: models.VGG42(6, (33, 28), "tlpf1x5", width=0.25, activation=None), spectrograms),
+    Case("vgg42", lambda: models.VGG42(6, (33, 28), "tlpf1x5", width=0.125, activation=None), spectrograms),
     Case("fit_length", lambda: layers.FitLength(16, sample_rate=8000), rows(27)),
     Case("time_convolution", lambda: layers.TimeConvolution(6, 5), rows(27), dynamic=ROW),
     Case("time_convolution_by_channel", lambda: layers.TimeConvolution(None, 5, 3, "edge"), rows(26), dynamic=ROW),

@@ -22,7 +22,7 @@ def diffres_classifier():
     front_end, inputs = layers.LogMelSpectrogram(8000, num_mels=12), keras.Input((8, 12, 3))
     maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
     head = keras.Sequential([layers.AttentionHead(5, heads=2), layers.ClassScores(None, "abcde")])
-    return models.Classifier(front_end, layers.DiffResLayer(0.5), maps, head, front_end.num_samples(17), "zeros")
+    return models.Classifier(front_end, maps, layers.DiffResLayer(0.5), head, front_end.num_samples(17), "zeros")
 
 
 SAVED = Case("saved", diffres_classifier, with_padding)

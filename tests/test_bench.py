@@ -95,8 +95,8 @@ def test_every_layer_is_compared():
 def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
     """With a network that takes no time to compile in the place of EAT-S."""
 
-    def build(num_classes, input_length, factors, activation=None):
-        inputs = keras.Input((input_length,))
+    def build(num_classes, input_shape, factors, activation=None):
+        inputs = keras.Input(input_shape)
         return keras.Model(inputs, keras.layers.Dense(num_classes, activation="sigmoid")(inputs[:, :3]))
 
     monkeypatch.setattr(eat, "parameter_rows", lambda: [{"data": "ESC-50", "EAT-S": 1}])
@@ -143,11 +143,11 @@ def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
 
 
 def test_unknown_names_name_the_nearest():
-    with pytest.raises(ValueError, match="'max-pol'; did you mean 'max-pool'"):
+    with pytest.raises(ValueError, match="'max-pol'. Did you mean 'max-pool'"):
         bench_layers(("max-pol",))
-    with pytest.raises(ValueError, match="'vgg43'; did you mean 'vgg4"):
+    with pytest.raises(ValueError, match="'vgg43'. Did you mean 'vgg4"):
         bench_models("vgg43")
-    with pytest.raises(ValueError, match="'Xeption'; did you mean 'Xception'"):
+    with pytest.raises(ValueError, match="'Xeption'. Did you mean 'Xception'"):
         bench_models("Xeption")
     with pytest.raises(ValueError, match="'vgg4'; did you mean 'vgg4"):
         pipeline.bench_pipeline(model="vgg4")

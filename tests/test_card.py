@@ -122,7 +122,7 @@ class TestWithoutTensorFlowIO:
 def test_keras_cv_is_the_network_of_keras_applications(rng, tmp_path):
     keras.utils.set_random_seed(0)
     one, other = (
-        EfficientNetTagger("V2B0", 5, (64, 40), 2, library=library, class_names="abcde", batch_norm_momentum=0.8)
+        EfficientNetTagger(5, (64, 40), "V2B0", 2, library=library, class_names="abcde", batch_norm_momentum=0.8)
         for library in ("keras.applications", "keras_cv")
     )
     other.set_weights(one.get_weights())

@@ -82,7 +82,7 @@ class TestParts:
         clip_lengths = (1440, 800, 250)
         waveforms = padded(rng, clip_lengths, 1440)
         layer = front_end()
-        model = models.Classifier(layer, Summed(), network((1, BANDS, 1)), input_samples=1440, lengths=lengths)
+        model = models.Classifier(layer, network((1, BANDS, 1)), Summed(), input_samples=1440, lengths=lengths)
         inputs = waveforms if lengths == "zeros" else [waveforms, np.array(clip_lengths, "int32")]
         kernel, bias = model.layers[-1].get_weights()
         sums = [
@@ -93,7 +93,7 @@ class TestParts:
 
     def test_a_clip_gets_the_same_scores_whatever_its_padding(self, rng):
         clips = padded(rng, (700, 520), 2000)
-        classifier = models.Classifier(front_end(), Summed(), network((1, BANDS, 1)), lengths="zeros")
+        classifier = models.Classifier(front_end(), network((1, BANDS, 1)), Summed(), lengths="zeros")
         want = numpy(run(classifier, clips[:, :700]))
         np.testing.assert_allclose(numpy(run(classifier, clips)), want, rtol=1e-5, atol=1e-5)
 
@@ -114,15 +114,15 @@ class TestParts:
 
     def test_a_head_on_a_vgg_that_takes_channels(self):
         with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
-            vgg = models.VGG41(3, (8, BANDS), in_channels=2, width=0.125)
+            vgg = models.VGG41(3, (8, BANDS, 2), width=0.125)
             maps = keras.Model(vgg.input, vgg.get_layer("block4b_relu").output)
             head = keras.Sequential([AttentionHead(4, heads=2), ClassScores(None, "abcd")])
-            model = models.Classifier(front_end(), MaskedPairs(channels=2), maps, head, input_samples=1440)
+            model = models.Classifier(front_end(), maps, MaskedPairs(channels=2), head, input_samples=1440)
         assert model.output_shape == (None, 4) and models.class_names_of(model) == ("a", "b", "c", "d")
 
     def test_a_network_on_waveforms(self):
         with keras.StatelessScope(initialize_variables=False):
-            eats = [models.EAT(3, 1024, (4,), channels=2, padding="same", in_channels=count) for count in (1, 2)]
+            eats = [models.EAT(3, shape, (4,), channels=2, padding="same") for shape in ((1024,), (1024, 2))]
             assert models.Classifier(None, backbone=eats[0]).input_shape == (None, 1024)
             both = models.Classifier(layers.PhaseWaveform("both"), eats[1], input_samples=1024)
         assert both.output_shape == (None, 3)
@@ -131,17 +131,17 @@ class TestParts:
         with keras.StatelessScope(initialize_variables=False):
             vgg = models.VGG41(3, (16, BANDS), width=0.125)
         with pytest.raises(ValueError, match="axis 1 differs; change input_samples, the resolution"):
-            models.Classifier(front_end(), MaskedPairs(), vgg, input_samples=1440)
+            models.Classifier(front_end(), vgg, MaskedPairs(), input_samples=1440)
         with pytest.raises(ValueError, match="another number of axes"):
-            models.Classifier(front_end(), MaskedPairs(channels=2), vgg, input_samples=2 * 1440 - 80)
+            models.Classifier(front_end(), vgg, MaskedPairs(channels=2), input_samples=2 * 1440 - 80)
         with pytest.raises(ValueError, match="needs a front_end"):
-            models.Classifier(None, MaskedPairs(), vgg)
+            models.Classifier(None, vgg, MaskedPairs())
         with pytest.raises(ValueError, match="without resolution it must be None"):
             models.Classifier(front_end(), vgg, input_samples=1440, lengths="zeros")
-        with pytest.raises(ValueError, match="lengths must be None, 'zeros' or 'input', got 'zero'"):
-            models.Classifier(front_end(), MaskedPairs(), vgg, lengths="zero")
-        with pytest.raises(ValueError, match="backbone must be a Keras model, got int"):
-            models.Classifier(front_end(), vgg, 1440)
+        with pytest.raises(ValueError, match="`lengths` must be None, 'zeros' or 'input'. Received: lengths='zero'"):
+            models.Classifier(front_end(), vgg, MaskedPairs(), lengths="zero")
+        with pytest.raises(ValueError, match="`backbone` must be a Keras model. Received: int"):
+            models.Classifier(front_end(), 1440)
 
 
 def test_a_saved_classifier_gives_the_same_scores(rng, tmp_path):

@@ -123,12 +123,12 @@ def test_round_trip_repeats_the_draws(rng):
 
 
 def test_trains_in_the_step(rng):
-    from keras_audio_si.training.mixed_model import MixedTrainingModel
+    from keras_audio_si.training.augmented_model import AugmentedModel
 
     waveforms, labels = pair(rng, batch=8)
     labels = np.eye(8, 5, dtype="float32")
     model = keras.Sequential([keras.Input((301,)), keras.layers.Dense(5, activation="sigmoid")])
-    training_model = MixedTrainingModel(
+    training_model = AugmentedModel(
         model, AugmentationChain([RandomOrder(steps()[:2]), RandomChoice([MixUp(), PolarityInversion()])])
     )
     training_model.compile("adam", "binary_crossentropy")

@@ -13,7 +13,7 @@ from tiny_training import FAST, patches
 from keras_audio_si import layers, models
 from keras_audio_si.cli import main as cli
 from keras_audio_si.training.activeness import ActivenessLog
-from keras_audio_si.training.fit import fit
+from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.score_history import ScoreHistory
 from keras_audio_si.visualization import diffres, warped_clips
 
@@ -34,7 +34,7 @@ def masked_model(open_length=False):
     keras.utils.set_random_seed(5)
     samples = None if open_length else front_end().num_samples(FRAMES)
     resolution = layers.DiffResLayer(KEPT / FRAMES if open_length else 1 - KEPT / FRAMES, name="resolution")
-    return models.Classifier(front_end(), resolution, network(None, 3), input_samples=samples, lengths="zeros")
+    return models.Classifier(front_end(), network(None, 3), resolution, input_samples=samples, lengths="zeros")
 
 
 def nested_model():
@@ -227,10 +227,10 @@ def test_training_logs_activeness_guide_loss_and_scores(tmp_path):
     backbone = keras.Model(inputs, scores)
     resolution = layers.DiffResLayer(0.5)
     resolution.importance.trainable = False  # A step of many small weights takes seconds to trace.
-    model = models.Classifier(spectrogram, resolution, backbone, input_samples=64)
+    model = models.Classifier(spectrogram, backbone, resolution, input_samples=64)
     data = patches(0, num_clips=8)
     callbacks = [ActivenessLog(), ScoreHistory(data.waveforms([0, 1]), tmp_path)]
-    settings = dataclasses.replace(FAST, epochs=2, mixup_alpha=None, jit=False)
+    settings = dataclasses.replace(FAST, epochs=2, mixup_alpha=None, jit_compile=False)
     fit(model, data, patches(1, num_clips=8), settings, tmp_path, callbacks=callbacks, verbose=0)
     with open(tmp_path / "log.csv", newline="") as file:
         table = list(csv.DictReader(file))

@@ -25,8 +25,9 @@ def shapes_only():
     return keras.StatelessScope(initialize_variables=False)
 
 
-def eat(num_classes=3, input_length=1024, **kwargs):
-    return models.EAT(num_classes, input_length, **{**SMALL, **kwargs})
+def eat(num_classes=3, samples=1024, **kwargs):
+    shape = samples if isinstance(samples, tuple) else (samples,)
+    return models.EAT(num_classes, shape, **{"activation": None, **SMALL, **kwargs})
 
 
 def names(model, kind):
@@ -61,7 +62,7 @@ class TestSwitches:
     def test_dilated_is_the_default(self):
         settings = {name: value for name, value in SMALL.items() if name != "residual"}
         with shapes_only():
-            model = models.EAT(3, 1024, **settings)
+            model = models.EAT(3, (1024,), **settings)
         dilations = [block.by_channel.dilation for block in model.layers if isinstance(block, layers.TimeResidualBlock)]
         assert dilations == [1, 1, 3, 9, 1, 3, 9]
 
@@ -103,8 +104,8 @@ class TestSwitches:
 
 class TestLength:
     def test_padded_with_silence_to_a_multiple(self, rng):
-        model, x = eat(input_length=1000), rng.standard_normal((2, 1000)).astype("float32")
-        longer = eat(input_length=1008)
+        model, x = eat(samples=1000), rng.standard_normal((2, 1000)).astype("float32")
+        longer = eat(samples=1008)
         longer.set_weights(model.get_weights())
         assert model.get_layer("fit_length").output.shape == longer.get_layer("fit_length").output.shape == (None, 1008)
         padded = np.pad(x, ((0, 0), (0, 8)))
@@ -112,7 +113,7 @@ class TestLength:
 
     def test_cut_to_a_multiple(self, rng):
         model, x = (
-            eat(input_length=1000, fit="cut"),
+            eat(samples=1000, fit="cut"),
             rng.standard_normal(
                 (
                     2,
@@ -120,7 +121,7 @@ class TestLength:
                 )
             ).astype("float32"),
         )
-        shorter = eat(input_length=992)
+        shorter = eat(samples=992)
         shorter.set_weights(model.get_weights())
         np.testing.assert_allclose(numpy(run(model, x)), numpy(run(shorter, x[:, :992])), atol=1e-6)
 
@@ -131,11 +132,11 @@ class TestLength:
     def test_the_smallest_length_is_the_smallest_that_works(self, settings):
         """One multiple less would leave the padding without values, which the padding itself says."""
         with shapes_only():
-            model = eat(input_length=1, aggregation="convolution", **settings)
+            model = eat(samples=1, aggregation="convolution", **settings)
         smallest = model.get_layer("fit_length").smallest
         assert model.get_layer("fit_length").output.shape == (None, smallest)
         with pytest.raises(ValueError, match="takes at least"):
-            eat(input_length=smallest - 1, fit="cut", **settings)
+            eat(samples=smallest - 1, fit="cut", **settings)
         if settings:
             config = model.get_config()
             for layer in config["layers"]:
@@ -146,7 +147,7 @@ class TestLength:
 
     def test_default_factors_need_32768(self):
         with shapes_only():
-            model = models.EATSmall(2, input_length=5000)
+            model = models.EATSmall(2, input_shape=(5000,))
         assert model.get_layer("fit_length").output.shape == (None, 32768)
 
 
@@ -190,14 +191,16 @@ class TestLongerAudio:
 class TestPooling:
     def test_reaches_every_stage(self):
         with shapes_only():
-            model = eat(factors=(4, 2), pooling="triangular+aps-l2", input_length=4096)
+            model = eat(factors=(4, 2), pooling="triangular+aps-l2", samples=4096)
         pools = [model.get_layer(f"{name}_pool") for name in ("down0", "down1", "refine0", "refine1")]
         assert all(isinstance(pool, layers.AdaptivePolyphasePool) for pool in pools)
         assert [pool.strides[0] for pool in pools] == [4, 2, 2, 2]
         assert [pool.filter_size[0] for pool in pools] == [9, 5, 5, 5]
         assert {(pool.filter, pool.criterion, pool.pool_size) for pool in pools} == {("triangular", "l2", (1, 1))}
 
-    @pytest.mark.parametrize("pooling", ["max", "average", "blur5", "tlpf3+aps", lambda f: layers.AntiAliasPool(1, f)])
+    @pytest.mark.parametrize(
+        "pooling", ["max", "average", "blur5", "tlpf3+aps", lambda strides: layers.AntiAliasPool(1, strides)]
+    )
     def test_kinds(self, pooling):
         with shapes_only():
             assert eat(pooling=pooling).get_layer("project").output.shape == (None, 64, 8)
@@ -224,7 +227,7 @@ class TestPooling:
 
 
 def test_two_channels_and_scores(rng):
-    model = eat(in_channels=2, activation="softmax", class_names=("a", "b", "c"), sample_rate=8000)
+    model = eat(samples=(1024, 2), activation="softmax", class_names=("a", "b", "c"), sample_rate=8000)
     assert model.input_shape == (None, 1024, 2) and models.class_names_of(model) == ("a", "b", "c")
     assert model.layers[-1].input is model.get_layer("logits").output
     scores = numpy(run(model, rng.standard_normal((2, 1024, 2)).astype("float32")))

@@ -26,7 +26,7 @@ def channels_last(array):
 def test_parameter_counts(data):
     length, factors, classes, *counts = COUNTS[data]
     with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
-        models = [build(classes, length, factors) for build in (EATSmall, EATMedium)]
+        models = [build(classes, (length,), factors) for build in (EATSmall, EATMedium)]
     assert [sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) for model in models] == counts
     for model in models:
         assert model.input_shape == (None, length) and model.get_layer("fit_length").output.shape == (None, length)

@@ -76,7 +76,9 @@ def test_misshapen_tensors_are_named(state):
     ],
 )
 def test_what_the_released_code_cannot_express(settings, problem):
-    model = models.EAT(2, 1024, (4,), 2, transformer_layers=1, heads=1, embedding_dim=4, feed_forward_dim=4, **settings)
+    model = models.EAT(
+        2, (1024,), (4,), 2, transformer_layers=1, heads=1, embedding_dim=4, feed_forward_dim=4, **settings
+    )
     with pytest.raises(ValueError, match=problem):
         export_state_dict(model)
 

@@ -46,7 +46,7 @@ def images(network_for_images, monkeypatch):
 @pytest.mark.parametrize("variant, count", [("B2", 13640766), ("B0", 9407672)])
 def test_parameter_counts(variant, count):
     with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
-        model = EfficientNetTagger(variant, 527, (1056, 128), heads=4)
+        model = EfficientNetTagger(527, (1056, 128), variant, heads=4)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
     assert model.layers[1].output_shape[1:3] == (33, 4)
 
@@ -56,7 +56,7 @@ def test_bands_are_the_height_of_the_image(images, rng):
     image = 255 * np.repeat(spectrograms.swapaxes(1, 2)[..., None], 3, axis=-1)
     want = numpy(run(images[0], image)).swapaxes(1, 2)
     for channels in (1, 2):
-        backbone = EfficientNetBackbone("B0", (16, 12), channels, weights=images[1])
+        backbone = EfficientNetBackbone("B0", (16, 12, channels), weights=images[1])
         x = spectrograms if channels == 1 else np.repeat(spectrograms[..., None], channels, axis=-1)
         np.testing.assert_allclose(numpy(run(backbone, x)), want, rtol=1e-4, atol=1e-5)
 
@@ -64,14 +64,14 @@ def test_bands_are_the_height_of_the_image(images, rng):
 def test_three_channels_are_the_colours(images, rng):
     maps = rng.normal(size=(2, 16, 12, 3)).astype("float32")
     want = numpy(run(images[0], 255 * maps.swapaxes(1, 2))).swapaxes(1, 2)
-    backbone = EfficientNetBackbone("B0", (16, 12), 3, images[1], input_mean=1.0, input_deviation=(1.0, 2.0, 4.0))
+    backbone = EfficientNetBackbone("B0", (16, 12, 3), images[1], input_mean=1.0, input_deviation=(1.0, 2.0, 4.0))
     x = maps * np.float32([1, 2, 4]) + 1
     np.testing.assert_allclose(numpy(run(backbone, x)), want, rtol=1e-4, atol=1e-5)
 
 
 def test_open_length_and_momentum(images):
     with keras.StatelessScope(initialize_variables=False):
-        tagger = EfficientNetTagger("B0", 3, (None, 12), heads=2, batch_norm_momentum=0.7, class_names="abc")
+        tagger = EfficientNetTagger(3, (None, 12), "B0", heads=2, batch_norm_momentum=0.7, class_names="abc")
     assert tagger.layers[1].output_shape == (None, None, 6, 6)
     assert tagger.output_shape == (None, 3) and class_names_of(tagger) == ("a", "b", "c")
     (network,) = (layer for layer in tagger.layers[1].layers if isinstance(layer, keras.Model))
@@ -94,21 +94,21 @@ def test_weights_that_are_not_there(images, tmp_path):
 
 def test_wrong_arguments(monkeypatch):
     with pytest.raises(ValueError, match="variant must be one of 'B0', .* got 'B9'"):
-        EfficientNetTagger("B9", 3)
+        EfficientNetTagger(3, variant="B9")
     with pytest.raises(ValueError, match="library must be one of 'keras.applications', 'keras_cv', got 'timm'"):
-        EfficientNetTagger("B0", 3, library="timm")
+        EfficientNetTagger(3, variant="B0", library="timm")
     with pytest.raises(ValueError, match="library 'keras_cv' has the variants V2B0, .* got 'B0'"):
-        EfficientNetTagger("B0", 3, library="keras_cv")
+        EfficientNetTagger(3, variant="B0", library="keras_cv")
     with pytest.raises(ValueError, match="weights need library='keras.applications'"):
-        EfficientNetTagger("V2B0", 3, library="keras_cv", weights="imagenet")
+        EfficientNetTagger(3, variant="V2B0", library="keras_cv", weights="imagenet")
     monkeypatch.setitem(sys.modules, "keras_cv", None)
     with pytest.raises(ImportError, match=r"pip install 'keras-audio-si\[cv\]'"):
-        EfficientNetTagger("V2B0", 3, (40, 24), library="keras_cv")
+        EfficientNetTagger(3, (40, 24), "V2B0", library="keras_cv")
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX takes half a minute to draw the weights of B0")
 def test_scores_of_b0(rng):
-    model = EfficientNetTagger("B0", 3, (24, 40), in_channels=3)  # Fewer frames than Keras takes for images.
+    model = EfficientNetTagger(3, (24, 40, 3), "B0")  # Fewer frames than Keras takes for images.
     x = rng.normal(size=(2, 24, 40, 3)).astype("float32")
     scores = numpy(model(x))
     assert (scores > 0).all() and (scores < 1).all()

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.ema import WeightAverages, averaged, decay_after
-from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 
 def numpy(x):
@@ -45,7 +45,7 @@ def test_averages_follow_the_steps_of_fit(rng, jit):
     for name in ("alone", "averaged"):
         model = network()
         averages = WeightAverages(model, 0.8) if name == "averaged" else None
-        training_model = MixedTrainingModel(model, averages=averages)
+        training_model = AugmentedModel(model, averages=averages)
         training_model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", jit_compile=jit)
         seen = [model.get_weights()]
         for _ in range(2):  # a second `fit` must find its buffers
@@ -78,7 +78,7 @@ def test_averages_are_of_the_whole_weights(policy):
     kernel = model.layers[0].kernel
     kernel.assign(np.full((5, 4), 1.0001))
     averages = WeightAverages(model, 0.5)
-    training_model = MixedTrainingModel(model, averages=averages)
+    training_model = AugmentedModel(model, averages=averages)
     training_model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
     x, y = np.zeros((8, 5), "float32"), np.ones((8, 3), "float32")
     training_model.fit((x, y), y, batch_size=4, verbose=0)

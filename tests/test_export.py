@@ -140,7 +140,7 @@ def test_masked_frames_of_open_length(tmp_path, rng):
     inputs = keras.Input((None, 12, 3))
     maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
     head = keras.Sequential([layers.AttentionHead(3, heads=2), ClassScores(None, NAMES)])
-    model = models.Classifier(front_end, layers.DiffResLayer(0.6), maps, head, lengths="zeros")
+    model = models.Classifier(front_end, maps, layers.DiffResLayer(0.6), head, lengths="zeros")
     write_saved_model(model, tmp_path / "exported")
     serve = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
     found = []

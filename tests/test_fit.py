@@ -7,10 +7,10 @@ import pytest
 from tiny_training import FAST, network, patches
 
 from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import BestCheckpoint
-from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training.fit_loop import TrainingSettings, fit
 from keras_audio_si.training.losses import score_binary_cross_entropy
-from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
@@ -135,7 +135,7 @@ def test_loss_is_safe_at_saturation():
 def test_best_checkpoint_keeps_the_largest_value(tmp_path):
     model = network()
     checkpoint = BestCheckpoint(tmp_path / "best.keras", "score")
-    checkpoint.set_model(MixedTrainingModel(model))
+    checkpoint.set_model(AugmentedModel(model))
     for epoch, score in enumerate([float("nan"), 0.2, 0.5, 0.5, 0.1]):
         model.layers[-1].bias.assign([epoch, epoch])
         checkpoint.on_epoch_end(epoch, {"score": score})

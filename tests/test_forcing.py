@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from tiny_training import network, patches
 
 from keras_audio_si import layers
-from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training.fit_loop import TrainingSettings, fit
 from keras_audio_si.training.forcing import (
     ForcingValidation,
     SpectrogramStatistics,

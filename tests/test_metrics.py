@@ -52,7 +52,7 @@ def test_reset_forgets(batches, metric):
 def test_auc_excludes_a_class_without_negatives(batches):
     targets, scores, _ = batches
     targets[:, 0] = 1
-    auc, precision = MeanROCAUC(100, 5), MeanAveragePrecision(100, 5)
+    auc, precision = MeanROCAUC(5, 100), MeanAveragePrecision(5, 100)
     for m in (auc, precision):
         m.update_state(targets, scores)
     assert auc.excluded_classes() == [0, 3] and precision.excluded_classes() == [3]
@@ -60,7 +60,7 @@ def test_auc_excludes_a_class_without_negatives(batches):
 
 def test_d_prime_is_that_of_the_mean(batches):
     targets, scores, _ = batches
-    m, auc = DPrime(100, 5), MeanROCAUC(100, 5)
+    m, auc = DPrime(5, 100), MeanROCAUC(5, 100)
     for metric in (m, auc):
         metric.update_state(targets, scores)
     np.testing.assert_allclose(m.per_class(), np.sqrt(2) * norm.ppf(auc.per_class().astype("float64")), atol=1e-6)
@@ -70,21 +70,21 @@ def test_d_prime_is_that_of_the_mean(batches):
 def test_scores_of_a_diverged_model_give_nan(batches):
     targets, scores, _ = batches
     scores[0, 0] = np.nan
-    m = MeanAveragePrecision(100, 5)
+    m = MeanAveragePrecision(5, 100)
     m.update_state(targets, scores)
     assert np.isnan(float(m.result())) and m.excluded_classes() == [3]
 
 
 def test_half_precision_scores(batches):
     targets, scores, _ = batches
-    m = MeanAveragePrecision(100, 5)
+    m = MeanAveragePrecision(5, 100)
     m.update_state(targets, ops.cast(scores, "bfloat16"))
     np.testing.assert_allclose(float(m.result()), reference(MeanAveragePrecision, targets, scores), atol=1e-6)
 
 
 def test_overflow_and_wrong_arguments(batches):
     targets, scores, _ = batches
-    m = MeanAveragePrecision(50, 5)
+    m = MeanAveragePrecision(5, 50)
     with pytest.raises(ValueError, match="batch of 100 examples exceeds `capacity`=50"):
         m.update_state(targets, scores)
     m.update_state(targets[:40], scores[:40])
@@ -99,14 +99,14 @@ def test_overflow_and_wrong_arguments(batches):
         m.update_state(targets[:2], scores[:2, :4])
     with pytest.raises(ValueError, match="`y_true` and `y_pred` must hold as many examples.*2 and 3"):
         m.update_state(targets[:2], scores[:3])
-    for arguments in ((0, 5), (10, 2.5), (True, 5)):
+    for arguments in ((5, 0), (2.5, 10), (5, True)):
         with pytest.raises(ValueError, match="must be a positive integer"):
             MeanROCAUC(*arguments)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_config_round_trip(metric):
-    copy = keras.metrics.deserialize(keras.metrics.serialize(metric(12, 3, name="mine")))
+    copy = keras.metrics.deserialize(keras.metrics.serialize(metric(3, 12, name="mine")))
     assert (type(copy), copy.capacity, copy.num_classes, copy.name) == (metric, 12, 3, "mine")
 
 

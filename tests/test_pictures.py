@@ -9,7 +9,7 @@ from harness import numpy
 
 from keras_audio_si import layers, models
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.evaluation.segments import Confusion
+from keras_audio_si.evaluation.patches import Confusion
 from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
 from keras_audio_si.visualization.classification import phase_curves, plot_bars, plot_confusion, plot_phases
 from keras_audio_si.visualization.front_ends import plot_activations, plot_kernels
@@ -160,7 +160,7 @@ class TestConfusion:
 def write_log(path, accuracies, column="accuracy"):
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["epoch", column, "val_segment_balanced_accuracy"])
+        writer.writerow(["epoch", column, "val_patch_balanced_accuracy"])
         writer.writerows([i, value, value / 2] for i, value in enumerate(accuracies))
     return path
 
@@ -195,8 +195,8 @@ def test_command_line_and_tensorboard(drawn, tmp_path, capsys):
     tensorflow = pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
     soundfile = pytest.importorskip("soundfile")
     from keras_audio_si.cli import main as cli
+    from keras_audio_si.data.loud_patches import cut_loud_patches
     from keras_audio_si.data.manifest import Clip, Manifest
-    from keras_audio_si.data.segments import cut_segments
     from keras_audio_si.visualization.pictures import write_pictures
 
     clips, rng = [], np.random.default_rng(0)
@@ -210,7 +210,7 @@ def test_command_line_and_tensorboard(drawn, tmp_path, capsys):
     for subject, options in {
         "kernels": [],
         "activations": [*data, "--clips", "1.wav"],
-        "confusion": [*data, "--of", "segments"],
+        "confusion": [*data, "--of", "patches"],
     }.items():
         output = tmp_path / f"{subject}.png"
         code = cli.main(["plot", subject, str(tmp_path / "net.keras"), "--output", str(output), *options])
@@ -220,7 +220,7 @@ def test_command_line_and_tensorboard(drawn, tmp_path, capsys):
 
     waveforms = [soundfile.read(tmp_path / clip.path)[0] for clip in clips]
     cache = ClipCache.from_waveforms(waveforms, [clip.labels for clip in clips], 22050)
-    patches, _ = cut_segments(cache, models.piczak_spectrogram())
+    patches, _ = cut_loud_patches(cache, models.piczak_spectrogram())
     written = write_pictures({"net": model}, patches, tmp_path / "run")
     assert list(written) == ["kernels", "activations", "confusion"]
     (events,) = (tmp_path / "run" / "tensorboard" / "pictures").iterdir()

@@ -8,7 +8,7 @@ from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.sampling import class_balanced_weights, epoch_order
-from keras_audio_si.training.fit import TrainingSettings
+from keras_audio_si.training.fit_loop import TrainingSettings
 from keras_audio_si.training.identity import refuse_differences, run_identity
 
 tf = pytest.importorskip("tensorflow", reason="the input pipeline is tf.data")

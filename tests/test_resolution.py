@@ -10,7 +10,7 @@ from keras_audio_si import layers
 from keras_audio_si.layers.importance import importance_channels
 from keras_audio_si.models import with_resolution
 from keras_audio_si.training.activeness import ActivenessLog
-from keras_audio_si.training.mixed_model import MixedTrainingModel
+from keras_audio_si.training.augmented_model import AugmentedModel
 
 FIXED = [layers.ChangeHopSize, layers.AveragePoolFrames, layers.AverageMaxPoolFrames, layers.ConvAveragePool]
 SILENCE = np.log(1e-12)
@@ -203,7 +203,7 @@ class TestTraining:
         x[:, 10:] = -30.0
         y = np.full((4, 2), 0.5, "float32")
         layer = model.get_layer("resolution")
-        training_model = MixedTrainingModel(model)
+        training_model = AugmentedModel(model)
         training_model.compile(keras.optimizers.SGD(0.0), "mse")
         layer.batch_count.assign(5.0)  # Left by a training without the callback.
         callbacks = [ActivenessLog()]

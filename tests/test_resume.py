@@ -20,7 +20,7 @@ from tiny_training import CHECKPOINT_STEPS, RESUMED, VALIDATION, network, patche
 
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import KEPT, Checkpoint
-from keras_audio_si.training.fit import fit
+from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.identity import refuse_differences, run_identity
 
 SCRIPT = ROOT / "tests" / "tiny_training.py"

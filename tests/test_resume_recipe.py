@@ -17,7 +17,7 @@ from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.layers import ClassScores
 from keras_audio_si.training.checkpoint import Checkpoint
-from keras_audio_si.training.fit import fit
+from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.identity import refuse_differences, run_identity
 from keras_audio_si.training.settings import TrainingSettings
 

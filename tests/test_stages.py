@@ -14,12 +14,12 @@ from kill_and_resume import differences, outcome
 from tiny_training import patches
 
 from keras_audio_si import layers, models
-from keras_audio_si.evaluation.segments import evaluate_segments
-from keras_audio_si.experiment import precision
-from keras_audio_si.training.fit import fit
+from keras_audio_si.evaluation.patches import evaluate_patches
+from keras_audio_si.experiments.model import precision
+from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
 from keras_audio_si.training.freezing import layers_by_path, training_only
-from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
+from keras_audio_si.training.icebreaker_stages import HEURI_SETTINGS, MST_SETTINGS, forcing_settings, icebreaker
 from keras_audio_si.training.settings import TrainingSettings
 from keras_audio_si.training.stages import Stage, train_stages
 
@@ -106,15 +106,15 @@ def test_logs_have_scores_accuracy_and_the_norm_of_each_layers_gradients(undistu
     assert undisturbed[2]["forcing"].best_value == max(history["forcing"]["val_explained_variance"])
     for name, trained in (("front", {"front/conv1", "front/conv2", "conv1"}), ("all", {"logits", "norm"})):
         log = history[name]
-        assert {"accuracy", "val_segment_balanced_accuracy", "val_mean_balanced_accuracy"} < set(log)
+        assert {"accuracy", "val_patch_balanced_accuracy", "val_mean_balanced_accuracy"} < set(log)
         layers_logged = {key.removeprefix("gradient_norm/") for key in log if key.startswith("gradient_norm/")}
         assert trained <= layers_logged and ("logits" in layers_logged) == (name == "all")
         for layer in trained:
             mean, largest = np.array(log[f"gradient_norm/{layer}"]), np.array(log[f"gradient_norm_max/{layer}"])
             assert (0 < mean).all() and (mean <= largest).all()
         assert log["learning_rate"] == pytest.approx([0.05] * 2)
-    scores = evaluate_segments(undisturbed[1][2].model, patches(1), batch_size=8)
-    assert undisturbed[2]["all"].best_value == pytest.approx(scores.segments.balanced_accuracy)
+    scores = evaluate_patches(undisturbed[1][2].model, patches(1), batch_size=8)
+    assert undisturbed[2]["all"].best_value == pytest.approx(scores.patches.balanced_accuracy)
 
 
 def test_a_continued_training_ends_the_same(undisturbed, tmp_path):

@@ -47,8 +47,8 @@ def no_random_initial_weights(monkeypatch):
         monkeypatch.setattr(kind, "__call__", lambda self, shape, dtype: np.zeros(shape, dtype))
 
 
-def plain_decimation():
-    return AntiAliasPool(filter_size=1)
+def plain_decimation(strides):
+    return AntiAliasPool(strides, strides, filter_size=1)
 
 
 def branches(shape, subsampling):

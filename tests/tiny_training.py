@@ -15,8 +15,8 @@ import unittest.mock
 import keras
 import numpy as np
 
-from keras_audio_si.training import fit as fit_module
-from keras_audio_si.training.fit import TrainingSettings, fit
+from keras_audio_si.training import fit_loop as fit_module
+from keras_audio_si.training.fit_loop import TrainingSettings, fit
 
 FAST = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=4, mixup_alpha=0.3)
 

@@ -66,7 +66,7 @@ def bench_eat(
         return random.normal(0, 0.1, (count, seconds * SAMPLE_RATE)).astype("float32")
 
     with precision_policy(precision):
-        models = {n: build(50, n * SAMPLE_RATE, FACTORS[n], activation="sigmoid") for n in {5, *seconds}}
+        models = {n: build(50, (n * SAMPLE_RATE,), FACTORS[n], activation="sigmoid") for n in {5, *seconds}}
     models[5].compile(keras.optimizers.AdamW(5e-4, weight_decay=1e-5), "binary_crossentropy", jit_compile=jit_compile)
     x, y = waveforms(5, batch_size), np.eye(50, dtype="float32")[np.arange(batch_size) % 50]
     functions = {f"matmul {MATMUL_SIZE}^3, float32": matmul_pass(MATMUL_SIZE)}
@@ -97,7 +97,7 @@ def parameter_rows():
         row = {"data": data, "input": length, "factors": " ".join(map(str, factors))}
         for name, build in (("S", EATSmall), ("M", EATMedium)):
             with keras.StatelessScope(initialize_variables=False):  # Shapes alone.
-                weights = build(classes, length, factors).trainable_weights
+                weights = build(classes, (length,), factors).trainable_weights
             row[f"EAT-{name}"] = sum(int(np.prod(weight.shape)) for weight in weights)
             row[f"paper_{name}_(M)"] = printed.get(name)
         rows.append(row)

@@ -14,7 +14,7 @@ from keras_audio_si.bench.timing import (
     report,
 )
 from keras_audio_si.bench.waveform_subjects import WAVEFORMS
-from keras_audio_si.variants import did_you_mean
+from keras_audio_si.checks import check_choice
 
 SUBJECTS = {**FEATURES, **WAVEFORMS}
 
@@ -39,8 +39,7 @@ def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit_compile=Non
         ValueError: If a name is unknown; the message has the nearest known one.
     """
     for name in names:
-        if name not in SUBJECTS:
-            raise ValueError(f"unknown layers {name!r}; {did_you_mean(name, SUBJECTS)}")
+        check_choice("names", name, SUBJECTS)
     jit_compile, how = compilation(False if keras.backend.backend() == "torch" else jit_compile)
     check_json_path(json_path)
     settings = {

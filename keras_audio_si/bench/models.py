@@ -4,10 +4,12 @@ import keras
 import numpy as np
 
 from keras_audio_si.bench.timing import check_json_path, compare, compilation, forward_pass, precision_policy, report
-from keras_audio_si.models import VGG41, swap_pooling
-from keras_audio_si.variants import MODELS, did_you_mean
+from keras_audio_si.checks import check_choice
+from keras_audio_si.models import swap_pooling
+from keras_audio_si.models.networks import network
 
 POOLINGS = ("max", "blur5", "tlpf5", "aps", "tlpf5+aps")
+VGGS = ("vgg41", "vgg42")
 APPLICATIONS = ("ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception")
 
 
@@ -53,7 +55,7 @@ def bench_models(
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     random = np.random.default_rng(0)
-    channels = () if model in MODELS else (3,)
+    channels = () if model in VGGS else (3,)
     x = random.normal(size=(batch_size, *input_shape, *channels)).astype("float32")
     y = (random.random((batch_size, num_classes)) < 0.02).astype("float32")
     with precision_policy(precision):
@@ -70,15 +72,15 @@ def bench_models(
 
 
 def _networks(model, pooling, input_shape, num_classes, width):
-    if model in MODELS:
+    if model in VGGS:
 
         def vgg(pooling):
-            return VGG41(num_classes, input_shape, pooling=pooling, width=width * MODELS[model])
+            return network(model).build(num_classes, input_shape, pooling=pooling, width=width)
 
-        plain = vgg(lambda: keras.layers.MaxPooling2D(2, padding="same"))
+        plain = vgg(lambda strides: keras.layers.MaxPooling2D(strides, padding="same"))
         return {"MaxPooling2D": plain, **{name: vgg(name) for name in pooling}}
     if model not in APPLICATIONS:
-        raise ValueError(f"unknown model {model!r}; {did_you_mean(model, [*MODELS, *APPLICATIONS])}")
+        check_choice("model", model, (*VGGS, *APPLICATIONS))
     build = getattr(keras.applications, model)
     published = build(weights=None, input_shape=input_shape, classes=num_classes, classifier_activation="sigmoid")
     swapped = {name: swap_pooling(published, name, strided_convolutions=True) for name in pooling if name != "max"}

@@ -10,15 +10,17 @@ import keras
 import numpy as np
 import soundfile
 
+from keras_audio_si.bench.models import VGGS
 from keras_audio_si.bench.timing import check_json_path, compare, compilation, precision_policy, report
+from keras_audio_si.checks import check_choice
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.layers import LogMelSpectrogram, MixUp
-from keras_audio_si.models import VGG41, Classifier
-from keras_audio_si.training.mixed_model import MixedTrainingModel
-from keras_audio_si.variants import MODELS, did_you_mean
+from keras_audio_si.models import Classifier
+from keras_audio_si.models.networks import network
+from keras_audio_si.training.augmented_model import AugmentedModel
 
 FRAMES = 101
 SYNTHETIC_CLIPS = 200
@@ -71,8 +73,7 @@ def bench_pipeline(
     jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
-    if model not in MODELS:
-        raise ValueError(f"unknown model {model!r}; {did_you_mean(model, MODELS)}")
+    check_choice("model", model, VGGS)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     with tempfile.TemporaryDirectory() as folder:
@@ -120,15 +121,10 @@ def _decode(manifest, sample_rate, folder):
 def _training_model(model, pooling, width, class_names, sample_rate, jit_compile, precision):
     with precision_policy(precision):
         front_end = LogMelSpectrogram(sample_rate)
-        vgg = VGG41(
-            len(class_names),
-            (FRAMES, front_end.num_mels),
-            pooling,
-            width=width * MODELS[model],
-            class_names=class_names,
-        )
+        shape = (FRAMES, front_end.num_mels)
+        vgg = network(model).build(len(class_names), shape, pooling, width=width, class_names=class_names)
         samples = front_end.num_samples(FRAMES)
-        training_model = MixedTrainingModel(Classifier(front_end, vgg, input_samples=samples), MixUp(seed=0))
+        training_model = AugmentedModel(Classifier(front_end, vgg, input_samples=samples), MixUp(seed=0))
     training_model.compile("adam", "binary_crossentropy", jit_compile=jit_compile)
     return training_model, samples
 

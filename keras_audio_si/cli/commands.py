@@ -208,14 +208,14 @@ def plot_activations(args):
 
 
 def plot_confusion(args):
-    from keras_audio_si.evaluation.segments import evaluate_segments
+    from keras_audio_si.evaluation.patches import evaluate_patches
     from keras_audio_si.visualization.classification import plot_confusion
 
     ((name, model),) = _load_models([args.model]).items()
     patches = _patches_for(model, args)
-    evaluation = evaluate_segments(model, patches, args.batch_size, verbose="auto")
-    of = {"segments": "segments", "votes": "clip_votes", "means": "clip_means"}[args.of]
-    what = {"segments": "segments", "votes": "clips by votes", "means": "clips by mean scores"}[args.of]
+    evaluation = evaluate_patches(model, patches, args.batch_size, verbose="auto")
+    of = {"patches": "patches", "votes": "clip_votes", "means": "clip_means"}[args.of]
+    what = {"patches": "patches", "votes": "clips by votes", "means": "clips by mean scores"}[args.of]
     path = args.output or "confusion.png"
     print(plot_confusion(getattr(evaluation, of), evaluation.class_names, path, f"{name}, {what}"))
 
@@ -239,14 +239,14 @@ def _load_models(paths):
 
 def _patches_for(model, args):
     """Patches of the clips that the arguments choose, cut as evaluation does or, with `peak_of`, as juettner does."""
-    from keras_audio_si.data.segments import cut_segments
+    from keras_audio_si.data.loud_patches import cut_loud_patches
     from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import piczak_spectrogram
 
     cache = _clips_for(model, args)
     if args.peak_of is None:
         return patch_dataset(model, cache)
-    patches, counts = cut_segments(
+    patches, counts = cut_loud_patches(
         cache, piczak_spectrogram(cache.sample_rate), model.input_shape[1], short="repeat", peak_of=args.peak_of
     )
     print(counts)

@@ -154,7 +154,7 @@ def _add_plot_arguments(add):
 
     confusion = add_subject("confusion", "Which classes a model takes for which.")
     add_choice(confusion)
-    confusion.add_argument("--of", choices=("segments", "votes", "means"), default="means", help=_CONFUSION_OF)
+    confusion.add_argument("--of", choices=("patches", "votes", "means"), default="means", help=_CONFUSION_OF)
     for sub in (activations, confusion):
         sub.add_argument("--peak-of", choices=("clip", "patch"), help=_PEAK_OF)
 

@@ -2,12 +2,14 @@
 
 import copy
 import functools
+import itertools
 import numbers
 import zlib
 
 import keras
 import numpy as np
 
+from keras_audio_si.data.patch_sequence import read_ahead, structured
 from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, psla_weights, weighted_draws
 
@@ -254,15 +256,11 @@ class PatchDataset:
         if mixed and with_clip_ids:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
         tf = import_tensorflow()
-
-        # Batches by number: each is made of it alone, so that entering an epoch anywhere reads no other audio.
+        read, steps = self.reader(batch_size, training, seed)
         if training:
-            first = start_epoch * self.steps_per_epoch(batch_size) + start_step
-            numbers_of_batches, size = tf.data.Dataset.counter(first), batch_size
-            read = self._training_reader(batch_size, seed)
+            numbers_of_batches, size = tf.data.Dataset.counter(start_epoch * steps + start_step), batch_size
         else:
-            numbers_of_batches, size = tf.data.Dataset.range(-(-self.num_patches // batch_size)), None
-            read = self._evaluation_reader(batch_size)
+            numbers_of_batches, size = tf.data.Dataset.range(steps), None
 
         def load(number):
             # One call of Python per batch, and the labels of a large corpus stay out of TensorFlow's graph.
@@ -277,6 +275,33 @@ class PatchDataset:
 
         loaded = numbers_of_batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return loaded.prefetch(tf.data.AUTOTUNE)
+
+    def endless_batches(self, batch_size, seed=0, start_epoch=0, start_step=0, mixed=False):
+        """Yields the batches of training, epoch after epoch, as `batches` has them, without TensorFlow.
+
+        The arguments are those of `batches`.
+        """
+        read, steps = self.reader(batch_size, True, seed)
+        for batch in read_ahead(read, itertools.count(start_epoch * steps + start_step)):
+            yield structured(*batch, mixed)
+
+    def reader(self, batch_size, training, seed=0):
+        """Returns the function that reads a batch by its number, and the number of batches in an epoch.
+
+        A batch is made of its number alone, so that entering an epoch anywhere reads no other audio. Those of training
+        are counted through all epochs.
+
+        Args:
+            batch_size: Patches in a batch.
+            training: As for `batches`.
+            seed: As for `batches`.
+
+        Returns:
+            `(read, steps)`: the function from a number to `(waveforms, labels, clips)`, and the number of batches.
+        """
+        if training:
+            return self._training_reader(batch_size, seed), self.steps_per_epoch(batch_size)
+        return self._evaluation_reader(batch_size), -(-self.num_patches // _integer("batch_size", batch_size, 1))
 
     def _training_reader(self, batch_size, seed):
         """Function of the number of a batch, counted through all epochs."""

@@ -1,1 +1,14 @@
+"""Evaluation: clip-level metrics, scores of patches and votes, robustness to shifts, tables of results."""
 
+from keras_audio_si.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "clips": "ClipEvaluation evaluate_clips score_clips",
+        "patches": "PatchEvaluation evaluate_patches",
+        "report": "Estimate",
+        "shift": "ShiftResult shift_consistency shift_table stability",
+        "shift_clips": "select_patches",
+    },
+)

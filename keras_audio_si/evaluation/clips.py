@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.data.patch_sequence import read_ahead
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.ops import ranking
 
@@ -179,7 +180,8 @@ def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
     """
     check_sample_rate(model, patch_dataset.sample_rate)
     check_class_names(model, patch_dataset.class_names)
-    waveforms = (batch[0] for batch in patch_dataset.batches(batch_size, training=False))
+    read, steps = patch_dataset.reader(batch_size, training=False)
+    waveforms = (batch[0] for batch in read_ahead(read, range(steps)))
     patch_scores = predict_batches(model, waveforms, patch_dataset.num_patches, batch_size, verbose)
     classes = len(patch_dataset.class_names)
     if patch_scores.ndim != 2 or patch_scores.shape[1] != classes:

@@ -9,9 +9,8 @@ from keras_audio_si import models
 from keras_audio_si.experiments.model import build_model, class_activation
 from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks
 from keras_audio_si.files import writing, written_whole
-from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
-from keras_audio_si.training.icebreaker import forcing_settings, icebreaker
+from keras_audio_si.training.icebreaker_stages import forcing_settings, icebreaker
 from keras_audio_si.training.run_folder import BEST_MODEL
 from keras_audio_si.training.stages import Stage, train_stages
 from keras_audio_si.visualization.pictures import write_pictures
@@ -89,7 +88,7 @@ def plan_stages(model, settings, train_patches):
     keras.utils.set_random_seed(training.seed)
     piczak = model.layers[-1]
     options = {name: getattr(settings.model, name) for name in ("dense_units", "deltas")}
-    backbone = NETWORKS["piczak"].build(
+    backbone = models.PiczakNet(
         model.output_shape[-1],
         activation=class_activation(training),
         class_names=models.class_names_of(model),

@@ -8,7 +8,7 @@ import dataclasses
 
 from keras_audio_si.experiments.recipe import Recipe
 from keras_audio_si.experiments.settings import Settings
-from keras_audio_si.training.icebreaker import HEURI_SETTINGS, MST_SETTINGS
+from keras_audio_si.training.icebreaker_stages import HEURI_SETTINGS, MST_SETTINGS
 
 # The paper states neither the epochs from random weights nor those of forcing: here they are 300 and 50. As released,
 # segments are scaled by the peak of their clip and forcing has its target in [0, 1]; `peak_of="patch"` and

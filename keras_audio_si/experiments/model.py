@@ -7,7 +7,7 @@ import keras
 
 from keras_audio_si import layers, models
 from keras_audio_si.checks import check_choice
-from keras_audio_si.models.networks import NETWORKS, network_options
+from keras_audio_si.models.networks import network as network_of
 
 RESOLUTIONS = {
     "none": None,
@@ -82,14 +82,18 @@ def build_front_end(settings):
     if name == "auto":
         name = "piczak" if model.network == "piczak" else "mel"
     options = {option: getattr(model, option) for option in _FRONT_END if getattr(model, option) is not None}
-    if name != "piczak":
-        options.setdefault("num_mels", _default_shape(model.network)[1])
+    if name == "piczak":
+        if options:
+            raise ValueError(f"The front-end 'piczak' has its own `{next(iter(options))}`: leave that setting out.")
+        return models.piczak_spectrogram(settings.data.sample_rate)
+    bands = options.pop("num_mels", _default_shape(model.network)[1])
+    if name != "mel" and "fft_length" in options:
+        raise ValueError(f"The front-end {name!r} has no `fft_length`: leave that setting out.")
     if settings.data.short in ("repeat", "zero"):
         options["short"] = settings.data.short
-    unknown = set(options) - set(inspect.signature(FRONT_ENDS[name]).parameters) - {"short"}
-    if unknown and name != "piczak":
-        raise ValueError(f"The front-end {name!r} has no `{sorted(unknown)[0]}`: leave that setting out.")
-    return FRONT_ENDS[name](settings.data.sample_rate, **options)
+    return FRONT_ENDS[name](
+        settings.data.sample_rate, **{"num_mels" if name == "mel" else "num_filters": bands}, **options
+    )
 
 
 def build_resolution(settings, frames_per_second):
@@ -184,7 +188,7 @@ def _waveform_network(class_names, settings):
         raise ValueError(f"`{name}` is for networks on spectrograms, and {_name(model.network)!r} takes waveforms.")
     samples = data.input_samples or _default_shape(model.network)[0]
     kept = {"sample_rate": data.sample_rate, "short": data.short, "peak": data.peak}
-    if not isinstance(model.network, str) or "peak" not in network_options(model.network):
+    if not isinstance(model.network, str) or "peak" not in network_of(model.network).options:
         kept = {"sample_rate": data.sample_rate}
     kept = {name: value for name, value in kept.items() if value is not None}
     if model.content == "waveform":
@@ -201,10 +205,11 @@ def _network(class_names, shape, settings, **others):
     options = {name: getattr(model, name) for name in _NETWORK if getattr(model, name) is not None}
     build = model.network
     if isinstance(build, str):
-        unknown = [name for name in options if name not in network_options(build)]
+        named = network_of(build)
+        unknown = [name for name in options if name not in named.options]
         if unknown:
             raise ValueError(f"The network {build!r} has no `{unknown[0]}`: leave that setting out.")
-        build = NETWORKS[build].build
+        build = named.build
     scores = {"activation": class_activation(settings.training), "class_names": class_names}
     return build(len(class_names), shape, **{**scores, **options, **others})
 
@@ -227,13 +232,12 @@ def _trained(class_names, settings):
 def _takes(network):
     """Whether a network takes a "spectrogram" or a "waveform"; of a function its default `input_shape` says."""
     if isinstance(network, str):
-        check_choice("network", network, NETWORKS)
-        return NETWORKS[network].input
+        return network_of(network).input
     return "waveform" if len(_default_shape(network)) == 1 else "spectrogram"
 
 
 def _default_shape(network):
-    build = NETWORKS[network].build if isinstance(network, str) else network
+    build = network_of(network).build if isinstance(network, str) else network
     return inspect.signature(build).parameters["input_shape"].default
 
 

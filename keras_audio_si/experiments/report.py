@@ -9,8 +9,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.evaluation.patches import Confusion
 from keras_audio_si.evaluation.report import Estimate, format_text, write_table
-from keras_audio_si.evaluation.segments import Confusion
 from keras_audio_si.experiments.run import CONFUSION
 from keras_audio_si.files import write_rows
 from keras_audio_si.training.run_folder import BEST_MODEL
@@ -109,9 +109,11 @@ def row_table(scores, paper=None, quantity="mAP"):
     >>> accuracy = {("a", "fold-1"): 0.6, ("a", "fold-2"): 0.7, ("b", "fold-1"): 0.5, ("b", "fold-2"): 0.5}
     >>> runs = [RunScore(*key, 0, "4/1/2", 0, {"parameters": 9, "accuracy": value}) for key, value in accuracy.items()]
     >>> print(format_text(row_table(runs, {"a": 0.66}, "accuracy")))
-    row  runs  parameters  accuracy  accuracy in the paper
-    a       2           9     0.650                  0.660
-    b       2           9     0.500                      -
+                               a      b
+    runs                       2      2
+    parameters                 9      9
+    accuracy               0.650  0.500
+    accuracy in the paper  0.660      -
     """
     folds, table = dict.fromkeys(score.fold for score in scores), []
     for row in dict.fromkeys(score.row for score in scores):

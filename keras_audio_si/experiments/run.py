@@ -11,14 +11,13 @@ import numpy as np
 from keras_audio_si import models
 from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.loud_patches import cut_loud_patches
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.pipeline import PatchDataset
-from keras_audio_si.data.segments import cut_segments
 from keras_audio_si.data.speech_commands import background_noise_files
-from keras_audio_si.deep_fourier_experiment import EpochSeconds
 from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.patches import evaluate_patches
 from keras_audio_si.evaluation.report import write_table
-from keras_audio_si.evaluation.segments import evaluate_segments
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
@@ -28,8 +27,8 @@ from keras_audio_si.layers import DiffResLayer
 from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.activeness import ActivenessLog
-from keras_audio_si.training.fit import fit
-from keras_audio_si.training.progress import RemainingTime
+from keras_audio_si.training.fit_loop import fit
+from keras_audio_si.training.progress import EpochSeconds, RemainingTime
 from keras_audio_si.training.score_history import ScoreHistory
 from keras_audio_si.visualization.activations import loudest_patches, one_clip_per_class
 from keras_audio_si.visualization.pictures import write_pictures
@@ -124,7 +123,7 @@ def cut_patches(model, cache, settings, run, split):
         sampling = data.sampling if split == "train" else "once"
         options = {"silence_decibels": data.silence_decibels, "peak_of": data.peak_of, "sampling": sampling}
         spectrogram = models.piczak_spectrogram(cache.sample_rate)
-        patches, counts = cut_segments(cache, spectrogram, layout.patch_samples, short=short, **options)
+        patches, counts = cut_loud_patches(cache, spectrogram, layout.patch_samples, short=short, **options)
         print(f"{split}: {counts}", flush=True)
         return patches
     training = {}
@@ -160,14 +159,14 @@ def measured(model, patches, settings, folder, shifted=None):
         "ROC AUC": roc_auc_of(clips.d_prime),
     }
     if settings.evaluation.patch_scores:
-        scores = evaluate_segments(model, patches, batch_size)
+        scores = evaluate_patches(model, patches, batch_size)
         values |= {
-            "patch balanced accuracy": scores.segments.balanced_accuracy,
+            "patch balanced accuracy": scores.patches.balanced_accuracy,
             "vote balanced accuracy": scores.clip_votes.balanced_accuracy,
             "mean balanced accuracy": scores.clip_means.balanced_accuracy,
         }
         with writing(folder):
-            write_table(_counts(scores.segments, scores.class_names), folder, CONFUSION)
+            write_table(_counts(scores.patches, scores.class_names), folder, CONFUSION)
     if shifted is not None:
         table = shift_table(model, shifted.waveforms, settings.evaluation.protocols, batch_size=batch_size)
         for protocol, shift in table.items():

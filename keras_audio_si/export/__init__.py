@@ -1,1 +1,12 @@
-"""Models for use without this package."""
+"""Export: SavedModels, and the published weights of EAT, in and out."""
+
+from keras_audio_si.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "eat_weights": "export_state_dict import_state_dict",
+        "saved_model": "export_saved_model",
+        "pytorch_files": "read_checkpoint write_checkpoint",
+    },
+)

@@ -53,7 +53,7 @@ def import_state_dict(tensors, heads=None, activation=None, class_names=None, in
     Example:
 
     >>> from keras_audio_si.models import EAT
-    >>> model = EAT(3, input_length=8192, factors=(4, 4), channels=2, transformer_layers=1, embedding_dim=16, heads=1)
+    >>> model = EAT(3, input_shape=(8192,), factors=(4, 4), channels=2, transformer_layers=1, embedding_dim=16, heads=1)
     >>> copy, report = import_state_dict(export_state_dict(model))
     >>> copy.count_params() == model.count_params(), report[0].tensor, report[0].weight
     (True, 'start.1.weight', 'stem/kernel')
@@ -62,7 +62,9 @@ def import_state_dict(tensors, heads=None, activation=None, class_names=None, in
     settings = _settings(tensors)
     tokens = settings.pop("tokens")
     settings["heads"] = heads or max(1, settings["embedding_dim"] // HEAD_DIM)
-    settings["input_length"] = input_length or tokens * math.prod((*settings["factors"], *REFINING_FACTORS))
+    samples = input_length or tokens * math.prod((*settings["factors"], *REFINING_FACTORS))
+    channels = settings.pop("waveform_channels")
+    settings["input_shape"] = (samples,) if channels == 1 else (samples, channels)
     clips = {"sample_rate": sample_rate, "short": "zero", "peak": 0.95}
     model = EAT(**settings, activation=activation, class_names=class_names, **clips)
     expected = dict(_correspondence(model))
@@ -139,7 +141,7 @@ def _settings(tensors):
         pattern = re.compile(rf"{re.escape(prefix)}(\d+){re.escape(suffix)}")
         return sorted({int(match[1]) for match in map(pattern.match, tensors) if match})
 
-    channels, in_channels, _ = shape("start.1.weight", 3)
+    channels, waveform_channels, _ = shape("start.1.weight", 3)
     classes, width = shape("tf.fc.weight", 2)
     blocks = "tf.transformer_enc.layers."
     return {
@@ -147,7 +149,7 @@ def _settings(tensors):
         # A factor d has a convolution of d + 1 taps.
         "factors": tuple(shape(f"down.{n}.down.1.weight", 3)[2] - 1 for n in numbers("down.", ".down.")),
         "channels": channels,
-        "in_channels": in_channels,
+        "waveform_channels": waveform_channels,
         "transformer_layers": 1 + max(numbers(blocks, "."), default=-1),
         "embedding_dim": width,
         "feed_forward_dim": shape(f"{blocks}0.linear1.weight", 2)[0],

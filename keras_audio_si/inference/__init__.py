@@ -1,1 +1,12 @@
-"""Scores of trained models: patches of clips, tags of files, tables of tags."""
+"""Inference: patches for a model, scores of files of any length, tables of tags."""
+
+from keras_audio_si.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "patching": "PatchLayout patch_dataset patch_layout",
+        "tag_tables": "write_tags",
+        "tagging": "find_audio tag_files",
+    },
+)

@@ -1,5 +1,6 @@
 """Keras layers: pooling, front-ends, networks on waveforms, augmentation, mixing and heads."""
 
+from keras_audio_si.checks import RENAMED
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
@@ -116,3 +117,9 @@ __all__ = [
     "eat_augmentations",
     "eat_mixing",
 ]
+
+
+def __getattr__(name):
+    if name in RENAMED:
+        raise AttributeError(f"`{name}` is `{RENAMED[name]}` since version 0.2.0.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

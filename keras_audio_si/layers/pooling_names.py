@@ -1,6 +1,7 @@
 """Pooling mechanisms by name: the one vocabulary of the builders, the command line and `swap_pooling`."""
 
 import difflib
+import inspect
 import re
 
 import keras
@@ -36,7 +37,8 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
             mel), "triangular" (the filter of gazneli2022, of `2 * strides + 1` taps), "aps", "aps-CRITERION", a
-            filter and APS joined by "+", one of the orders of `TimeMelPool`, a callable that returns a new layer, or
+            filter and APS joined by "+", one of the orders of `TimeMelPool`, a callable that
+            is called as `pooling(strides=strides)` and returns a new layer, or
             the config of a layer (`keras.layers.serialize`).
         pool_size: Window of the pooling.
         strides: Subsampling.
@@ -58,10 +60,10 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
         pooling = {**pooling, "config": {**pooling["config"], "name": name or pooling["config"].get("name")}}
         return keras.layers.deserialize(pooling)
     if callable(pooling) and not isinstance(pooling, keras.layers.Layer):
-        return pooling()
+        return _called(pooling, strides)
     if not isinstance(pooling, str):
         raise ValueError(
-            f"pooling must be a name, a callable that returns a new layer or a layer config, got {pooling!r}"
+            f"`pooling` must be a name, a callable that returns a new layer or a layer config. Received: {pooling!r}"
         )
     common = {"pool_size": pool_size, "strides": strides, "padding": padding, "name": name}
     if pooling in ("max", "average"):
@@ -83,3 +85,14 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
     if not match["aps"]:
         return AntiAliasPool(**common)
     return AdaptivePolyphasePool(criterion=match["criterion"] or "channel_l1", **common)
+
+
+def _called(pooling, strides):
+    try:
+        inspect.signature(pooling).bind(strides=strides)
+    except TypeError:
+        raise ValueError(
+            f"`pooling` is called as pooling(strides={strides}), which {pooling!r} does not take: give it an argument "
+            "`strides`."
+        ) from None
+    return pooling(strides=strides)

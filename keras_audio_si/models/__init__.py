@@ -4,12 +4,16 @@ from keras_audio_si.models.classifier import Classifier
 from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet, piczak_spectrogram
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
+from keras_audio_si.models.metadata import class_names_of, fit_length_of, front_end_of
+from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.models.resolution import with_resolution
+from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.models.swap_pooling import swap_pooling
 from keras_audio_si.models.vgg import VGG41, VGG42
 
 __all__ = [
     "EAT",
+    "NETWORKS",
     "VGG41",
     "VGG42",
     "Classifier",
@@ -17,7 +21,11 @@ __all__ = [
     "EATSmall",
     "EfficientNetBackbone",
     "EfficientNetTagger",
+    "class_names_of",
+    "fit_length_of",
+    "front_end_of",
     "swap_pooling",
+    "with_classes",
     "with_input_length",
     "with_resolution",
     "HeuriNet",

@@ -9,23 +9,21 @@ LENGTHS = (None, "zeros", "input")
 
 def Classifier(
     front_end,
+    backbone,
     resolution=None,
-    backbone=None,
     head=None,
     input_samples=None,
     lengths=None,
     name="classifier",
 ):
-    """Join the parts of a classifier, in the order in which sound passes them, to one model.
-
-    Any part but the network can be left out; of two the second is the network: `Classifier(front_end, vgg)`.
+    """Joins a front-end, a change of resolution, a network and a head to one model of waveforms.
 
     Args:
         front_end: Layer from waveforms to spectrograms, such as `layers.LogMelSpectrogram`, or a list of it and of
             layers on spectrograms that follow, such as SpecAugment; None for a network on waveforms, such as `EAT`.
-        resolution: Layer from spectrograms to spectrograms of other frames, with channels, such as `DiffResLayer` or
-            the baselines it is compared with; None for the frames as they are.
         backbone: Model on what comes before, such as `VGG41`, `EfficientNetTagger` or `EfficientNetBackbone`.
+        resolution: Layer from spectrograms to spectrograms of other frames, with channels, between the two, such as
+            `DiffResLayer` or the baselines it is compared with; None for the frames as they are.
         head: Layer or model from what the network gives to class scores, such as `AttentionHead`; None for a network
             that has one itself.
         input_samples: Length of the waveforms in samples; None takes that of a network on waveforms, and else leaves
@@ -58,8 +56,6 @@ def Classifier(
     Reference:
         liu2022, Fig. 2 and Algorithm 2.
     """
-    if backbone is None:
-        resolution, backbone = None, resolution
     front_end, *augmentations = front_end if isinstance(front_end, (list, tuple)) else [front_end]
     _check(front_end, resolution, backbone, lengths)
     if front_end is None and input_samples is None:
@@ -87,9 +83,9 @@ def Classifier(
 
 def _check(front_end, resolution, backbone, lengths):
     if not isinstance(backbone, keras.Model):
-        raise ValueError(f"backbone must be a Keras model, got {type(backbone).__name__}")
+        raise ValueError(f"`backbone` must be a Keras model. Received: {type(backbone).__name__}")
     if lengths not in LENGTHS:
-        raise ValueError(f"lengths must be None, 'zeros' or 'input', got {lengths!r}")
+        raise ValueError(f"`lengths` must be None, 'zeros' or 'input'. Received: lengths={lengths!r}")
     if resolution is not None and front_end is None:
         raise ValueError("resolution changes the frames of spectrograms: it needs a front_end")
     if resolution is None and lengths is not None:
@@ -97,7 +93,7 @@ def _check(front_end, resolution, backbone, lengths):
 
 
 def _check_features(features, wanted, backbone, input_samples):
-    advice = "change input_samples, the resolution, or the input_shape or in_channels of the network"
+    advice = "change input_samples, the resolution, or the input_shape of the network"
     differing = [
         axis
         for axis, (got, want) in enumerate(zip(features, wanted, strict=False))

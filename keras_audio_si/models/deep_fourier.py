@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_audio_si.checks import new_names
 from keras_audio_si.layers.convolution_frontend import HeuriFrontEnd, MSTFrontEnd
 from keras_audio_si.layers.deltas import Deltas
 from keras_audio_si.layers.frontend import LogMelSpectrogram
@@ -12,10 +13,11 @@ from keras_audio_si.layers.monte_carlo_dropout import MonteCarloDropout
 from keras_audio_si.models.classifier import Classifier
 
 SAMPLE_RATE = 22050
-SEGMENT_SAMPLES = 20992  # 41 hops of 512
+PATCH_SAMPLES = 20992  # 41 hops of 512
 FRAME_SAMPLES, HOP_SAMPLES = 1024, 512
 
 
+@new_names
 def PiczakNet(
     num_classes,
     input_shape=(41, 60),
@@ -24,7 +26,7 @@ def PiczakNet(
     dense_units=5000,
     dropout=0.5,
     dropout_in_inference=False,
-    activation="softmax",
+    activation="sigmoid",
     class_names=None,
     name="piczak_net",
 ):
@@ -41,7 +43,7 @@ def PiczakNet(
         dense_units: Units of both dense layers.
         dropout: Share of the values dropped in training after the first pooling and the dense layers.
         dropout_in_inference: Whether they are dropped always, as in the released code, whose scores are random.
-        activation: None (logits), "softmax" or "sigmoid".
+        activation: Of the scores: "sigmoid" (several classes at once), "softmax" (one of them) or None (logits).
         class_names: Names of the classes, kept in the model, or None.
         name: Name of the model.
 
@@ -118,18 +120,19 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", power=2.0, *
     return LogMelSpectrogram(**{**_spectrogram_arguments(sample_rate, pad_mode, power), **changes})
 
 
-def HeuriNet(num_classes, input_samples=SEGMENT_SAMPLES, sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
+@new_names
+def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
     """Build PiczakNet behind `layers.HeuriFrontEnd`.
 
     Args:
         num_classes: Number of classes.
-        input_samples: Length of the waveforms.
+        input_shape: Samples of the waveforms.
         sample_rate: Sample rate of the waveforms in Hz, kept in the model.
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
     Input shape:
-        `(batch, input_samples)`
+        `(batch, samples)`
 
     Output shape:
         `(batch, num_classes)`, float32
@@ -145,10 +148,11 @@ def HeuriNet(num_classes, input_samples=SEGMENT_SAMPLES, sample_rate=SAMPLE_RATE
     Reference:
         juettner, section 2.2.1.
     """
-    return _behind(HeuriFrontEnd(sample_rate, name="heuri_front_end"), num_classes, input_samples, name, piczak)
+    return _behind(HeuriFrontEnd(sample_rate, name="heuri_front_end"), num_classes, input_shape, name, piczak)
 
 
-def MSTNet(num_classes, input_samples=SEGMENT_SAMPLES, sample_rate=SAMPLE_RATE, name="mst_net", **piczak):
+@new_names
+def MSTNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="mst_net", **piczak):
     """Build PiczakNet behind `layers.MSTFrontEnd`; the arguments are those of `HeuriNet`.
 
     Example:
@@ -159,12 +163,13 @@ def MSTNet(num_classes, input_samples=SEGMENT_SAMPLES, sample_rate=SAMPLE_RATE, 
     Reference:
         juettner, section 2.2.2.
     """
-    return _behind(MSTFrontEnd(sample_rate, name="mst_front_end"), num_classes, input_samples, name, piczak)
+    return _behind(MSTFrontEnd(sample_rate, name="mst_front_end"), num_classes, input_shape, name, piczak)
 
 
+@new_names
 def MelConvNet(
     num_classes,
-    input_samples=SEGMENT_SAMPLES,
+    input_shape=(PATCH_SAMPLES,),
     sample_rate=SAMPLE_RATE,
     pad_mode="reflect",
     power=2.0,
@@ -178,7 +183,7 @@ def MelConvNet(
 
     Args:
         num_classes: Number of classes.
-        input_samples: Length of the waveforms.
+        input_shape: Samples of the waveforms.
         sample_rate: Sample rate of the waveforms in Hz.
         pad_mode: As for `piczak_spectrogram`.
         power: Exponent of the modulus, 2 (eq. 1) or 1 (section 5).
@@ -186,7 +191,7 @@ def MelConvNet(
         **piczak: Other arguments of `PiczakNet`.
 
     Input shape:
-        `(batch, input_samples)`
+        `(batch, samples)`
 
     Output shape:
         `(batch, num_classes)`, float32
@@ -203,7 +208,7 @@ def MelConvNet(
         juettner, section 5, hypothesis H2.
     """
     arguments = _spectrogram_arguments(sample_rate, pad_mode, power)
-    return _behind(MelConvolution(**arguments, name="mel_convolution"), num_classes, input_samples, name, piczak)
+    return _behind(MelConvolution(**arguments, name="mel_convolution"), num_classes, input_shape, name, piczak)
 
 
 def _spectrogram_arguments(sample_rate, pad_mode, power):
@@ -223,7 +228,7 @@ def _spectrogram_arguments(sample_rate, pad_mode, power):
     }
 
 
-def _behind(front_end, num_classes, input_samples, name, piczak):
-    shape = front_end.compute_output_shape((None, input_samples))[1:]
-    backbone = PiczakNet(num_classes, input_shape=shape, **piczak)
-    return Classifier(front_end=front_end, backbone=backbone, input_samples=input_samples, name=name)
+def _behind(front_end, num_classes, input_shape, name, piczak):
+    (samples,) = input_shape
+    backbone = PiczakNet(num_classes, front_end.compute_output_shape((None, samples))[1:], **piczak)
+    return Classifier(front_end, backbone, input_samples=samples, name=name)

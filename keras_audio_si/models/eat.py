@@ -5,6 +5,7 @@ import math
 import keras
 from keras import layers
 
+from keras_audio_si.checks import new_names
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.pooling import AntiAliasPool
@@ -19,12 +20,12 @@ RESIDUALS = ("dilated", "modified", "common")
 AGGREGATIONS = ("transformer", "convolution")
 
 
+@new_names
 def EAT(
     num_classes,
-    input_length=114688,
+    input_shape=(114688,),
     factors=(4, 4, 4, 4),
     channels=16,
-    in_channels=1,
     transformer_layers=4,
     heads=8,
     embedding_dim=128,
@@ -33,7 +34,7 @@ def EAT(
     aggregation="transformer",
     pooling=None,
     padding="reflect",
-    activation=None,
+    activation="sigmoid",
     class_names=None,
     dropout=0.1,
     batch_norm_momentum=0.9,
@@ -53,10 +54,9 @@ def EAT(
 
     Args:
         num_classes: Number of classes.
-        input_length: Length of the waveforms, in samples.
+        input_shape: Samples of the waveforms, and channels if there are several.
         factors: Downsampling factors of the first stages, each at least 2.
         channels: Number of filters of the first convolution.
-        in_channels: Channels of the waveforms; above 1 the input has a channel axis.
         transformer_layers: Number of transformer blocks.
         heads: Heads of their attention.
         embedding_dim: Width of the tokens.
@@ -67,10 +67,10 @@ def EAT(
         pooling: What filters and subsamples after every strided convolution: None or "triangular" for the paper's
             filter of `2 * factor + 1` taps, or the name of another mechanism of `layers.build_pooling`, such as
             "triangular+aps", "blur5" or "aps"; "max" and "average" take windows of the factor. A callable is called
-            with the factor and returns a layer.
+            as `pooling(strides=factor)` and returns a layer.
         padding: Padding of the convolutions and filters: "reflect" (as released), "same" (zeros), "edge" or
             "circular".
-        activation: None (logits), "sigmoid" or "softmax".
+        activation: Of the scores: "sigmoid" (several classes at once), "softmax" (one of them) or None (logits).
         class_names: Names of the classes, kept in the model, or None.
         dropout: Dropout of the transformer.
         batch_norm_momentum: Momentum of the moving statistics.
@@ -81,7 +81,7 @@ def EAT(
         name: Name of the model.
 
     Input shape:
-        `(batch, input_length)`, or `(batch, input_length, in_channels)`.
+        `(batch, samples)`, or `(batch, samples, channels)`.
 
     Output shape:
         `(batch, num_classes)`, float32
@@ -94,7 +94,7 @@ def EAT(
 
     Example:
 
-    >>> model = EAT(num_classes=10, input_length=8000, factors=(4, 2), channels=2, transformer_layers=1)
+    >>> model = EAT(num_classes=10, input_shape=(8000,), factors=(4, 2), channels=2, transformer_layers=1)
     >>> model.get_layer("fit_length").output.shape, model.output_shape
     ((None, 8000), (None, 10))
 
@@ -117,11 +117,11 @@ def EAT(
         x = TimeConvolution(2 * x.shape[-1], factor + 1, **common, name=label)(x)
         return _downsampling(pooling, factor, padding, f"{label}_pool")(x)
 
-    inputs = keras.Input((input_length,) if in_channels == 1 else (input_length, in_channels), name="waveform")
+    inputs = keras.Input(tuple(input_shape), name="waveform")
     multiple = math.prod((*factors, *REFINING_FACTORS))
     smallest = multiple * math.ceil(_smallest_length(factors, residual, padding) / multiple)
     x = FitLength(multiple, smallest, fit, sample_rate, short, peak, name="fit_length")(inputs)
-    if in_channels == 1:
+    if len(input_shape) == 1:
         x = layers.Reshape((-1, 1), name="channel")(x)
     x = TimeConvolution(channels, 7, **common, name="stem")(x)
     for stage, factor in enumerate(factors):
@@ -148,34 +148,27 @@ def EAT(
     return keras.Model(inputs, outputs, name=name)
 
 
-def EATSmall(num_classes, input_length=114688, factors=(4, 4, 4, 4), in_channels=1, activation=None, **kwargs):
+def EATSmall(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
     """Build EAT-S: 16 channels, 4 transformer blocks of 8 heads, tokens of width 128; see `EAT`.
 
     Example:
 
-    >>> model = EATSmall(num_classes=35, input_length=16384, factors=(4, 4, 4))
+    >>> model = EATSmall(num_classes=35, input_shape=(16384,), factors=(4, 4, 4))
     >>> sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     1971955
 
     Reference:
         gazneli2022, Table 9.
     """
-    return EAT(
-        num_classes,
-        input_length,
-        factors,
-        in_channels=in_channels,
-        activation=activation,
-        **{"name": "eat_small", **kwargs},
-    )
+    return EAT(num_classes, input_shape, factors, activation=activation, **{"name": "eat_small", **kwargs})
 
 
-def EATMedium(num_classes, input_length=114688, factors=(4, 4, 4, 4), in_channels=1, activation=None, **kwargs):
+def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
     """Build EAT-M: 32 channels, 6 transformer blocks of 16 heads, tokens of width 256; see `EAT`.
 
     Example:
 
-    >>> EATMedium(num_classes=35, input_length=16384, factors=(4, 4, 4)).name
+    >>> EATMedium(num_classes=35, input_shape=(16384,), factors=(4, 4, 4)).name
     'eat_medium'
 
     Reference:
@@ -189,9 +182,7 @@ def EATMedium(num_classes, input_length=114688, factors=(4, 4, 4, 4), in_channel
         "feed_forward_dim": 2048,
         "name": "eat_medium",
     }
-    return EAT(
-        num_classes, input_length, factors, in_channels=in_channels, activation=activation, **{**medium, **kwargs}
-    )
+    return EAT(num_classes, input_shape, factors, activation=activation, **{**medium, **kwargs})
 
 
 def with_input_length(model, input_length):
@@ -212,7 +203,7 @@ def with_input_length(model, input_length):
 
     Example:
 
-    >>> model = EAT(10, input_length=4096, factors=(4, 2), channels=2, transformer_layers=1)
+    >>> model = EAT(10, input_shape=(4096,), factors=(4, 2), channels=2, transformer_layers=1)
     >>> with_input_length(model, 8192).get_layer("class_token").output.shape
     (None, 257, 128)
     """
@@ -248,7 +239,7 @@ def _downsampling(pooling, factor, padding, name):
     if pooling is None:
         pooling = "triangular"
     if callable(pooling):
-        return pooling(factor)
+        return pooling(strides=factor)
     if pooling in ("max", "average"):
         return AntiAliasPool(factor, factor, filter_size=1, pool_mode=pooling, padding=padding, name=name)
     return build_pooling(pooling, pool_size=1, strides=factor, padding=padding, name=name)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_audio_si.checks import new_names
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.models.keras_cv_backbones import KERAS_CV_VARIANTS, keras_cv_backbone
@@ -15,12 +16,12 @@ LIBRARIES = ("keras.applications", "keras_cv")
 WEIGHTS_ADDRESS = "https://storage.googleapis.com/keras-applications/"
 
 
+@new_names
 def EfficientNetTagger(
-    variant="B2",
     num_classes=527,
     input_shape=(1000, 128),
+    variant="B2",
     heads=4,
-    in_channels=1,
     weights=None,
     class_names=None,
     name=None,
@@ -29,18 +30,18 @@ def EfficientNetTagger(
     """Build an EfficientNet with an attention head; the scores come from sigmoids, so the loss is one of scores.
 
     Args:
-        variant: As for `EfficientNetBackbone`.
         num_classes: Number of classes.
-        input_shape: Frames and mel bands of a spectrogram; the frames may be None.
+        input_shape: Frames and mel bands of a spectrogram, and channels if there are several, as of `DiffResLayer` (3);
+            the frames may be None.
+        variant: As for `EfficientNetBackbone`.
         heads: Heads of the attention; see `layers.AttentionHead`.
-        in_channels: Number of channels; above 1 the input has a channel axis, as that of `DiffResLayer` (3).
         weights: As for `EfficientNetBackbone`.
         class_names: Names of the classes, kept in the model, or None.
         name: Name of the model; None for that of the variant.
         **kwargs: Further arguments of `EfficientNetBackbone`.
 
     Input shape:
-        `(batch, frames, bands)`, or `(batch, frames, bands, in_channels)`
+        `(batch, frames, bands)`, or `(batch, frames, bands, channels)`
 
     Output shape:
         `(batch, num_classes)`, float32 scores
@@ -55,24 +56,24 @@ def EfficientNetTagger(
     Example:
 
     >>> with keras.StatelessScope(initialize_variables=False):  # for its size alone
-    ...     model = EfficientNetTagger("B0", num_classes=527, input_shape=(1056, 128))
+    ...     model = EfficientNetTagger(num_classes=527, input_shape=(1056, 128), variant="B0")
     >>> sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     9407672
 
     Reference:
         Gong et al., "PSLA", 2021; liu2022, section 3 (B2 with four heads, 13,640,766 parameters; B0 in Table 3).
     """
-    backbone = EfficientNetBackbone(variant, input_shape, in_channels, weights, **kwargs)
+    backbone = EfficientNetBackbone(variant, input_shape, weights, **kwargs)
     inputs = keras.Input(backbone.input_shape[1:], name="spectrogram")
     scores = AttentionHead(num_classes, heads, name="attention_head")(backbone(inputs))
     outputs = ClassScores(None, class_names, name="scores")(scores)
     return keras.Model(inputs, outputs, name=name or f"{backbone.name}_tagger")
 
 
+@new_names
 def EfficientNetBackbone(
     variant="B2",
     input_shape=(1000, 128),
-    in_channels=1,
     weights=None,
     library="keras.applications",
     input_mean=0.0,
@@ -89,8 +90,7 @@ def EfficientNetBackbone(
 
     Args:
         variant: "B0" to "B7", "V2B0" to "V2B3", "V2S", "V2M" or "V2L".
-        input_shape: Frames and mel bands of a spectrogram; the frames may be None.
-        in_channels: Number of channels; above 1 the input has a channel axis.
+        input_shape: Frames and mel bands of a spectrogram, and channels if there are several; the frames may be None.
         weights: None for random ones; "imagenet" for those that Keras downloads, and keeps in its folder; or the path
             of a file of them (without the top), where there is no network.
         library: Where the layers come from: "keras.applications", or "keras_cv" (the extra `cv`, only V2, only random
@@ -103,7 +103,7 @@ def EfficientNetBackbone(
         name: Name of the model; None for that of the variant.
 
     Input shape:
-        `(batch, frames, bands)`, or `(batch, frames, bands, in_channels)`
+        `(batch, frames, bands)`, or `(batch, frames, bands, channels)`
 
     Output shape:
         `(batch, ceil(frames / 32), ceil(bands / 32), channels)`
@@ -119,7 +119,7 @@ def EfficientNetBackbone(
     Example:
 
     >>> with keras.StatelessScope(initialize_variables=False):
-    ...     EfficientNetBackbone("B0", input_shape=(250, 128), in_channels=3).output_shape
+    ...     EfficientNetBackbone("B0", input_shape=(250, 128, 3)).output_shape
     (None, 8, 4, 1280)
 
     Reference:
@@ -127,7 +127,8 @@ def EfficientNetBackbone(
     """
     _check(variant, library, weights)
     pretrained = None if weights is None else _pretrained_weights(variant, weights)
-    shape = (*input_shape, in_channels)
+    plain = len(input_shape) == 2
+    shape = (*input_shape, 1) if plain else tuple(input_shape)
     images = keras.Input(shape, name="image")
     if library == "keras_cv":
         network = keras_cv_backbone(variant, images)
@@ -139,9 +140,9 @@ def EfficientNetBackbone(
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = batch_norm_momentum
     if pretrained is not None:
-        _assign(network, pretrained, in_channels)
-    inputs = keras.Input(shape if in_channels > 1 else shape[:-1], name="spectrogram")
-    x = inputs if in_channels > 1 else layers.Reshape((-1, shape[1], 1), name="channel")(inputs)
+        _assign(network, pretrained, shape[-1])
+    inputs = keras.Input(tuple(input_shape), name="spectrogram")
+    x = inputs if not plain else layers.Reshape((-1, shape[1], 1), name="channel")(inputs)
     if np.any(np.not_equal(input_mean, 0.0)) or np.any(np.not_equal(input_deviation, 1.0)):
         scale = np.divide(1.0, input_deviation)
         x = layers.Rescaling(scale.tolist(), np.multiply(scale, np.negative(input_mean)).tolist(), name="normalise")(x)
@@ -192,9 +193,9 @@ def _pretrained_weights(variant, weights):
     return _without_preprocessing(network).get_weights()
 
 
-def _assign(network, pretrained, in_channels):
+def _assign(network, pretrained, channels):
     """Give the network the weights of one for images of the same variant."""
     values = [np.swapaxes(value, 0, 1) if value.ndim == 4 else value for value in pretrained]
-    if in_channels != 3:
-        values[0] = np.repeat(values[0].sum(axis=2, keepdims=True) / in_channels, in_channels, axis=2)
+    if channels != 3:
+        values[0] = np.repeat(values[0].sum(axis=2, keepdims=True) / channels, channels, axis=2)
     network.set_weights(values)

@@ -17,7 +17,8 @@ def class_names_of(model):
     Example:
 
     >>> logits = keras.Input((2,))
-    >>> class_names_of(keras.Model(logits, ClassScores(class_names=("dog", "rain"))(logits)))
+    >>> scores = keras_audio_si.layers.ClassScores(class_names=("dog", "rain"))(logits)
+    >>> class_names_of(keras.Model(logits, scores))
     ('dog', 'rain')
     """
     names = [getattr(layer, "class_names", None) for layer in nested_layers(model)]

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_audio_si.checks import new_names
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pooling_names import build_pooling
@@ -11,13 +12,13 @@ from keras_audio_si.layers.time_mel import GlobalTimeMelPool
 BLOCK_FILTERS = (48, 64, 128, 256)
 
 
+@new_names
 def VGG41(
     num_classes,
     input_shape=(101, 96),
     pooling="max",
     intra_block_pooling=False,
     padding="same",
-    in_channels=1,
     activation="sigmoid",
     global_pooling="mean_mel_max_time",
     width=1.0,
@@ -31,12 +32,11 @@ def VGG41(
 
     Args:
         num_classes: Number of classes.
-        input_shape: Frames and mel bands of a spectrogram; the frames may be None.
+        input_shape: Frames and mel bands of a spectrogram, and channels if there are several; the frames may be None.
         pooling: Pooling mechanism after blocks 1 to 3; see `layers.build_pooling`.
         intra_block_pooling: Whether to put a dense 3x3 max pooling between the two convolutions of blocks 1 to 3.
         padding: Padding of the convolutions and pools: "same", "valid", "reflect", "edge" or "circular".
-        in_channels: Number of channels; above 1 the input has a channel axis.
-        activation: "sigmoid", "softmax" or None (logits).
+        activation: Of the scores: "sigmoid" (several classes at once), "softmax" (one of them) or None (logits).
         global_pooling: How the last map becomes a vector; see `layers.GlobalTimeMelPool`.
         width: Factor on the number of filters of every convolution.
         batch_norm_momentum: Momentum of the moving statistics. Trainings of few steps want less than the default.
@@ -44,7 +44,7 @@ def VGG41(
         name: Name of the model.
 
     Input shape:
-        `(batch, frames, bands)`, or `(batch, frames, bands, in_channels)`.
+        `(batch, frames, bands)`, or `(batch, frames, bands, channels)`.
 
     Output shape:
         `(batch, num_classes)`, float32
@@ -82,8 +82,8 @@ def VGG41(
         return layers.ReLU(name=f"{label}_relu")(x)
 
     shape = tuple(input_shape)
-    inputs = keras.Input(shape if in_channels == 1 else (*shape, in_channels), name="spectrogram")
-    x = layers.Reshape((-1, shape[1], 1), name="channel")(inputs) if in_channels == 1 else inputs
+    inputs = keras.Input(shape, name="spectrogram")
+    x = layers.Reshape((-1, shape[1], 1), name="channel")(inputs) if len(shape) == 2 else inputs
     x = convolution(x, 32, "front")
     for block, filters in enumerate(BLOCK_FILTERS, start=1):
         x = convolution(x, filters, f"block{block}a")
@@ -98,7 +98,7 @@ def VGG41(
     return keras.Model(inputs, outputs, name=name)
 
 
-def VGG42(num_classes, input_shape=(101, 96), pooling="max", width=2.0, name="vgg42", **kwargs):
+def VGG42(num_classes, input_shape=(101, 96), pooling="max", width=1.0, name="vgg42", **kwargs):
     """Build VGG41 with twice the filters in every convolution; the arguments are those of `VGG41`.
 
     Example:
@@ -109,4 +109,4 @@ def VGG42(num_classes, input_shape=(101, 96), pooling="max", width=2.0, name="vg
     Reference:
         fonseca2021, section III-B; Table II.
     """
-    return VGG41(num_classes, input_shape, pooling, width=width, name=name, **kwargs)
+    return VGG41(num_classes, input_shape, pooling, width=2 * width, name=name, **kwargs)

@@ -12,7 +12,7 @@ class ActivenessLog(keras.callbacks.Callback):
     They are means over the training batches, the guide loss without its weight, under the names `activeness` and
     `guide_loss`; where a model has several such layers, under `<layer>_activeness` and `<layer>_guide_loss`. The
     callback must come before those that write logs. It works on the model itself and on a
-    `training.MixedTrainingModel` around it.
+    `training.AugmentedModel` around it.
 
     Raises:
         ValueError: If the model has no `DiffResLayer`.

@@ -10,8 +10,8 @@ import shutil
 import keras
 
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.ema import averaged
-from keras_audio_si.training.mixed_model import MixedTrainingModel
 
 
 class ClipValidation(keras.callbacks.Callback):
@@ -44,23 +44,23 @@ class ClipValidation(keras.callbacks.Callback):
         logs.update(val_mAP=result.mAP, val_d_prime=result.d_prime, val_accuracy=result.accuracy)
 
 
-class SegmentValidation(ClipValidation):
-    """Evaluates single segments, and their clips, at the end of each epoch and adds the results to the logs.
+class PatchValidation(ClipValidation):
+    """Evaluates single patches, and their clips, at the end of each epoch and adds the results to the logs.
 
-    The names are `val_segment_accuracy`, `val_segment_balanced_accuracy`, `val_vote_balanced_accuracy` and
-    `val_mean_balanced_accuracy` (`evaluation.segments`). All else is as for `ClipValidation`.
+    The names are `val_patch_accuracy`, `val_patch_balanced_accuracy`, `val_vote_balanced_accuracy` and
+    `val_mean_balanced_accuracy` (`evaluation.patches`). All else is as for `ClipValidation`.
 
     Example:
 
-    >>> validation = SegmentValidation(patch_dataset=None, batch_size=32)
+    >>> validation = PatchValidation(patch_dataset=None, batch_size=32)
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        from keras_audio_si.evaluation.segments import evaluate_segments
+        from keras_audio_si.evaluation.patches import evaluate_patches
 
         with averaged(self.model):
-            result = evaluate_segments(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
-        logs["val_segment_accuracy"] = result.segments.accuracy
+            result = evaluate_patches(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
+        logs["val_patch_accuracy"] = result.patches.accuracy
         logs.update({f"val_{name}": value for name, value in result.balanced_accuracies().items()})
 
 
@@ -68,7 +68,7 @@ class BestCheckpoint(keras.callbacks.Callback):
     """Saves the model after each epoch that is better than all before.
 
     The file is written under another name and then renamed: a run that is cut off leaves the best model so
-    far, whole. Under a `MixedTrainingModel` the inner model is saved, with the averages of its weights where
+    far, whole. Under a `AugmentedModel` the inner model is saved, with the averages of its weights where
     there are any.
 
     Args:
@@ -114,7 +114,7 @@ class RunLog(keras.callbacks.Callback):
 
     Nothing is appended to a file of an earlier process, which may have ended in the middle of a row, or after
     the last checkpoint: `log.csv` is replaced whole after each epoch, and the TensorBoard files of a continued
-    run are written anew. The names are those of Keras' own callbacks.
+    run are written anew; without TensorFlow there are none. The names are those of Keras' own callbacks.
 
     Args:
         folder: folder for `log.csv` and `tensorboard/`.
@@ -133,19 +133,25 @@ class RunLog(keras.callbacks.Callback):
         self._writers = None
 
     def on_train_begin(self, logs=None):
-        import tensorflow as tf
+        self._writers = {}
+        self._open_writers()
+        epochs = len(self.history.history.get("loss", ()))
+        if epochs:
+            self._write_table()
+        for epoch in range(epochs):
+            self._write_scalars(epoch)
 
+    def _open_writers(self):
+        try:
+            import tensorflow as tf
+        except ImportError:
+            return  # `log.csv` has the same values.
         board = self.folder / "tensorboard"
         with self._writing_scalars():
             if board.exists():
                 shutil.rmtree(board)
             kinds = ("train", "validation")
             self._writers = {kind: tf.summary.create_file_writer(str(board / kind)) for kind in kinds}
-        epochs = len(self.history.history.get("loss", ()))
-        if epochs:
-            self._write_table()
-        for epoch in range(epochs):
-            self._write_scalars(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._write_table()
@@ -165,6 +171,8 @@ class RunLog(keras.callbacks.Callback):
                 writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns.values(), strict=True)))
 
     def _write_scalars(self, epoch):
+        if not self._writers:
+            return
         import tensorflow as tf
 
         with self._writing_scalars():
@@ -210,6 +218,6 @@ def trained_model(model):
         model: Keras model.
 
     Returns:
-        The inner model of a `MixedTrainingModel`, any other model unchanged.
+        The inner model of a `AugmentedModel`, any other model unchanged.
     """
-    return model.model if isinstance(model, MixedTrainingModel) else model
+    return model.model if isinstance(model, AugmentedModel) else model

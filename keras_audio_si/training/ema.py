@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-UPDATES = ("step", "released")
+from keras_audio_si.training.settings import UPDATES
 
 _RELEASED_INTERVAL = 5  # steps
 _RELEASED_WARM_UP = (2, 0.01)  # epochs, and the decay of each of them

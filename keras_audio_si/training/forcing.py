@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_audio_si.data.segments import spectrograms_of
+from keras_audio_si.data.loud_patches import spectrograms_of
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.models.metadata import check_sample_rate

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
+from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.distillation import (
     auxiliary_classifier,
     frozen_copy,
@@ -12,11 +13,10 @@ from keras_audio_si.training.distillation import (
     teacher_loss,
 )
 from keras_audio_si.training.losses import classification_loss
-from keras_audio_si.training.mixed_model import MixedTrainingModel
-from keras_audio_si.training.settings import SEGMENT_MONITORS
+from keras_audio_si.training.settings import PATCH_MONITORS
 
 
-class LogitTrainingModel(MixedTrainingModel):
+class LogitTrainingModel(AugmentedModel):
     """Trains a model by a loss of its logits, and by a teacher and auxiliary classifiers where there are any.
 
     Like its base it lives as long as the training; what is saved is `model`, without teacher and classifiers. Where
@@ -25,8 +25,8 @@ class LogitTrainingModel(MixedTrainingModel):
     Args:
         model: functional Keras model that ends in `layers.ClassScores`, or has a model in the end that does.
         settings: `TrainingSettings`; of those it takes the ones that speak of losses and auxiliary classifiers.
-        mixing: as in `MixedTrainingModel`.
-        averages: as in `MixedTrainingModel`.
+        mixing: as in `AugmentedModel`.
+        averages: as in `AugmentedModel`.
         teacher: Keras model as `model` is, with as many classes; None for none. A frozen copy of it is asked, and
             gets the waveforms as the model gets them, augmented.
 
@@ -53,7 +53,7 @@ class LogitTrainingModel(MixedTrainingModel):
         super().__init__(model, mixing, averages, **kwargs)
         self.settings = settings
         self.view = training_view(model, settings.auxiliary_layers, settings.seed)
-        self.accuracy = keras.metrics.CategoricalAccuracy("accuracy") if settings.monitor in SEGMENT_MONITORS else None
+        self.accuracy = keras.metrics.CategoricalAccuracy("accuracy") if settings.monitor in PATCH_MONITORS else None
         self.teacher = None
         if teacher is not None:
             self.teacher = training_view(frozen_copy(teacher))

@@ -3,9 +3,6 @@
 import keras
 from keras import ops
 
-LOSSES = ("score-bce", "bce", "softmax", "softmax-or-bce", "mse")
-REDUCTIONS = ("mean", "batch-mean", "sum")
-
 
 def smooth_labels(labels, amount):
     """Spreads a share of each label evenly over the other classes.

@@ -6,6 +6,21 @@ import time
 import keras
 
 
+class EpochSeconds(keras.callbacks.Callback):
+    """Adds the seconds that an epoch took, with its validation, to the logs as `seconds`.
+
+    Example:
+
+    >>> callbacks = [EpochSeconds()]
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begun = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.monotonic() - self._begun
+
+
 class RemainingTime(keras.callbacks.Callback):
     """Prints how long an epoch takes and when the training ends, after some steps and after the first epoch.
 

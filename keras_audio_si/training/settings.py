@@ -3,12 +3,14 @@
 import dataclasses
 import math
 
-from keras_audio_si.training.ema import UPDATES
-from keras_audio_si.training.losses import LOSSES, REDUCTIONS
+from keras_audio_si.checks import check_choice, check_integer, new_names
 
-SEGMENT_MONITORS = ("val_segment_balanced_accuracy", "val_vote_balanced_accuracy", "val_mean_balanced_accuracy")
+LOSSES = ("score-bce", "bce", "softmax", "softmax-or-bce", "mse")
+REDUCTIONS = ("mean", "batch-mean", "sum")
+UPDATES = ("step", "released")  # Of the averages of weights.
+PATCH_MONITORS = ("val_patch_balanced_accuracy", "val_vote_balanced_accuracy", "val_mean_balanced_accuracy")
 FORCING_MONITOR = "val_explained_variance"
-MONITORS = ("val_mAP", "val_d_prime", "val_accuracy", *SEGMENT_MONITORS, FORCING_MONITOR)
+MONITORS = ("val_mAP", "val_d_prime", "val_accuracy", *PATCH_MONITORS, FORCING_MONITOR)
 OPTIMIZERS = ("adam", "adam-l2", "adamw", "sgd")
 SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay", "constant")
 CLIPPED = ("global", "variable")
@@ -22,59 +24,56 @@ class TrainingSettings:
     Under `"mixed_float16"` the loss is scaled by itself.
 
     Args:
-        learning_rate: of the optimizer, at the start; with the one-cycle schedule its largest value.
-        batch_size: patches per batch, in training and validation.
-        epochs: largest number of epochs.
-        plateau_patience: epochs without improvement after which the learning rate is multiplied by
-            `plateau_factor`.
-        plateau_factor: above 0 and below 1.
-        early_stopping_patience: epochs without improvement after which the training ends; None to train all
-            `epochs`, as a one-cycle schedule wants.
-        mixup_alpha: parameter of the Beta distribution of `MixUp`; None for no mixing.
-        mixup_probability: chance that an example is mixed.
-        monitor: value that improvement is measured by: `"val_mAP"`, `"val_d_prime"` or `"val_accuracy"`; for clips of
-            one label each `"val_segment_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or
-            `"val_mean_balanced_accuracy"` (`evaluation.segments`); with the loss `"mse"`
-            `"val_explained_variance"`.
-        seed: sets the order of the patches and the mixing. The initial weights are set where the model is
-            built.
-        jit_compile: whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
+        learning_rate: Learning rate at the start; of a one-cycle schedule the largest.
+        batch_size: Patches per batch, in training and validation.
+        epochs: Largest number of epochs.
+        plateau_patience: Epochs without improvement after which the learning rate is lowered.
+        plateau_factor: What the learning rate is multiplied by then; above 0 and below 1.
+        early_stopping_patience: Epochs without improvement after which the training ends; None trains all `epochs`, as
+            a one-cycle schedule needs.
+        mixup_alpha: Parameter of the Beta distribution of mixup; None for no mixing. fonseca2021 has 1.25.
+        mixup_probability: Probability that an example is mixed.
+        monitor: Value that improvement is measured by: val_mAP, val_d_prime or val_accuracy. For clips of one label
+            each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
+            (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
+        seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
+        jit_compile: Whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
-        optimizer: `"adam"`; `"adamw"`, whose weight decay is decoupled and spares all variables of one axis;
-            `"adam-l2"`, whose weight decay is a term of the gradient of all variables, as in PyTorch's Adam; or
-            `"sgd"`, with Nesterov's momentum.
-        weight_decay: of AdamW, a factor on the learning rate; with L2, a factor on the variable.
-        beta_1: decay of Adam's mean of gradients; the one-cycle schedule has its own.
-        beta_2: decay of Adam's mean of squares.
-        momentum: of SGD.
-        gradient_clip_norm: largest L2 norm of the gradients; None for no limit.
-        gradient_clip_by: `"global"`, the limit is for the norm of all gradients together, or `"variable"`, for that of
-            each.
-        gradient_norms: whether the norm of each layer's gradients is logged, its mean and maximum over every epoch.
-        schedule: `"plateau"` lowers the learning rate by the rules above, `"one-cycle"` moves it, and the
-            momentum of Adam against it, by a function of the step, and so does `"warm-up-and-decay"`, by
-            `schedules.WarmUpAndDecay`, whose arguments the next four are; `"constant"` leaves it.
-        warm_up_steps: steps until the learning rate is `learning_rate`.
-        decay_start_epoch: first epoch with a lower one, counted from 0.
-        decay_every_epochs: epochs from one decay to the next.
-        decay_factor: what each decay multiplies by.
-        loss: `"score-bce"`, binary cross-entropy of scores in [0, 1], for any model; or one of the logits, for
-            a model that ends in `layers.ClassScores`: `"bce"`, `"softmax"` (one label per example), or
-            `"softmax-or-bce"`, the latter for the examples that an augmentation has mixed. `"mse"` is the squared
-            error against the target that `fit` then needs.
-        loss_reduction: `"mean"` over batch and classes, `"batch-mean"` sums over the classes, `"sum"` over both.
-        label_smoothing: share of a label that the softmax losses spread over the other classes; examples that
+        optimizer: Optimizer: adam, adamw, adam-l2 or sgd. The weight decay of `"adamw"` is decoupled and spares all
+            variables of one axis; that of `"adam-l2"` is a term of the gradient of all variables, as in PyTorch's Adam;
+            `"sgd"` has Nesterov's momentum.
+        weight_decay: Weight decay: of adamw a factor on the learning rate, of adam-l2 one on the variable.
+        beta_1: Decay of Adam's mean of gradients. The one-cycle schedule has its own.
+        beta_2: Decay of Adam's mean of squares.
+        momentum: Momentum of SGD.
+        gradient_clip_norm: Largest L2 norm of the gradients; None for no limit.
+        gradient_clip_by: What the limit is for: "global", the norm of all gradients together, or "variable", each.
+        gradient_norms: Whether the norm of each layer's gradients is logged, its mean and maximum over every epoch.
+        schedule: Learning rate over time: plateau, one-cycle, warm-up-and-decay or constant. `"plateau"` lowers it by
+            the rules above; `"one-cycle"` moves it, and the momentum of Adam against it, by a function of the step, and
+            so does `"warm-up-and-decay"`, by `schedules.WarmUpAndDecay`, whose arguments the next four are.
+        warm_up_steps: Steps until the learning rate is `learning_rate`.
+        decay_start_epoch: First epoch with a lower learning rate, counted from 0.
+        decay_every_epochs: Epochs from one decay to the next.
+        decay_factor: What each decay multiplies the learning rate by.
+        loss: Loss: score-bce, bce, softmax, softmax-or-bce or mse. `"score-bce"` is the binary cross-entropy of scores
+            in [0, 1], for any model. Those of logits are for a model that ends in `layers.ClassScores`: `"bce"`,
+            `"softmax"` (one label per example), or `"softmax-or-bce"`, the latter for the examples that an augmentation
+            has mixed. `"mse"` is the squared error against the target that `fit` then needs.
+        loss_reduction: Reduction of the loss: `"mean"` over batch and classes, `"batch-mean"` sums over the classes,
+            `"sum"` over both.
+        label_smoothing: Share of a label that the softmax losses spread over the other classes. Examples that
             `"softmax-or-bce"` finds mixed keep theirs.
-        ema_decay: of moving averages of the weights, which are then what is validated and saved; None for none.
-        ema_update: `"step"`, `ema_decay` is that of a step; `"released"`, that of an epoch, in updates every
-            fifth step, as in the released code of gazneli2022.
-        teacher_weight: factor on the loss against the logits of a teacher.
-        teacher_temperature: that both logits are divided by for it.
-        auxiliary_layers: names of layers of the model after which classifiers are trained beside it (deep
-            supervision); they learn from the labels and from the model, and are not saved.
-        auxiliary_weight: share of an auxiliary classifier's loss that is against the model's logits.
-        auxiliary_feature_weight: factor on the squared distance of its features from those of the model.
-        auxiliary_temperature: that both logits are divided by.
+        ema_decay: Decay of moving averages of the weights, which are then what is validated and saved; None for none.
+        ema_update: What `ema_decay` is the decay of: `"step"`, a step; `"released"`, an epoch, in updates every fifth
+            step, as in the released code of gazneli2022.
+        teacher_weight: Factor on the loss against the logits of a teacher.
+        teacher_temperature: Temperature that both logits are divided by for it.
+        auxiliary_layers: Names of layers of the model after which classifiers are trained beside it (deep supervision).
+            They learn from the labels and from the model, and are not saved.
+        auxiliary_weight: Share of an auxiliary classifier's loss that is against the model's logits.
+        auxiliary_feature_weight: Factor on the squared distance of its features from those of the model.
+        auxiliary_temperature: Temperature that both logits are divided by for it.
 
     Raises:
         ValueError: if a value is out of its range, or does not go with another.
@@ -95,7 +94,7 @@ class TrainingSettings:
     plateau_patience: int = 10
     plateau_factor: float = 0.5
     early_stopping_patience: int | None = 20
-    mixup_alpha: float | None = 1.25
+    mixup_alpha: float | None = None
     mixup_probability: float = 1.0
     monitor: str = "val_mAP"
     seed: int = 0
@@ -127,35 +126,30 @@ class TrainingSettings:
 
     def __post_init__(self):
         object.__setattr__(self, "auxiliary_layers", tuple(self.auxiliary_layers))
-        for name in ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs"):
-            value = getattr(self, name)
-            if value is None and name == "early_stopping_patience":
-                continue
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer of at least 1; received {value!r}.")
-        for name in ("seed", "warm_up_steps", "decay_start_epoch"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must be an integer of at least 0; received {getattr(self, name)!r}.")
+        counts = ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs")
+        given = {name: getattr(self, name) for name in counts if getattr(self, name) is not None}
+        check_integer(1, **given)
+        check_integer(0, **{name: getattr(self, name) for name in ("seed", "warm_up_steps", "decay_start_epoch")})
         for name in ("learning_rate", "teacher_temperature", "auxiliary_temperature"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"`{name}` must be a positive number; received {getattr(self, name)!r}.")
+                raise ValueError(f"`{name}` must be a positive number. Received: {name}={getattr(self, name)!r}")
         for name in ("mixup_alpha", "gradient_clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"`{name}` must be a positive number or None; received {value!r}.")
+                raise ValueError(f"`{name}` must be a positive number or None. Received: {name}={value!r}")
         for name in ("weight_decay", "teacher_weight", "auxiliary_feature_weight"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"`{name}` must be a number of at least 0; received {getattr(self, name)!r}.")
+                raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={getattr(self, name)!r}")
         if not 0 < self.plateau_factor < 1:
-            raise ValueError(f"`plateau_factor` must be above 0 and below 1; received {self.plateau_factor!r}.")
+            raise ValueError(f"`plateau_factor` must be above 0 and below 1. Received: {self.plateau_factor!r}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"`ema_decay` must be above 0 and below 1, or None; received {self.ema_decay!r}.")
+            raise ValueError(f"`ema_decay` must be above 0 and below 1, or None. Received: {self.ema_decay!r}")
         for name in ("mixup_probability", "decay_factor"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be above 0 and at most 1; received {getattr(self, name)!r}.")
+                raise ValueError(f"`{name}` must be above 0 and at most 1. Received: {name}={getattr(self, name)!r}")
         for name in ("beta_1", "beta_2", "momentum", "label_smoothing", "auxiliary_weight"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 0 and below 1; received {getattr(self, name)!r}.")
+                raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={getattr(self, name)!r}")
         for name, values in {
             "monitor": MONITORS,
             "jit_compile": (True, False, "auto"),
@@ -167,19 +161,18 @@ class TrainingSettings:
             "loss_reduction": REDUCTIONS,
             "ema_update": UPDATES,
         }.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"`{name}` must be one of {values}; received {getattr(self, name)!r}.")
+            check_choice(name, getattr(self, name), values)
         if self.optimizer == "adam-l2" and self.schedule == "one-cycle":
             raise ValueError("`optimizer`='adam-l2' has no cycle of beta 1: take 'adamw' with `schedule`='one-cycle'.")
         self._check_loss()
 
     def _check_loss(self):
         if self.optimizer == "sgd" and self.schedule == "one-cycle":
-            raise ValueError("`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'; received 'one-cycle'.")
+            raise ValueError("`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'. Received: 'one-cycle'")
         if (self.loss == "mse") != (self.monitor == FORCING_MONITOR):
             raise ValueError(
-                f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other; received {self.loss!r} and "
-                f"{self.monitor!r}."
+                f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other. Received: {self.loss!r} and "
+                f"{self.monitor!r}"
             )
         if self.label_smoothing and "softmax" not in self.loss:
             raise ValueError(f"`label_smoothing` must be 0 with `loss`={self.loss!r}; the softmax losses take it.")
@@ -190,26 +183,5 @@ class TrainingSettings:
                 raise ValueError("`auxiliary_layers` need a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
 
 
-def take_training_settings(settings):
-    """Takes what `TrainingSettings` has out of flat keyword arguments.
-
-    Args:
-        settings: dict of settings by name, which loses them.
-
-    Returns:
-        Dict of those of `TrainingSettings`.
-
-    Example:
-
-    >>> settings = {"width": 0.5, "epochs": 3}
-    >>> take_training_settings(settings), settings
-    ({'epochs': 3}, {'width': 0.5})
-    """
-    names = {field.name for field in dataclasses.fields(TrainingSettings)}
-    return {name: settings.pop(name) for name in names & settings.keys()}
-
-
-def check_seeds(seeds):
-    """Raises a `ValueError` unless seeds are different ones, at least one."""
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"`seeds` must be different integers, at least one. Received: {seeds!r}")
+# An argument under its old name is an error that has the new one.
+TrainingSettings.__init__ = new_names(TrainingSettings.__init__)

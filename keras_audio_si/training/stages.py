@@ -12,7 +12,7 @@ import numpy as np
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
-from keras_audio_si.training.fit import fit
+from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.freezing import FROZEN, chosen_layers, training_only
 from keras_audio_si.training.identity import refuse_differences
 from keras_audio_si.training.settings import TrainingSettings

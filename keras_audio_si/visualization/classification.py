@@ -9,7 +9,7 @@ def plot_confusion(confusion, class_names, path, title=None):
     """Draws a confusion matrix as a heat map: the share of each class that was taken for each other.
 
     Args:
-        confusion: `evaluation.segments.Confusion`.
+        confusion: `evaluation.patches.Confusion`.
         class_names: Names of the classes.
         path: File to write; its extension chooses the format.
         title: Above the figure, before the balanced accuracy; None for that alone.
@@ -110,7 +110,7 @@ def plot_bars(values, path, chance=None, ylabel="Balanced accuracy on the test c
     return save_figure(draw, (1.6 + 0.95 * len(values), 3.4), path)
 
 
-def plot_phases(rows, path, columns=("accuracy", "val_segment_balanced_accuracy")):
+def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy")):
     """Draws training accuracy and balanced validation accuracy against the epochs of all phases.
 
     Args:
@@ -128,7 +128,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_segment_balanced_accuracy"
     Reference:
         juettner, Fig. 3.
     """
-    labels = {"accuracy": "Training accuracy", "val_segment_balanced_accuracy": "Balanced validation accuracy"}
+    labels = {"accuracy": "Training accuracy", "val_patch_balanced_accuracy": "Balanced validation accuracy"}
     curves = {name: phase_curves(phases, columns) for name, phases in rows.items()}
 
     def draw(figure):

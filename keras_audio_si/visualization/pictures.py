@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from keras_audio_si.evaluation.segments import evaluate_segments
+from keras_audio_si.evaluation.patches import evaluate_patches
 from keras_audio_si.models.metadata import front_end_of
 from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
 from keras_audio_si.visualization.classification import plot_confusion
@@ -37,9 +37,9 @@ def write_pictures(models, patches, folder, batch_size=64):
         found = front_activations(models, patches.waveforms(loudest_patches(patches, clips)))
         written["activations"] = plot_activations(found, labels, folder / "activations.png")
         if model.output_shape == (None, len(patches.class_names)):
-            confusion = evaluate_segments(model, patches, batch_size).segments
+            confusion = evaluate_patches(model, patches, batch_size).patches
             path = folder / "confusion.png"
-            written["confusion"] = plot_confusion(confusion, patches.class_names, path, f"{name}, segments")
+            written["confusion"] = plot_confusion(confusion, patches.class_names, path, f"{name}, patches")
     except ImportError as error:
         print(f"No pictures. {error}", file=sys.stderr)
     write_images(written, folder.parent / "tensorboard" / "pictures")
@@ -47,15 +47,17 @@ def write_pictures(models, patches, folder, batch_size=64):
 
 
 def write_images(pictures, log_dir, step=0):
-    """Writes PNG files as images for TensorBoard.
+    """Writes PNG files as images for TensorBoard, where TensorFlow is installed.
 
     Args:
         pictures: Dict of files by name.
         log_dir: Folder that TensorBoard reads.
         step: Step that they are shown at.
     """
-    import tensorflow as tf
-
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return
     writer = tf.summary.create_file_writer(str(log_dir))
     with writer.as_default():
         for name, path in pictures.items():

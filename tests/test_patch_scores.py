@@ -1,4 +1,4 @@
-"""Segments and their scores: counts on record, silence, short clips, levels; balanced accuracy by scikit-learn."""
+"""Patches and their scores: counts on record, silence, short clips, levels; balanced accuracy by scikit-learn."""
 
 import keras
 import numpy as np
@@ -8,9 +8,9 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
 from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.loud_patches import cut_loud_patches, mean_levels
 from keras_audio_si.data.pipeline import PatchDataset
-from keras_audio_si.data.segments import cut_segments, mean_levels
-from keras_audio_si.evaluation.segments import Confusion, evaluate_segments, majority_vote, score_segments
+from keras_audio_si.evaluation.patches import Confusion, evaluate_patches, majority_vote, score_patches
 from keras_audio_si.metrics import BalancedAccuracy
 from keras_audio_si.models import piczak_spectrogram
 
@@ -40,34 +40,34 @@ def test_number_of_segments(golden):
 
 def test_short_clips_are_dropped_or_filled_and_counted():
     cache = cache_of([np.full(60, 0.5), np.linspace(0.1, 1, 100), np.full(99, 0.5)])
-    for short, (clips, segments) in {"drop": (1, 1), "zero": (3, 3), "repeat": (3, 3)}.items():
-        patches, counts = cut_segments(cache, square_level, 100, short)
-        assert (counts.clips, counts.segments, counts.short_clips) == (clips, segments, 2)
-        assert (counts.silent_segments, counts.silent_clips) == (0, 0)
-        assert patches.num_patches == len(patches.patch_clip) == segments and patches.num_clips == clips
+    for short, (clips, patches) in {"drop": (1, 1), "zero": (3, 3), "repeat": (3, 3)}.items():
+        patches, counts = cut_loud_patches(cache, square_level, 100, short)
+        assert (counts.clips, counts.patches, counts.short_clips) == (clips, patches, 2)
+        assert (counts.silent_patches, counts.silent_clips) == (0, 0)
+        assert patches.num_patches == len(patches.patch_clip) == patches and patches.num_clips == clips
     with pytest.raises(ValueError, match="All 3 clips are shorter than `patch_samples` \\(200\\)"):
-        cut_segments(cache, square_level, 200)
+        cut_loud_patches(cache, square_level, 200)
 
 
 def test_silence_is_left_out_by_the_level_of_the_clip():
     quiet = np.concatenate([np.full(100, 0.2), np.full(150, 0.2e-4)])  # -80 dB below the start of its clip
     cache = cache_of([quiet, np.zeros(100), np.full(100, 1e-5)])
     for peak_of in ("patch", "clip"):
-        patches, counts = cut_segments(cache, square_level, 100, peak_of=peak_of)
+        patches, counts = cut_loud_patches(cache, square_level, 100, peak_of=peak_of)
         assert patches.clip_ids == ("clip-0", "clip-2") and patches.labels.argmax(axis=1).tolist() == [0, 2]
         assert patches.patch_clip.tolist() == [0, 0, 1] and patches.patch_start.tolist() == [0, 50, 0]
         assert tuple(counts) == (2, 3, 0, 3, 1)
         np.testing.assert_allclose(np.abs(patches.waveforms(range(3))).max(axis=1), 1.0, rtol=1e-6)
-    assert cut_segments(cache, square_level, 100, silence_decibels=None)[0].num_patches == 6
-    with pytest.raises(ValueError, match="All 6 segments are silent"):
-        cut_segments(cache, square_level, 100, silence_decibels=1.0)
+    assert cut_loud_patches(cache, square_level, 100, silence_decibels=None)[0].num_patches == 6
+    with pytest.raises(ValueError, match="All 6 patches are silent"):
+        cut_loud_patches(cache, square_level, 100, silence_decibels=1.0)
 
 
 def test_segments_are_scaled_by_their_own_peak_or_by_that_of_their_clip():
     cache = cache_of([np.concatenate([np.full(100, 0.5), np.full(100, 0.25)])])
     peaks = {}
     for peak_of in ("patch", "clip"):
-        patches, _ = cut_segments(cache, square_level, 100, peak_of=peak_of)
+        patches, _ = cut_loud_patches(cache, square_level, 100, peak_of=peak_of)
         peaks[peak_of] = np.abs(patches.waveforms(range(3))).max(axis=1)
     np.testing.assert_allclose(peaks["patch"], [1, 1, 1])
     np.testing.assert_allclose(peaks["clip"], [1, 1, 0.5])
@@ -83,7 +83,7 @@ def test_level_of_the_mel_spectrogram(golden):
 def test_another_rule_is_another_run():
     cache = cache_of([np.concatenate([np.full(100, 0.5), np.full(100, 0.5e-3)]), np.ones(100)])
     options = [
-        cut_segments(cache, square_level, 100, silence_decibels=level)[0].options for level in (None, -50.0, -80.0)
+        cut_loud_patches(cache, square_level, 100, silence_decibels=level)[0].options for level in (None, -50.0, -80.0)
     ]
     assert options[0] == options[2] == {"short": "drop", "peak": 1.0, "peak_of": "clip"} and options[1][
         "kept"
@@ -107,11 +107,11 @@ def test_scores_of_segments_and_clips(rng):
     labels = np.append(rng.integers(0, 2, 11), 2)
     scores = rng.random((len(patch_clip), 3)).astype("float32")
     patches, model = patches_with(scores, patch_clip, labels)
-    result = evaluate_segments(model, patches, batch_size=5)
+    result = evaluate_patches(model, patches, batch_size=5)
 
     truth, predicted = labels[patch_clip], scores.argmax(axis=1)
-    np.testing.assert_array_equal(result.segments.counts, confusion_matrix(truth, predicted, labels=range(3)))
-    assert result.segments.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, predicted))
+    np.testing.assert_array_equal(result.patches.counts, confusion_matrix(truth, predicted, labels=range(3)))
+    assert result.patches.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, predicted))
     means = np.array([scores[patch_clip == clip].mean(axis=0) for clip in range(12)])
     assert result.clip_means.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, means.argmax(axis=1)))
     votes = np.array([np.bincount(predicted[patch_clip == clip], minlength=3) for clip in range(12)])
@@ -120,23 +120,23 @@ def test_scores_of_segments_and_clips(rng):
     assert result.clip_votes.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, winners))
     assert result.clip_votes.accuracy == pytest.approx(np.mean(labels == winners))
     assert set(result.balanced_accuracies().values()) == {
-        confusion.balanced_accuracy for confusion in (result.segments, result.clip_votes, result.clip_means)
+        confusion.balanced_accuracy for confusion in (result.patches, result.clip_votes, result.clip_means)
     }
 
     metric = BalancedAccuracy(3)
     for part in (slice(0, 5), slice(5, None)):
         metric.update_state(np.eye(3, dtype="float32")[truth[part]], scores[part])
-    assert float(metric.result()) == pytest.approx(result.segments.balanced_accuracy, abs=1e-6)
+    assert float(metric.result()) == pytest.approx(result.patches.balanced_accuracy, abs=1e-6)
     assert BalancedAccuracy.from_config(metric.get_config()).num_classes == 3
 
 
 def test_scores_that_cannot_be_ranked(rng):
     patches, _ = patches_with(np.zeros((3, 3)), np.array([0, 1, 1]), [0, 1])
-    assert np.isnan(list(score_segments(np.full((3, 3), np.nan), patches).balanced_accuracies().values())).all()
+    assert np.isnan(list(score_patches(np.full((3, 3), np.nan), patches).balanced_accuracies().values())).all()
     assert np.isnan(Confusion.of([], [], 2).accuracy)
     several = PatchDataset(cache_of([np.ones(4)] * 2, [("dog",), ("dog", "sea")]), 4)
     with pytest.raises(ValueError, match="'clip-1' has none or several"):
-        score_segments(np.zeros((2, 3)), several)
+        score_patches(np.zeros((2, 3)), several)
     with pytest.raises(ValueError, match="`num_classes` must be a positive integer"):
         BalancedAccuracy(0)
     with pytest.raises(ValueError, match="'fixed' and some stay"):

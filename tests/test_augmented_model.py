@@ -4,10 +4,10 @@ import pytest
 from keras import ops
 
 from keras_audio_si.layers.mixing import MixUp
-from keras_audio_si.training.mixed_model import MixedTrainingModel
+from keras_audio_si.training.augmented_model import AugmentedModel
 
 
-@keras.saving.register_keras_serializable(package="test_mixed_model")
+@keras.saving.register_keras_serializable(package="test_augmented_model")
 class Reverse(keras.layers.Layer):
     """Half of each example and half of its opposite in the batch: a mixing without chance."""
 
@@ -32,7 +32,7 @@ def test_loss_and_metrics_see_the_mixed_targets(rng, jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
         pytest.skip("torch.compile is not part of the contract")
     model, x, y = model_and_data(rng)
-    training_model = MixedTrainingModel(model, Reverse())
+    training_model = AugmentedModel(model, Reverse())
     training_model.compile(
         keras.optimizers.SGD(0.0),
         "binary_crossentropy",
@@ -52,7 +52,7 @@ def test_without_mixing_it_trains_as_the_model_alone(rng):
     model, x, y = model_and_data(rng)
     alone = keras.models.clone_model(model)
     alone.set_weights(model.get_weights())
-    training_model = MixedTrainingModel(model)
+    training_model = AugmentedModel(model)
     for m, inputs in ((training_model, (x, y)), (alone, x)):
         m.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
         m.fit(inputs, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
@@ -62,7 +62,7 @@ def test_without_mixing_it_trains_as_the_model_alone(rng):
 
 def test_training_changes_the_inner_model_and_draws_anew(rng):
     model, x, y = model_and_data(rng)
-    training_model = MixedTrainingModel(model, MixUp(seed=0))
+    training_model = AugmentedModel(model, MixUp(seed=0))
     training_model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
     losses = training_model.fit((x, y), y, batch_size=8, epochs=3, verbose=0).history["loss"]
     assert len(set(losses)) == 3  # the weights stand still, the mixtures do not
@@ -77,7 +77,7 @@ def test_losses_of_the_layers_are_added(rng):
     _, x, y = model_and_data(rng)
     dense = keras.layers.Dense(3, activation="sigmoid", kernel_regularizer=keras.regularizers.L2(0.5))
     model = keras.Sequential([keras.Input((7,)), dense])
-    training_model = MixedTrainingModel(model, Reverse())
+    training_model = AugmentedModel(model, Reverse())
     training_model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
     loss = training_model.evaluate((x, y), y, verbose=0)
     expected = cross_entropy(model, x, y) + 0.5 * np.sum(model.get_weights()[0] ** 2)
@@ -100,7 +100,7 @@ def test_mixed_precision(rng, policy):
         model = keras.Sequential(layers)
     finally:
         keras.config.set_dtype_policy("float32")
-    training_model = MixedTrainingModel(model, MixUp(seed=0))
+    training_model = AugmentedModel(model, MixUp(seed=0))
     training_model.compile("adam", "binary_crossentropy")
     history = training_model.fit((x, y), y, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -112,7 +112,7 @@ def test_mixed_precision(rng, policy):
 @pytest.mark.parametrize("mixing", [None, Reverse()])
 def test_round_trip(rng, tmp_path, mixing):
     model, x, y = model_and_data(rng)
-    training_model = MixedTrainingModel(model, mixing)
+    training_model = AugmentedModel(model, mixing)
     expected = training_model((x, y), training=True)
     training_model.save(tmp_path / "wrapper.keras")
     copy = keras.models.load_model(tmp_path / "wrapper.keras")

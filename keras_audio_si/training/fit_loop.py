@@ -8,15 +8,17 @@ import sys
 
 import keras
 
+from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
+from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import (
     BestCheckpoint,
     ClipValidation,
+    PatchValidation,
     RunLog,
-    SegmentValidation,
     StopOnNaN,
 )
 from keras_audio_si.training.checkpoint import Checkpoint, ShortFirstEpoch, StepCheckpoints, TrainingCheckpoints
@@ -26,10 +28,9 @@ from keras_audio_si.training.gradient_norms import GradientNormLog
 from keras_audio_si.training.identity import refuse_differences, run_identity
 from keras_audio_si.training.logit_model import LogitTrainingModel
 from keras_audio_si.training.losses import score_binary_cross_entropy
-from keras_audio_si.training.mixed_model import MixedTrainingModel
 from keras_audio_si.training.optimizer import build_optimizer
 from keras_audio_si.training.schedules import LearningRateLog
-from keras_audio_si.training.settings import SEGMENT_MONITORS, TrainingSettings
+from keras_audio_si.training.settings import PATCH_MONITORS, TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,14 +140,7 @@ def fit(
             checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
         with _interruption_explained(checkpoints):
             _training_model(model, settings, steps, augmentation, teacher, target).fit(
-                train_data.batches(
-                    settings.batch_size,
-                    training=True,
-                    seed=settings.seed,
-                    start_epoch=epoch,
-                    start_step=step,
-                    mixed=True,
-                ),
+                _batches(train_data, settings, epoch, step),
                 steps_per_epoch=steps,
                 initial_epoch=epoch,
                 epochs=epoch if start is not None and start.finished else settings.epochs,
@@ -168,6 +162,16 @@ def fit(
             )
         model.load_weights(best.path)
     return TrainingResult(best.path, best.best_epoch, best.best, history.history)
+
+
+def _batches(train_data, settings, epoch, step):
+    """The batches from a step of an epoch on, by tf.data where TensorFlow is installed."""
+    where = {"seed": settings.seed, "start_epoch": epoch, "start_step": step, "mixed": True}
+    try:
+        import_tensorflow()
+    except ImportError:
+        return train_data.endless_batches(settings.batch_size, **where)
+    return train_data.batches(settings.batch_size, training=True, **where)
 
 
 def _start(folder, identity, resume, overwrite):
@@ -208,7 +212,7 @@ def _validation(settings, validation, target):
     """The callback that logs the monitored value."""
     if target is not None:
         return ForcingValidation(validation, target, settings.batch_size)
-    validate = SegmentValidation if settings.monitor in SEGMENT_MONITORS else ClipValidation
+    validate = PatchValidation if settings.monitor in PATCH_MONITORS else ClipValidation
     return validate(validation, settings.batch_size)
 
 
@@ -221,9 +225,9 @@ def _training_model(model, settings, steps_per_epoch, augmentation, teacher, tar
     if settings.ema_decay is not None:
         averages = WeightAverages(model, settings.ema_decay, settings.ema_update, steps_per_epoch)
     if target is not None:
-        training_model, loss = MixedTrainingModel(model, [*mixing, Reproduction(target)], averages), "mse"
+        training_model, loss = AugmentedModel(model, [*mixing, Reproduction(target)], averages), "mse"
     elif settings.loss == "score-bce":
-        training_model, loss = MixedTrainingModel(model, mixing, averages), score_binary_cross_entropy
+        training_model, loss = AugmentedModel(model, mixing, averages), score_binary_cross_entropy
     else:
         training_model, loss = LogitTrainingModel(model, settings, mixing, averages, teacher), None
     steps = settings.epochs * steps_per_epoch

@@ -1,4 +1,4 @@
-"""Segments of clips as juettner cuts them: overlapping by half, without silence, and what was left out counted."""
+"""Patches of clips as juettner cuts them: overlapping by half, without silence, and what was left out counted."""
 
 import sys
 import time
@@ -10,57 +10,57 @@ import numpy as np
 from keras_audio_si.data.pipeline import PatchDataset
 
 
-class SegmentCounts(NamedTuple):
-    """What became of clips and segments.
+class PatchCounts(NamedTuple):
+    """What became of clips and patches.
 
     Attributes:
-        clips: Number of clips that have a segment.
-        segments: Number of segments.
-        short_clips: Number of clips that are shorter than a segment; filled or left out, as was chosen.
-        silent_segments: Number of segments left out because they are silent.
-        silent_clips: Number of clips left out because all their segments are.
+        clips: Number of clips that have a patch.
+        patches: Number of patches.
+        short_clips: Number of clips that are shorter than a patch; filled or left out, as was chosen.
+        silent_patches: Number of patches left out because they are silent.
+        silent_clips: Number of clips left out because all their patches are.
 
     Example:
 
-    >>> print(SegmentCounts(clips=9, segments=41, short_clips=1, silent_segments=3, silent_clips=0))
-    41 segments of 9 clips; 1 clips shorter than a segment; left out as silent: 3 segments, 0 whole clips
+    >>> print(PatchCounts(clips=9, patches=41, short_clips=1, silent_patches=3, silent_clips=0))
+    41 patches of 9 clips; 1 clips shorter than a patch; left out as silent: 3 patches, 0 whole clips
     """
 
     clips: int
-    segments: int
+    patches: int
     short_clips: int
-    silent_segments: int
+    silent_patches: int
     silent_clips: int
 
     def __str__(self):
         return (
-            f"{self.segments} segments of {self.clips} clips; {self.short_clips} clips shorter than a segment; "
-            f"left out as silent: {self.silent_segments} segments, {self.silent_clips} whole clips"
+            f"{self.patches} patches of {self.clips} clips; {self.short_clips} clips shorter than a patch; "
+            f"left out as silent: {self.silent_patches} patches, {self.silent_clips} whole clips"
         )
 
 
-def cut_segments(
-    cache, spectrogram, segment_samples=20992, short="drop", silence_decibels=-70.0, peak_of="clip", sampling="once"
+def cut_loud_patches(
+    cache, spectrogram, patch_samples=20992, short="drop", silence_decibels=-70.0, peak_of="clip", sampling="once"
 ):
-    """Cuts clips into segments with 50 % overlap, scales them by their peaks and leaves the silent ones out.
+    """Cuts clips into patches with 50 % overlap, scales them by their peaks and leaves the silent ones out.
 
-    A segment is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, where the
+    A patch is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, where the
     clip is scaled to a peak of 1: the rule does not depend on the level of a recording, and quiet parts of loud clips
     do not hide behind a scaling of their own.
 
     Args:
         cache: `ClipCache` of the clips, at the rate of the spectrogram.
-        spectrogram: Function from `(batch, segment_samples)` to levels in decibels, such as
+        spectrogram: Function from `(batch, patch_samples)` to levels in decibels, such as
             `models.piczak_spectrogram()`.
-        segment_samples: Length of a segment; the next starts half of it later.
-        short: What becomes of clips shorter than a segment: `"drop"`, as released, `"zero"` or `"repeat"`.
-        silence_decibels: Level up to which a segment is silent; None keeps all.
-        peak_of: `"clip"` scales every segment by the largest magnitude of its clip, as released, `"patch"` by its
+        patch_samples: Length of a patch; the next starts half of it later.
+        short: What becomes of clips shorter than a patch: `"drop"`, as released, `"zero"` or `"repeat"`.
+        silence_decibels: Level up to which a patch is silent; None keeps all.
+        peak_of: `"clip"` scales every patch by the largest magnitude of its clip, as released, `"patch"` by its
             own, as in the paper.
         sampling: `"once"`, or `"class_balanced"` for oversampled batches.
 
     Returns:
-        `(PatchDataset, SegmentCounts)`
+        `(PatchDataset, PatchCounts)`
 
     Raises:
         ValueError: If nothing is left, or an argument is none of its values.
@@ -70,26 +70,26 @@ def cut_segments(
     >>> from keras_audio_si.data.clip_cache import ClipCache
     >>> noise = np.random.default_rng(0).uniform(-1, 1, 40000)
     >>> cache = ClipCache.from_waveforms([noise, noise[:9000]], [("rain",), ("dog",)], sample_rate=22050)
-    >>> patches, counts = cut_segments(cache, keras_audio_si.models.piczak_spectrogram())
+    >>> patches, counts = cut_loud_patches(cache, keras_audio_si.models.piczak_spectrogram())
     >>> print(counts)
-    2 segments of 1 clips; 1 clips shorter than a segment; left out as silent: 0 segments, 0 whole clips
+    2 patches of 1 clips; 1 clips shorter than a patch; left out as silent: 0 patches, 0 whole clips
 
     Reference:
         juettner, section 1.1, and its released code.
     """
-    patches = PatchDataset(cache, segment_samples, short=short, sampling=sampling, peak=1.0, peak_of=peak_of)
-    all_segments, all_clips = patches.num_patches, patches.num_clips
+    patches = PatchDataset(cache, patch_samples, short=short, sampling=sampling, peak=1.0, peak_of=peak_of)
+    all_patches, all_clips = patches.num_patches, patches.num_clips
     if silence_decibels is not None:
-        by_clip = PatchDataset(cache, segment_samples, short=short, peak=1.0, peak_of="clip")
+        by_clip = PatchDataset(cache, patch_samples, short=short, peak=1.0, peak_of="clip")
         loud = mean_levels(by_clip, spectrogram) > silence_decibels
         if not loud.any():
             raise ValueError(
-                f"All {all_segments} segments are silent: their mean level is at most {silence_decibels} dB."
+                f"All {all_patches} patches are silent: their mean level is at most {silence_decibels} dB."
             )
         if not loud.all():
             patches = patches.keeping(loud)
-    silent = all_segments - patches.num_patches, all_clips - patches.num_clips
-    return patches, SegmentCounts(patches.num_clips, patches.num_patches, patches.num_short, *silent)
+    silent = all_patches - patches.num_patches, all_clips - patches.num_clips
+    return patches, PatchCounts(patches.num_clips, patches.num_patches, patches.num_short, *silent)
 
 
 def mean_levels(patches, spectrogram, batch_size=64):
@@ -109,7 +109,7 @@ def mean_levels(patches, spectrogram, batch_size=64):
         done += len(values)
         if sys.stderr.isatty() and time.monotonic() - begun > 1:
             end = "\n" if done == patches.num_patches else ""
-            print(f"\rLevels of {done}/{patches.num_patches} segments", end=end, file=sys.stderr, flush=True)
+            print(f"\rLevels of {done}/{patches.num_patches} patches", end=end, file=sys.stderr, flush=True)
     return np.concatenate(levels)
 
 

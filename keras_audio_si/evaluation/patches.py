@@ -1,4 +1,4 @@
-"""Scores of single segments, and of clips by their segments' votes or mean scores: balanced accuracy and confusion."""
+"""Scores of single patches, and of clips by their patches' votes or mean scores: balanced accuracy and confusion."""
 
 from typing import NamedTuple
 
@@ -50,18 +50,18 @@ class Confusion(NamedTuple):
         return float(known.mean()) if len(known) else float("nan")
 
 
-class SegmentEvaluation(NamedTuple):
-    """What a model makes of segments, and of their clips.
+class PatchEvaluation(NamedTuple):
+    """What a model makes of patches, and of their clips.
 
     Attributes:
-        segments: `Confusion` of the single segments, as juettner scores.
-        clip_votes: `Confusion` of clips by the majority of their segments' classes, as Piczak does; of classes with as
+        patches: `Confusion` of the single patches, as juettner scores.
+        clip_votes: `Confusion` of clips by the majority of their patches' classes, as Piczak does; of classes with as
             many votes the one with the higher mean score is taken.
-        clip_means: `Confusion` of clips by the mean of their segments' scores, Piczak's other way.
+        clip_means: `Confusion` of clips by the mean of their patches' scores, Piczak's other way.
         class_names: tuple of str, one per class.
     """
 
-    segments: Confusion
+    patches: Confusion
     clip_votes: Confusion
     clip_means: Confusion
     class_names: tuple
@@ -69,7 +69,7 @@ class SegmentEvaluation(NamedTuple):
     def balanced_accuracies(self):
         """Dict of the three balanced accuracies, by the names that they have in logs and tables."""
         return {
-            "segment_balanced_accuracy": self.segments.balanced_accuracy,
+            "patch_balanced_accuracy": self.patches.balanced_accuracy,
             "vote_balanced_accuracy": self.clip_votes.balanced_accuracy,
             "mean_balanced_accuracy": self.clip_means.balanced_accuracy,
         }
@@ -101,15 +101,15 @@ def majority_vote(patch_scores, patch_clip, num_clips):
     return np.where(votes == votes.max(axis=1, keepdims=True), means, -np.inf).argmax(axis=1)
 
 
-def score_segments(patch_scores, patch_dataset):
-    """Scores what a model has predicted for segments with one label each.
+def score_patches(patch_scores, patch_dataset):
+    """Scores what a model has predicted for patches with one label each.
 
     Args:
         patch_scores: array `(num_patches, classes)`.
-        patch_dataset: `data.pipeline.PatchDataset` of the segments.
+        patch_dataset: `data.pipeline.PatchDataset` of the patches.
 
     Returns:
-        `SegmentEvaluation`. Scores that are not finite give NaN accuracies.
+        `PatchEvaluation`. Scores that are not finite give NaN accuracies.
 
     Raises:
         ValueError: if a clip has not exactly one label.
@@ -122,27 +122,27 @@ def score_segments(patch_scores, patch_dataset):
     num_classes = labels.shape[1]
     if not np.isfinite(patch_scores).all():
         nothing = Confusion.of([], [], num_classes)
-        return SegmentEvaluation(nothing, nothing, nothing, patch_dataset.class_names)
+        return PatchEvaluation(nothing, nothing, nothing, patch_dataset.class_names)
     means = average_over_clips(patch_scores, patch_clip, num_clips)
-    return SegmentEvaluation(
-        segments=Confusion.of(classes[patch_clip], patch_scores.argmax(axis=1), num_classes),
+    return PatchEvaluation(
+        patches=Confusion.of(classes[patch_clip], patch_scores.argmax(axis=1), num_classes),
         clip_votes=Confusion.of(classes, majority_vote(patch_scores, patch_clip, num_clips), num_classes),
         clip_means=Confusion.of(classes, means.argmax(axis=1), num_classes),
         class_names=patch_dataset.class_names,
     )
 
 
-def evaluate_segments(model, patch_dataset, batch_size=64, verbose=0):
-    """Evaluates a classifier on segments, each by itself, and on their clips.
+def evaluate_patches(model, patch_dataset, batch_size=64, verbose=0):
+    """Evaluates a classifier on patches, each by itself, and on their clips.
 
     Args:
-        model: Keras model from segments to scores `(batch, classes)`.
-        patch_dataset: `data.pipeline.PatchDataset`, such as `data.segments.cut_segments` makes it.
-        batch_size: segments per batch.
+        model: Keras model from patches to scores `(batch, classes)`.
+        patch_dataset: `data.pipeline.PatchDataset`, such as `data.loud_patches.cut_loud_patches` makes it.
+        batch_size: patches per batch.
         verbose: as in `keras.Model.predict`.
 
     Returns:
-        `SegmentEvaluation`
+        `PatchEvaluation`
 
     Raises:
         ValueError: if the model does not fit the data, or a clip has not exactly one label.
@@ -151,4 +151,4 @@ def evaluate_segments(model, patch_dataset, batch_size=64, verbose=0):
         juettner, sections 1.3 and 2.3.4; Piczak, "Environmental sound classification with convolutional neural
         networks", 2015.
     """
-    return score_segments(predict_patches(model, patch_dataset, batch_size, verbose), patch_dataset)
+    return score_patches(predict_patches(model, patch_dataset, batch_size, verbose), patch_dataset)

@@ -4,7 +4,7 @@ import keras
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
-class MixedTrainingModel(keras.Model):
+class AugmentedModel(keras.Model):
     """Trains a model on mixed batches, with loss and metrics computed against the mixed targets.
 
     Mixing is a layer of the training step, so that it runs in the compiled step on every backend, where
@@ -28,7 +28,7 @@ class MixedTrainingModel(keras.Model):
     >>> import numpy as np
     >>> from keras_audio_si.layers.mixing import MixUp
     >>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(3, activation="sigmoid")])
-    >>> training_model = MixedTrainingModel(model, MixUp(seed=0))
+    >>> training_model = AugmentedModel(model, MixUp(seed=0))
     >>> training_model.compile("adam", "binary_crossentropy")
     >>> x, y = np.zeros((8, 20), "float32"), np.ones((8, 3), "float32")
     >>> history = training_model.fit((x, y), y, batch_size=4, verbose=0)
@@ -50,6 +50,11 @@ class MixedTrainingModel(keras.Model):
 
     def augmented(self, inputs, training=None):
         """The pair that a step works on: what `mixing` makes of it, and in passing the averages are updated."""
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise ValueError(
+                "An `AugmentedModel` takes pairs of inputs and labels: the data set must yield "
+                "((inputs, labels), labels), as `PatchDataset.batches(..., mixed=True)` and `PatchSequence(..., mixed=True)` do."
+            )
         inputs, labels = inputs
         if self.averages is not None:
             inputs = self.averages(inputs, training=training)

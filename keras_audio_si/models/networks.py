@@ -1,0 +1,74 @@
+"""The networks by the names that settings and the command have for them."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+
+from keras_audio_si.checks import check_choice
+from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet
+from keras_audio_si.models.eat import EAT, EATMedium, EATSmall
+from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
+from keras_audio_si.models.vgg import VGG41, VGG42
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that settings can name.
+
+    Args:
+        build: Builder, called as `build(num_classes, input_shape, activation=..., class_names=..., **options)`.
+        input: "spectrogram" or "waveform".
+        inner: Builders that take further keyword arguments of `build`.
+
+    Example:
+
+    >>> NETWORKS["efficientnet-b0"].input, "width" in NETWORKS["vgg42"].options
+    ('spectrogram', True)
+    """
+
+    build: Callable
+    input: str
+    inner: tuple = ()
+
+    @property
+    def summary(self):
+        """The first line of the builder's docstring."""
+        function = self.build.func if isinstance(self.build, functools.partial) else self.build
+        return inspect.getdoc(function).partition("\n")[0]
+
+    @property
+    def options(self):
+        """Names of the keyword arguments of the builder."""
+        names = [name for build in (self.build, *self.inner) for name in inspect.signature(build).parameters]
+        return tuple(dict.fromkeys(name for name in names if name not in ("kwargs", "piczak")))
+
+    @property
+    def input_shape(self):
+        """The input shape that the builder has by default."""
+        return inspect.signature(self.build).parameters["input_shape"].default
+
+
+def _efficientnet(variant):
+    return Network(functools.partial(EfficientNetTagger, variant=variant), "spectrogram", (EfficientNetBackbone,))
+
+
+NETWORKS = {
+    "vgg41": Network(VGG41, "spectrogram"),
+    "vgg42": Network(VGG42, "spectrogram", (VGG41,)),
+    "eat-s": Network(EATSmall, "waveform", (EAT,)),
+    "eat-m": Network(EATMedium, "waveform", (EAT,)),
+    "efficientnet-b0": _efficientnet("B0"),
+    "efficientnet-b1": _efficientnet("B1"),
+    "efficientnet-b2": _efficientnet("B2"),
+    "piczak": Network(PiczakNet, "spectrogram"),
+    "heurinet": Network(HeuriNet, "waveform", (PiczakNet,)),
+    "mstnet": Network(MSTNet, "waveform", (PiczakNet,)),
+    "melconvnet": Network(MelConvNet, "waveform", (PiczakNet,)),
+}
+
+
+def network(name):
+    """Returns the `Network` of a name; a `ValueError` has the nearest known one."""
+    check_choice("network", name, NETWORKS)
+    return NETWORKS[name]
