@@ -16,8 +16,8 @@ import keras_audio_si
 TARGET = pathlib.Path(__file__).with_name("api.md")
 HEADER = """# API reference
 
-The public names by room, written by `make docs` from the docstrings, which have the arguments, units, shapes, errors and
-an example: `help(keras_audio_si.layers.AntiAliasPool)`. Everything else is private and free to change.
+The public names by room, written by `make docs` from the docstrings, which have the arguments, units, shapes, errors
+and an example: `help(keras_audio_si.layers.AntiAliasPool)`. Everything else is private and free to change.
 """
 
 

@@ -149,7 +149,7 @@ def test_unknown_names_name_the_nearest():
         bench_models("vgg43")
     with pytest.raises(ValueError, match="'Xeption'. Did you mean 'Xception'"):
         bench_models("Xeption")
-    with pytest.raises(ValueError, match="'vgg4'; did you mean 'vgg4"):
+    with pytest.raises(ValueError, match="'vgg4'. Did you mean 'vgg4"):
         pipeline.bench_pipeline(model="vgg4")
 
 

@@ -30,7 +30,7 @@ def batches(rng):
 def test_streams_to_scikit_learn_in_any_order(batches, metric, capacity):
     targets, scores, slices = batches
     for order in (slices, slices[::-1]):
-        m = metric(capacity, 5)
+        m = metric(5, capacity)
         for part in order:
             m.update_state(targets[part], scores[part])
         np.testing.assert_allclose(float(m.result()), reference(metric, targets, scores), rtol=0, atol=1e-6)
@@ -41,7 +41,7 @@ def test_streams_to_scikit_learn_in_any_order(batches, metric, capacity):
 @pytest.mark.parametrize("metric", METRICS)
 def test_reset_forgets(batches, metric):
     targets, scores, _ = batches
-    m = metric(100, 5)
+    m = metric(5, 100)
     m.update_state(targets, scores)
     m.reset_state()
     assert np.isnan(float(m.result())) and m.excluded_classes() == [0, 1, 2, 3, 4]
@@ -112,7 +112,7 @@ def test_config_round_trip(metric):
 
 def linear_model(classes, capacity, jit_compile):
     model = keras.Sequential([keras.Input((classes,)), keras.layers.Activation("linear")])
-    metrics = [metric(capacity, classes) for metric in METRICS]
+    metrics = [metric(classes, capacity) for metric in METRICS]
     model.compile(loss="mse", metrics=metrics, jit_compile=jit_compile)
     return model
 

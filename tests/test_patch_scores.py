@@ -40,11 +40,11 @@ def test_number_of_segments(golden):
 
 def test_short_clips_are_dropped_or_filled_and_counted():
     cache = cache_of([np.full(60, 0.5), np.linspace(0.1, 1, 100), np.full(99, 0.5)])
-    for short, (clips, patches) in {"drop": (1, 1), "zero": (3, 3), "repeat": (3, 3)}.items():
+    for short, (clips, expected) in {"drop": (1, 1), "zero": (3, 3), "repeat": (3, 3)}.items():
         patches, counts = cut_loud_patches(cache, square_level, 100, short)
-        assert (counts.clips, counts.patches, counts.short_clips) == (clips, patches, 2)
+        assert (counts.clips, counts.patches, counts.short_clips) == (clips, expected, 2)
         assert (counts.silent_patches, counts.silent_clips) == (0, 0)
-        assert patches.num_patches == len(patches.patch_clip) == patches and patches.num_clips == clips
+        assert patches.num_patches == len(patches.patch_clip) == expected and patches.num_clips == clips
     with pytest.raises(ValueError, match="All 3 clips are shorter than `patch_samples` \\(200\\)"):
         cut_loud_patches(cache, square_level, 200)
 

@@ -16,8 +16,8 @@ class PatchSequence(keras.utils.PyDataset):
     Args:
         patches: `PatchDataset`
         batch_size: Patches in a batch.
-        training: Whether order, crops and noise are those of training, with batches of one size; False gives every patch
-            once, in order.
+        training: Whether order, crops and noise are those of training, with batches of one size; False gives every
+            patch once, in order.
         seed: Non-negative integer that sets the order, the crops and the noise.
         start_epoch: First epoch.
         mixed: Whether to give `((waveforms, labels), labels)`, as `training.AugmentedModel` takes them.

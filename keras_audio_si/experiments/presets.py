@@ -55,7 +55,7 @@ _QUICK = {
     "vgg": {"width": 0.5, "batch_size": 32, "batch_norm_momentum": 0.9, "pooling": "tlpf5+aps"},
     "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
     "efficientnet": {"batch_size": 16, "batch_norm_momentum": 0.9},
-    "juettner": {"batch_size": 100, "dense_units": 500, "peak_of": "clip", "short": "repeat"},
+    "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
 _STEPS = {"vgg": 2000, "eat": 1000, "efficientnet": 800, "juettner": 2000}
 

@@ -53,7 +53,7 @@ class AugmentedModel(keras.Model):
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise ValueError(
                 "An `AugmentedModel` takes pairs of inputs and labels: the data set must yield "
-                "((inputs, labels), labels), as `PatchDataset.batches(..., mixed=True)` and `PatchSequence(..., mixed=True)` do."
+                "((inputs, labels), labels), as `PatchDataset.batches` and `PatchSequence` do with mixed=True."
             )
         inputs, labels = inputs
         if self.averages is not None:
