@@ -1,15 +1,12 @@
-"""What the tests of several recipes need: clips on disk, the rows of reports, and the recipes as modules."""
+"""What the tests of experiments need: clips on disk and the lines of reports."""
 
 import csv
-import importlib.util
-import pathlib
 
 import numpy as np
 import soundfile
 
 from keras_audio_si.data.manifest import Clip, Manifest
 
-RECIPES = pathlib.Path(__file__).parent.parent / "recipes"
 RATE = 4000
 
 
@@ -30,11 +27,3 @@ def rows_of(path):
     """The rows of a CSV file, as dicts."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def load_recipe(name):
-    """The module of a recipe; the folder of the recipes must be on the path where it imports another one."""
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -194,13 +194,13 @@ def _waveform_network(class_names, settings):
     if model.content == "waveform":
         return _network(class_names, (samples,), settings, **kept)
     shape = (samples, 2) if model.content == "both" else (samples,)
-    network = _network(class_names, shape, settings, **kept, activation=None, class_names=None)
+    network = _network(class_names, shape, settings, **kept, **{"activation": None, "class_names": None})
     waveforms = keras.Input((samples,), name="waveform")
     logits = network(layers.PhaseWaveform(model.content)(waveforms))
     return keras.Model(waveforms, layers.ClassScores(class_activation(settings.training), class_names)(logits))
 
 
-def _network(class_names, shape, settings, **others):
+def _network(names, shape, settings, **others):
     model = settings.model
     options = {name: getattr(model, name) for name in _NETWORK if getattr(model, name) is not None}
     build = model.network
@@ -210,8 +210,8 @@ def _network(class_names, shape, settings, **others):
         if unknown:
             raise ValueError(f"The network {build!r} has no `{unknown[0]}`: leave that setting out.")
         build = named.build
-    scores = {"activation": class_activation(settings.training), "class_names": class_names}
-    return build(len(class_names), shape, **{**scores, **options, **others})
+    scores = {"activation": class_activation(settings.training), "class_names": names}
+    return build(len(names), shape, **{**scores, **options, **others})
 
 
 def _trained(class_names, settings):

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 
-from keras_audio_si.checks import check_choice
+from keras_audio_si.checks import check_choice, refuse_renamed
 from keras_audio_si.training.settings import TrainingSettings
 
 AUGMENTATIONS = ("none", "eat", "eat-no-noise")
@@ -122,7 +122,8 @@ class ModelSettings:
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
         if self.masked and self.resolution == "none":
             raise ValueError("`masked` needs a `resolution` that reduces frames. Received: resolution='none'")
-        if (self.resolution != "none") != (self.frames_per_second is not None) and isinstance(self.resolution, str):
+        named = isinstance(self.resolution, str)
+        if named and (self.resolution != "none") != (self.frames_per_second is not None):
             raise ValueError(
                 "`resolution` and `frames_per_second` (--fps) need each other. Received: "
                 f"resolution={self.resolution!r}, frames_per_second={self.frames_per_second!r}"
@@ -283,6 +284,7 @@ class Settings:
         parts, places = {}, part_of()
         for name, value in settings.items():
             if name not in places:
+                refuse_renamed([name])
                 nearest = difflib.get_close_matches(name, places, n=1, cutoff=0.0)[0]
                 raise ValueError(f"`{name}` is no setting. Did you mean `{nearest}`?")
             parts.setdefault(places[name], {})[name] = value

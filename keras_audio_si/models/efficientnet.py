@@ -23,6 +23,7 @@ def EfficientNetTagger(
     variant="B2",
     heads=4,
     weights=None,
+    activation="sigmoid",
     class_names=None,
     name=None,
     **kwargs,
@@ -36,6 +37,7 @@ def EfficientNetTagger(
         variant: As for `EfficientNetBackbone`.
         heads: Heads of the attention; see `layers.AttentionHead`.
         weights: As for `EfficientNetBackbone`.
+        activation: Of the scores: "sigmoid", which is within the attention head; no other.
         class_names: Names of the classes, kept in the model, or None.
         name: Name of the model; None for that of the variant.
         **kwargs: Further arguments of `EfficientNetBackbone`.
@@ -63,6 +65,11 @@ def EfficientNetTagger(
     Reference:
         Gong et al., "PSLA", 2021; liu2022, section 3 (B2 with four heads, 13,640,766 parameters; B0 in Table 3).
     """
+    if activation != "sigmoid":
+        raise ValueError(
+            "`activation` must be 'sigmoid', which is within the attention head: train with the loss 'score-bce'. "
+            f"Received: activation={activation!r}"
+        )
     backbone = EfficientNetBackbone(variant, input_shape, weights, **kwargs)
     inputs = keras.Input(backbone.input_shape[1:], name="spectrogram")
     scores = AttentionHead(num_classes, heads, name="attention_head")(backbone(inputs))

@@ -1,0 +1,236 @@
+"""Rows x folds x seeds: divisions of the data, what is done once, what is continued, and the tables of it."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.experiments import runner
+from keras_audio_si.experiments.divisions import divide
+from keras_audio_si.experiments.report import RunScore, fold_table, read_scores, row_table
+from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.training.run_folder import locked
+
+pytestmark = pytest.mark.once
+
+ROWS = {"max": Settings().changed(pooling="max"), "aps, blurred": Settings().changed(pooling="blur3+aps")}
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def folds(num_clips=60, num_folds=3):
+    """Clips of two classes, two to a recording, in folds."""
+    return Manifest(
+        [
+            Clip(f"{i}.wav", (("dog", "rain")[i // 2 % 2],), fold=1 + i // 4 % num_folds, group=f"g{i // 2}")
+            for i in range(num_clips)
+        ]
+    )
+
+
+class TestDivide:
+    def test_every_fold_is_the_test_once(self):
+        divisions = divide(folds())
+        assert list(divisions) == ["fold-1", "fold-2", "fold-3"]
+        for number, (name, part) in enumerate(divisions.items(), start=1):
+            assert {clip.fold for clip in part.clips if clip.split == "test"} == {number}
+            assert {clip.fold for clip in part.clips if clip.split != "test"} == {1, 2, 3} - {number}
+            counts = [len(part.select(split=split)) for split in ("train", "val", "test")]
+            assert sum(counts) == 60 and counts[2] == 20 and counts[1] == 8, name
+
+    def test_some_folds(self):
+        divisions = divide(folds(), folds=[2], train_folds=[2, 3])
+        assert list(divisions) == ["fold-2"]
+        assert {clip.fold for clip in divisions["fold-2"].clips} == {2, 3}
+
+    def test_folds_that_are_the_test_together(self):
+        (division,) = divide(folds(), train_folds=[1], validation_folds=[3], test_folds=[2]).values()
+        assert {clip.split: clip.fold for clip in division.clips} == {"train": 1, "val": 3, "test": 2}
+        with pytest.raises(ValueError, match="`folds` and `test_folds` exclude each other"):
+            divide(folds(), folds=[1], test_folds=[2])
+
+    def test_the_fold_before_the_test_validates(self):
+        manifest = Manifest([Clip(f"{i}.wav", ("dog",), fold=1 + i % 10) for i in range(20)])
+        rotated = divide(manifest, validation_folds="previous")
+        assert list(rotated) == [f"fold-{number}" for number in range(1, 11)]
+        chosen = {
+            split: {clip.fold for clip in rotated["fold-10"].select(split=split).clips} for split in ("val", "test")
+        }
+        assert chosen == {"val": {9}, "test": {10}}  # Those of juettner.
+        assert {clip.fold for clip in rotated["fold-1"].select(split="val").clips} == {10}
+        with pytest.raises(ValueError, match="three folds"):
+            divide(manifest.select(folds=[1, 2]), validation_folds="previous")
+
+    def test_splits_are_kept(self):
+        names = ("train", "val", "test")
+        manifest = Manifest([Clip(f"{i}.wav", ("dog",), split=names[i % 3]) for i in range(6)])
+        assert divide(manifest) == {"test": manifest}
+        with pytest.raises(ValueError, match="The data have no folds"):
+            divide(manifest, folds=[1])
+
+    def test_a_fold_that_is_not_there(self):
+        with pytest.raises(ValueError, match=r"`folds` must be some of \[1, 2, 3\]. Received: \[7\]"):
+            divide(folds(), folds=[7])
+
+
+class TestRunExperiment:
+    """With a training that takes no time."""
+
+    @pytest.fixture(autouse=True)
+    def made_up(self, monkeypatch):
+        self.calls, self.failures, self.stop_after = [], [], None
+
+        def build(manifest, sample_rate, cache_dir, **_):
+            lengths = np.full(len(manifest), 10)
+            samples = np.repeat(np.arange(len(manifest), dtype="float32"), 10)
+            return ClipCache(manifest, sample_rate, samples, np.cumsum(lengths) - lengths, lengths, self.failures)
+
+        def train_and_test(splits, settings, run):
+            if len(self.calls) == self.stop_after:
+                raise KeyboardInterrupt
+            self.calls.append((splits, settings, run))
+            run.folder.mkdir(parents=True, exist_ok=True)
+            (run.folder / "log.csv").write_text("epoch,loss,val_mAP\n0,0.5,0.1\n")
+            (run.folder / "model.keras").write_text("a model")
+            fold = next(iter(splits["test"].manifest.clips)).fold or 0
+            accuracy = 0.1 * fold + 0.3 * settings.training.seed + (settings.model.pooling != "max")
+            return {"parameters": 9, "mAP": 0.5, "d'": 1.0, "accuracy": accuracy, "ROC AUC": 0.75}
+
+        monkeypatch.setattr(runner.ClipCache, "build", build)
+        monkeypatch.setattr(runner, "train_and_test", train_and_test)
+
+    def run(self, folder, rows=ROWS, divisions=None, **arguments):
+        arguments = {"seeds": (0, 1), "paper": {"max": 0.457}, "quantity": "accuracy", **arguments}
+        return runner.run_experiment(rows, divisions or divide(folds()), folder, **arguments)
+
+    def places(self, folder):
+        return [run.folder.relative_to(folder).as_posix() for _, _, run in self.calls]
+
+    def test_report(self, tmp_path):
+        scores = self.run(tmp_path)
+        assert self.places(tmp_path) == [
+            f"{row}/fold-{fold}/seed-{seed}" for row in ("max", "aps-blurred") for fold in (1, 2, 3) for seed in (0, 1)
+        ]
+        splits, settings, _ = self.calls[1]
+        assert settings == ROWS["max"].changed(seed=1)
+        assert {clip.fold for clip in splits["test"].manifest.clips} == {1}
+        for index, clip in enumerate(splits["test"].manifest.clips):
+            assert splits["test"].waveform(index)[0] == int(clip.path.split(".")[0])
+        assert [score.clips for score in scores] == ["32/8/20"] * 12
+        runs = rows_of(tmp_path / "runs.csv")
+        assert [(run["row"], run["fold"], run["seed"]) for run in runs[5:8]] == [
+            ("max", "fold-3", "1"),
+            ("aps, blurred", "fold-1", "0"),
+            ("aps, blurred", "fold-1", "1"),
+        ]
+        first, second = rows_of(tmp_path / "table.csv")
+        assert (first["row"], first["runs"], first["accuracy in the paper"]) == ("max", "6", "0.457")
+        assert float(first["accuracy"]) == pytest.approx(0.35) and second["accuracy in the paper"] == ""
+        assert float(first["accuracy std"]) == pytest.approx(0.3 / 2**0.5)
+        assert len(rows_of(tmp_path / "folds.csv")) == 6
+        names = {path.name for path in tmp_path.iterdir()}
+        assert {"table.md", "folds.md", "learning_curves.png", "manifest.csv", "experiment.json"} < names
+        assert "left_out.csv" not in names and "comparison.lock" not in names
+        assert read_scores(tmp_path) == scores
+
+    def test_a_single_run_has_no_folder_of_its_own(self, tmp_path):
+        self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(4,))
+        assert self.places(tmp_path) == ["."]
+        assert "row" not in rows_of(tmp_path / "table.csv")[0] and not (tmp_path / "folds.csv").exists()
+
+    def test_clips_that_were_left_out_are_listed(self, tmp_path):
+        self.failures = [("audio/Ygone.wav", "there is no such file")]
+        self.run(tmp_path)
+        assert rows_of(tmp_path / "left_out.csv") == [{"path": "audio/Ygone.wav", "reason": "there is no such file"}]
+        assert {row["left out"] for row in rows_of(tmp_path / "runs.csv")} == {"1"}
+
+    @pytest.fixture
+    def cut_off(self, made_up, tmp_path):
+        self.stop_after = 3
+        with pytest.raises(KeyboardInterrupt):
+            self.run(tmp_path / "cut")
+        self.calls, self.stop_after = [], None
+        return tmp_path / "cut"
+
+    def test_it_is_continued_where_it_was_cut_off(self, cut_off, tmp_path):
+        assert [row["runs"] for row in rows_of(cut_off / "table.csv")] == ["3"]
+        self.run(cut_off, resume=True)
+        assert self.places(cut_off)[:2] == ["max/fold-2/seed-1", "max/fold-3/seed-0"] and len(self.calls) == 9
+        assert all(run.saving["resume"] for _, _, run in self.calls)
+        self.run(tmp_path / "through")
+        for name in ("runs.csv", "table.csv", "table.md", "folds.csv", "experiment.json", "manifest.csv"):
+            assert (cut_off / name).read_bytes() == (tmp_path / "through" / name).read_bytes()
+        self.calls = []
+        self.run(cut_off, resume=True)
+        assert self.calls == []
+
+    def test_rows_can_be_added(self, cut_off):
+        self.run(cut_off, {"max": ROWS["max"]}, resume=True)
+        self.calls = []
+        self.run(cut_off, {"average": Settings().changed(pooling="average")}, resume=True)
+        assert len(self.calls) == 6 and {settings.model.pooling for _, settings, _ in self.calls} == {"average"}
+        assert [row["row"] for row in rows_of(cut_off / "table.csv")] == ["max", "average"]
+        record = json.loads((cut_off / "experiment.json").read_text())
+        assert list(record["rows"]) == ["max", "aps, blurred", "average"]
+
+    def test_nothing_is_replaced_or_mixed_up_by_accident(self, cut_off):
+        before = (cut_off / "experiment.json").read_bytes()
+        with pytest.raises(FileExistsError, match="fold-1.*has a run in it.*--resume"):
+            self.run(cut_off)
+        wider = {"max": ROWS["max"].changed(width=0.5)}
+        with pytest.raises(ValueError, match=r"other settings or data: max: width \(null then, 0.5 now\)"):
+            self.run(cut_off, wider, resume=True)
+        with pytest.raises(ValueError, match="seeds"):
+            self.run(cut_off, seeds=(0,), resume=True)
+        fewer = {
+            name: part.subset(range(50)) if hasattr(part, "subset") else part
+            for name, part in divide(folds(56)).items()
+        }
+        with pytest.raises(ValueError, match=r"clip \d+.wav"):
+            self.run(cut_off, divisions=fewer, resume=True)
+        with locked(cut_off, "comparison.lock"), pytest.raises(BlockingIOError, match="in use by process"):
+            self.run(cut_off, resume=True)
+        assert (cut_off / "experiment.json").read_bytes() == before
+
+    def test_overwriting_begins_again(self, cut_off):
+        self.run(cut_off, overwrite=True)
+        assert len(self.calls) == 12
+
+    def test_a_teacher_needs_the_same_runs(self, tmp_path):
+        rows, divisions = {"max": ROWS["max"]}, {"test": divide(folds())["fold-1"]}
+        taught = tmp_path / "teacher"
+        with pytest.raises(ValueError, match=r"the same rows, folds and seeds. It lacks: .*model\.keras"):
+            self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
+        (taught / "max").mkdir(parents=True)
+        (taught / "max" / "model.keras").touch()
+        self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
+        assert self.calls[0][2].teacher == taught / "max"
+
+    def test_arguments(self, tmp_path):
+        for rows, seeds, name in (({}, (0,), "rows"), (ROWS, (), "seeds"), (ROWS, (1, 1), "seeds")):
+            with pytest.raises(ValueError, match=f"`{name}` must"):
+                self.run(tmp_path, rows, seeds=seeds)
+
+
+def test_folders_of_runs():
+    folder = pathlib.Path("runs")
+    assert runner.run_path(folder, "", "fold-1", 3, ["fold-1"], [3]) == folder
+    assert runner.run_path(folder, "", "fold-1", 3, ["fold-1", "fold-2"], [0, 3]) == folder / "fold-1" / "seed-3"
+    assert runner.run_path(folder, "hop, 25 FPS", "test", 0, ["test"], [0]) == folder / "hop-25-FPS"
+
+
+def test_a_seed_without_all_folds_is_in_no_mean_over_them():
+    values = lambda accuracy: {"parameters": 9, "accuracy": accuracy}  # noqa: E731
+    scores = [RunScore("", f"fold-{fold}", 0, "", 0, values(0.25 * fold)) for fold in (1, 2)]
+    scores.append(RunScore("", "fold-1", 1, "", 0, values(0.75)))
+    (row,) = row_table(scores)
+    assert (row["runs"], row["accuracy"].mean) == (3, 0.375)
+    found = [(row["tested on"], row["runs"], row["accuracy"].mean) for row in fold_table(scores)]
+    assert found == [("fold-1", 2, 0.5), ("fold-2", 1, 0.5)]
