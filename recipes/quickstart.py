@@ -18,7 +18,7 @@ import argparse
 import pathlib
 import sys
 
-from keras_audio_si.cli.arguments import add_common, add_saving, saving_of
+from keras_audio_si.cli.arguments import Parser, add_common, add_saving, saving_of
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.experiments.divisions import divide
@@ -58,7 +58,7 @@ def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="runs/demo", help="folder of the report (default: runs/demo)")
     add_common(parser)
     add_saving(parser)

@@ -22,7 +22,8 @@ import sys
 import keras
 import numpy as np
 
-from keras_audio_si.cli import main as cli
+from keras_audio_si.cli.arguments import Parser, add_common
+from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.synthetic import CLASS_NAMES, synthesize_clip
 from keras_audio_si.evaluation.report import format_text, write_table
 from keras_audio_si.layers import LogMelSpectrogram, SpatialPadding
@@ -124,10 +125,10 @@ def main(args):
 
 
 if __name__ == "__main__":
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="runs/swap_pooling", metavar="DIR", help="folder of the table")
     parser.add_argument("--pooling", nargs="+", default=POOLINGS, metavar="NAME", help="see `list poolings`")
     parser.add_argument("--images", type=int, default=100, metavar="N", help="number of images (100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, sounds and shifts (0)")
-    cli.add_common_arguments(parser)
-    sys.exit(cli.guarded(main, parser.parse_args()))
+    add_common(parser)
+    sys.exit(guarded(main, parser.parse_args()))

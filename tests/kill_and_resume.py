@@ -25,7 +25,8 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 TRAIN = (
-    "--pooling tlpf5+aps --mixup --sample-rate 16000 --width 0.125 --batch-size 16 --epochs 12 --learning-rate 0.01 "
+    "--preset paper --pooling tlpf5+aps --mixup-alpha 1.25 --sample-rate 16000 "
+    "--width 0.125 --batch-size 16 --epochs 12 --learning-rate 0.01 "
     "--plateau-patience 1 --batch-norm-momentum 0.9 --protocols time-1 --checkpoint-steps 2"
 ).split()
 
@@ -129,7 +130,7 @@ def main(args):
 
     def train(name, *more):
         data = ("--data", output / "data", "--cache-dir", output / "cache", "--output", output / name)
-        return start("-m", "keras_audio_si.cli.main", "train", *data, *TRAIN, *more)
+        return start("-m", "keras_audio_si", "train", *data, *TRAIN, *more)
 
     def begun(process, name):
         if not wait_for(process, output / name / "settings.json"):

@@ -1,6 +1,6 @@
 import ast
 import csv
-import importlib.util
+import dataclasses
 import os
 import pathlib
 import runpy
@@ -10,10 +10,17 @@ import sys
 import pytest
 
 from keras_audio_si.cli import main as cli
+from keras_audio_si.cli import train
+from keras_audio_si.cli.arguments import descriptions, saving_of
+from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.experiments.presets import preset
+from keras_audio_si.experiments.recipes import RECIPES
+from keras_audio_si.experiments.settings import Settings, part_of
+from keras_audio_si.models.networks import NETWORKS
 
 ROOT = pathlib.Path(__file__).parent.parent
-RECIPES = sorted((ROOT / "recipes").glob("*.py"))
-SMALL = "--sample-rate 16000 --width 0.0625 --batch-size 16 --epochs 1 --learning-rate 0.01".split()
+SCRIPTS = sorted((ROOT / "recipes").glob("*.py"))
+SMALL = "--preset paper --sample-rate 16000 --width 0.0625 --batch-size 16 --epochs 1 --learning-rate 0.01".split()
 
 
 def cli_output(capsys, *args):
@@ -58,11 +65,23 @@ def test_help_imports_no_framework():
 class TestList:
     def test_everything(self, capsys):
         out = cli_output(capsys, "list")
-        for name in ("vgg42", "tlpf5+aps", "tlpf6x1+ibp", "esc50", "audioset_balanced", "freq-3"):
+        for name in (
+            "vgg42",
+            "mstnet",
+            "leaf",
+            "diffres",
+            "tlpf5+aps",
+            "tlpf6x1+ibp",
+            "liu2022-esc50",
+            "quick",
+            "freq-3",
+        ):
             assert name in out
 
     def test_one_kind(self, capsys):
-        assert cli_output(capsys, "list", "models").split() == ["models:", "vgg41", "vgg42"]
+        lines = cli_output(capsys, "list", "networks").splitlines()
+        assert [line.split()[0] for line in lines] == ["networks:", *NETWORKS]
+        assert all(line.endswith(".") or "(" in line for line in lines[1:])
 
 
 @pytest.mark.once
@@ -87,7 +106,7 @@ class TestBench:
         ]
 
     def test_unknown_names_name_the_nearest(self, capsys):
-        assert "'vgg43'; did you mean 'vgg4" in error_of(capsys, "bench", "models", "--model", "vgg43")
+        assert "'vgg43'. Did you mean 'vgg4" in error_of(capsys, "bench", "models", "--model", "vgg43")
         assert usage_error(capsys, "bench", "models", "--round", 3).endswith("did you mean --rounds?")
 
 
@@ -98,15 +117,18 @@ class TestErrors:
 
     def test_unknown_names_name_the_nearest(self, capsys):
         common = ("train", "--data", "x", "--output", "y")
-        assert "'tlfp5'; did you mean 'tlpf5'" in error_of(capsys, *common, "--pooling", "tlfp5")
-        assert "'vgg4'; did you mean 'vgg4" in error_of(capsys, *common, "--model", "vgg4")
+        assert "'vgg4'. Did you mean 'vgg4" in error_of(capsys, *common, "--model", "vgg4")
+        assert "'fonseca2012'. Did you mean 'fonseca2021'" in error_of(capsys, *common, "--recipe", "fonseca2012")
+        rows = ("--recipe", "fonseca2021", "--row", "tlfp5")
+        assert "'tlfp5'. Did you mean 'tlpf5'" in error_of(capsys, *common, *rows)
         assert usage_error(capsys, *common, "--epoch", 3).endswith("unknown argument --epoch; did you mean --epochs?")
-        assert "'tim-1'" in error_of(capsys, *common, "--protocols", "tim-1")
 
     def test_values_out_of_range(self, capsys):
         common = ("train", "--data", "x", "--output", "y")
-        assert "`width`" in error_of(capsys, *common, "--width", 0)
-        assert "`seeds`" in error_of(capsys, *common, "--seeds", 0)
+        assert "`epochs`" in error_of(capsys, *common, "--epochs", 0)
+        assert "`resolution` and `frames_per_second`" in error_of(capsys, *common, "--resolution", "diffres")
+        assert "--table belongs to --recipe" in error_of(capsys, *common, "--table", "I")
+        assert "exclude each other" in error_of(capsys, *common, "--recipe", "juettner", "--preset", "quick")
 
     def test_no_model(self, capsys):
         assert "no model file gone.keras" in error_of(capsys, "evaluate", "gone.keras", "--data", "x")
@@ -133,100 +155,80 @@ class TestErrors:
 
 @pytest.mark.once
 class TestSettings:
+    """The flags of `train`, which are made from the settings."""
+
     def parse(self, *args):
-        parser = cli.Parser()
-        cli.add_training_arguments(parser)
-        return cli.settings_of(parser.parse_args(list(args)), width=0.5)
+        parsed = cli.build_parser().parse_args(["train", "--data", "x", "--output", "y", *args])
+        given = {name: value for name, value in vars(parsed).items() if name in part_of()}
+        return parsed, train._preset(parsed, given)
 
-    def test_what_is_not_given_is_the_default(self):
-        from keras_audio_si.experiment import Experiment
+    def test_every_setting_has_a_flag_with_help(self, capsys):
+        with pytest.raises(SystemExit):
+            cli.main(["train", "--help"])
+        shown = capsys.readouterr().out
+        renamed = {"network": "model", "frames_per_second": "fps"}
+        for name in set(part_of()) - {"seed"}:
+            assert f"--{renamed.get(name, name).replace('_', '-')}" in shown
+        for part in dataclasses.fields(Settings):
+            assert set(descriptions(part.type)) == {field.name for field in dataclasses.fields(part.type)}
 
-        assert self.parse() == Experiment(width=0.5)
+    def test_what_is_not_given_is_that_of_the_preset(self):
+        assert self.parse()[1] == preset("quick", "vgg41")
+        assert self.parse("--preset", "paper", "--model", "eat-m")[1] == preset("paper", "eat-m")
 
     def test_what_is_given_counts(self):
-        settings = self.parse(*"--epochs 3 --width 2 --no-jit-compile --mixed-precision bfloat16 --protocols".split())
-        assert (settings.training.epochs, settings.width, settings.training.jit_compile) == (3, 2.0, False)
-        assert (settings.mixed_precision, settings.protocols) == ("bfloat16", ())
+        args = "--epochs 3 --width 2 --no-jit-compile --mixed-precision bfloat16 --mixings mixup freqmix --fps 25"
+        _, settings = self.parse(*args.split(), *"--resolution diffres --dilations 1 2 4 8 16 --protocols".split())
+        assert (settings.training.epochs, settings.model.width, settings.training.jit_compile) == (3, 2.0, False)
+        assert (settings.model.mixed_precision, settings.evaluation.protocols) == ("bfloat16", ())
+        assert (settings.model.mixings, settings.model.dilations) == (("mixup", "freqmix"), (1, 2, 4, 8, 16))
         cycle = "--schedule one-cycle --optimizer adamw --ema-decay 0.9 --early-stopping-patience none"
-        training = self.parse(*cycle.split()).training
+        training = self.parse(*cycle.split())[1].training
         assert (training.schedule, training.optimizer, training.ema_decay) == ("one-cycle", "adamw", 0.9)
         assert training.early_stopping_patience is None
 
     def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
-        parser = cli.Parser()
-        cli.add_training_arguments(parser)
-        assert cli.saving_of(parser.parse_args([])) == {}
-        args = parser.parse_args(["--resume", "--checkpoint-steps", "9"])
-        assert cli.saving_of(args) == {"resume": True, "checkpoint_steps": 9}
+        assert saving_of(self.parse()[0]) == {"resume": False, "overwrite": False, "checkpoint_steps": None}
+        args, _ = self.parse("--resume", "--checkpoint-steps", "9")
+        assert saving_of(args) == {"resume": True, "overwrite": False, "checkpoint_steps": 9}
         with pytest.raises(SystemExit):
-            parser.parse_args(["--resume", "--overwrite"])
+            self.parse("--resume", "--overwrite")
         assert "not allowed with" in capsys.readouterr().err
 
-    def test_seeds_are_a_number_or_a_list(self):
-        assert self.parse("--seeds", "3").seeds == (0, 1, 2)
-        assert self.parse("--seeds", "4", "0").seeds == (4, 0)
+    def test_folds(self):
+        manifest = Manifest(
+            [Clip(f"{i}.wav", ("dog", "rain")[i % 2 : i % 2 + 1], fold=1 + i // 2 % 10) for i in range(80)]
+        )
+
+        def divisions(*args, folds=None):
+            parsed, settings = self.parse(*args)
+            return train._divisions(parsed, manifest, settings.data, folds or {})
+
+        assert list(divisions("--folds", "all")) == [f"fold-{number}" for number in range(1, 11)]
+        assert list(divisions("--folds", "2", "4")) == ["fold-2", "fold-4"]
+        (division,) = divisions("--train-folds", "1", "--test-folds", "3").values()
+        assert {clip.fold for clip in division.clips} == {1, 3}
+        (division,) = divisions(folds=RECIPES["juettner"].folds).values()
+        assert {clip.split: clip.fold for clip in division.clips}["val"] == 9
+        assert len(divisions("--folds", "all", "--validation-folds", "previous", folds=RECIPES["juettner"].folds)) == 10
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", SCRIPTS, ids=lambda path: path.stem)
 def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe, monkeypatch, capsys):
     docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8")))
     assert all(part in docstring for part in (f"python recipes/{recipe.name}", "Paper:", "Expect", "Cost:"))
-    required = {"quickstart": [], "swap_pooling": [], "eat_finetune": ["--data", "x", "--pretrained", "y"]}
-    monkeypatch.setattr(sys, "argv", [recipe.name, *required.get(recipe.stem, ["--data", "x"]), "--outptu", "y"])
-    monkeypatch.syspath_prepend(recipe.parent)  # As Python does for a script that is run.
+    monkeypatch.setattr(sys, "argv", [recipe.name, "--outptu", "y"])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(recipe), run_name="__main__")
     assert exit.value.code == 2 and "did you mean --output?" in capsys.readouterr().err.splitlines()[-1]
 
 
-def recipe_error(recipe, monkeypatch, capsys, *args):
-    """The line of an error that ends a recipe."""
-    monkeypatch.setattr(sys, "argv", [recipe, *map(str, args)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(ROOT / "recipes" / recipe), run_name="__main__")
-    assert exit.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
-
-
 @pytest.mark.once
-def test_recipe_names_the_nearest_variant(monkeypatch, capsys):
-    args = ("shift_invariance_esc50.py", monkeypatch, capsys, "--data", "x", "--variant", "basline")
-    assert "error: unknown variant 'basline'; did you mean 'baseline'?" in recipe_error(*args)
-
-
-@pytest.mark.once
-class TestRecipeOnFSD50K:
-    """The arguments and the data; what `compare` makes of them is tested in test_experiment.py."""
-
-    @pytest.fixture(scope="class")
-    def recipe(self):
-        path = ROOT / "recipes" / "shift_invariance_fsd50k.py"
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    def names(self, recipe, *args):
-        parsed = recipe.parser_of("", "out").parse_args(["--data", "x", *args])
-        return [variant.name for variant in recipe.variants_of(parsed)]
-
-    def test_rows_by_table_and_by_name(self, recipe):
-        assert self.names(recipe) == ["baseline", "tlpf5+aps"]
-        assert len(self.names(recipe, "--table", "I", "II")) == 30
-        both = ("--variant", "blur3", "baseline", "--table", "III")
-        assert self.names(recipe, *both) == ["blur3", "baseline", "tlpf5+aps"]
-        assert self.names(recipe, "--mixup", "--model", "vgg42")[0] == "baseline+mixup+vgg42"
-
-    def test_settings_of_the_paper_and_of_the_released_code(self, recipe):
-        rows = ("--variant", "aps", "tlpf5+aps")
-        assert self.names(recipe, *rows, "--as-in", "paper") == ["aps-l1", "tlpf5+aps-l1"]
-        assert self.names(recipe, *rows, "--as-in", "released") == ["blur5+aps", "tlpf5+aps"]
-
-    def test_a_folder_of_another_layout(self, tmp_path, monkeypatch, capsys):
-        (tmp_path / "dog").mkdir()
-        error = recipe_error("shift_invariance_fsd50k.py", monkeypatch, capsys, "--data", tmp_path)
-        assert "does not have the layout 'fsd50k'. It could be read as: 'class_folders'" in error
+def test_a_recipe_on_a_folder_of_another_layout(tmp_path, capsys):
+    (tmp_path / "dog").mkdir()
+    args = ("train", "--recipe", "liu2022-fsd50k", "--data", tmp_path, "--output", tmp_path / "out")
+    assert "does not have the layout 'fsd50k'. It could be read as: 'class_folders'" in error_of(capsys, *args)
 
 
 class TestTraining:
@@ -253,7 +255,7 @@ class TestTraining:
     def test_train_leaves_model_logs_and_table(self, trained):
         assert (trained / "run" / "model.keras").exists() and (trained / "run" / "log.csv").exists()
         (row,) = self.table(trained / "run" / "table.csv")
-        assert row["model"] == "blur3" and "samples-40 MAC" in row
+        assert "samples-40 MAC" in row and "row" not in row
 
     def test_evaluate_gives_the_numbers_of_the_training(self, trained, capsys, tmp_path):
         out = cli_output(

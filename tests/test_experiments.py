@@ -140,7 +140,6 @@ class TestReport:
                 "settings.json",
                 "checkpoints",
             }
-            assert float(rows_of(folder / row / "log.csv")[0]["seconds"]) > 0
         assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 
     def test_saved_model_gives_the_numbers_of_the_training(self, report, tmp_path):
@@ -204,10 +203,8 @@ def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_pat
     monkeypatch.setattr(Checkpoint, "write", lambda self, folder: steps.append((self.epoch, self.step)))
     compare(ROWS, events, folder, resume=True)
     assert steps == [(1, 0)]
-    for name in ("runs.csv", "table.csv", "table.md", "experiment.json"):
+    for name in ("runs.csv", "table.csv", "table.md", "experiment.json", "max/log.csv", "aps+ibp+mixup/log.csv"):
         assert (folder / name).read_bytes() == (report[0] / name).read_bytes()
-    logs = [rows_of(place / "aps+ibp+mixup" / "log.csv") for place in (folder, report[0])]
-    assert [{**row, "seconds": 0} for row in logs[0]] == [{**row, "seconds": 0} for row in logs[1]]
     assert (folder / "stability.png").exists()
 
 

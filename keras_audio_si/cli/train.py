@@ -55,7 +55,9 @@ def train(args):
         rows, paper, layout, folds = {"": _preset(args, given)}, None, args.layout, {}
         quantity = rows[""].training.monitor.removeprefix("val_").replace("d_prime", "d'")
     first = next(iter(rows.values()))
-    divisions = _divisions(args, read_dataset(args.data, layout), first.data, folds)
+    manifest = read_dataset(args.data, layout)
+    _check_parts(rows, manifest.class_names)
+    divisions = _divisions(args, manifest, first.data, folds)
     if args.recipe is None and args.preset != "paper" and "epochs" not in given:
         rows = {"": _with_quick_epochs(first, divisions, args)}
     _print_plan(rows, divisions, seeds, args)
@@ -73,6 +75,21 @@ def train(args):
     )
     print(f"\n{report.summary(scores, paper, quantity)}\n")
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; model.keras and logs of each run)")
+
+
+def _check_parts(rows, class_names):
+    """Builds every model without its weights: what does not fit is known before audio is decoded."""
+    import keras
+
+    from keras_audio_si.evaluation.shift import parse_protocol
+    from keras_audio_si.experiments.model import build_augmentation, build_model
+
+    for settings in rows.values():
+        for protocol in settings.evaluation.protocols:
+            parse_protocol(protocol)
+        with keras.StatelessScope(initialize_variables=False):
+            build_model(class_names, settings.changed(weights=None, initial=None))
+            build_augmentation(settings)
 
 
 def _recipe_rows(args, given):

@@ -3,6 +3,7 @@
 from keras_audio_si.checks import check_choice
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.models.networks import NETWORKS
 
 PRESETS = ("quick", "paper")
 
@@ -43,8 +44,8 @@ def preset(name, network):
     'one-cycle'
     """
     check_choice("preset", name, PRESETS)
+    check_choice("network", network, NETWORKS)
     if name == "paper":
-        check_choice("network", network, _PAPER)
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=())
         return settings.changed(resolution="none", frames_per_second=None)
     return _quick(network)

@@ -28,7 +28,7 @@ from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit_loop import fit
-from keras_audio_si.training.progress import EpochSeconds, RemainingTime
+from keras_audio_si.training.progress import RemainingTime
 from keras_audio_si.training.score_history import ScoreHistory
 from keras_audio_si.visualization.activations import loudest_patches, one_clip_per_class
 from keras_audio_si.visualization.pictures import write_pictures
@@ -211,7 +211,7 @@ def roc_auc_of(d_prime):
 
 def run_callbacks(model, validation, run):
     """Returns the callbacks of a run: the time it takes and, of DiffRes, activeness and an animation of its scores."""
-    callbacks = [EpochSeconds(), RemainingTime(run.verbose)]
+    callbacks = [RemainingTime(run.verbose)]
     if not any(isinstance(layer, DiffResLayer) for layer in nested_layers(model)):
         return callbacks
     try:
