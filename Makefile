@@ -14,7 +14,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.versi
 PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
 	if $(call usable,$$python); then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-torch test-card test-gpu docs clean
+.PHONY: help demo test test-torch test-card test-gpu docs results clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)
 
 docs: $(VENV)/.dev  ## docs/api.md, from the docstrings
 	KERAS_BACKEND=jax $(BIN)/python docs/make_api.py
+
+results: $(VENV)/.dev  ## recipes/RESULTS.md, from results.csv and the tables of the recipes
+	KERAS_BACKEND=jax $(BIN)/python docs/make_results.py
 
 clean:  ## removes the environments
 	rm -rf $(VENV) $(VENV)-card $(VENV)-gpu

@@ -39,16 +39,20 @@ class PatchSequence(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.epoch, self.mixed = start_epoch, mixed
         self._read, self._steps = patches.reader(batch_size, training, seed)
-        self._training = training
+        self._training, self._farthest = training, -1
 
     def __len__(self):
         return self._steps
 
     def __getitem__(self, index):
+        self._farthest = max(self._farthest, index)
         return structured(*self._read(self.epoch * self._steps + index if self._training else index), self.mixed)
 
     def on_epoch_end(self):
-        self.epoch += 1
+        # Keras also ends an epoch of which it has only looked at the first batches, to build a model.
+        if self._farthest + 1 == self._steps:
+            self.epoch += 1
+        self._farthest = -1
 
 
 def structured(waveforms, labels, clips, mixed=False):

@@ -1,0 +1,118 @@
+"""Measured results beside the papers' values: a CSV file that experiments append to, and the page made of it."""
+
+import csv
+import datetime
+import pathlib
+
+from keras_audio_si.evaluation.report import Estimate
+from keras_audio_si.experiments.recipes import RECIPES
+from keras_audio_si.files import write_rows
+
+COLUMNS = ("paper", "table", "row", "metric", "paper_value", "ours", "data", "seeds", "command", "date")
+INTRODUCTION = """# Results
+
+What experiments gave, beside the figures of the papers. The papers' are on whole benchmarks; ours are on the data of
+the row, which are small: comparable in their differences between rows at best, and no benchmark results. Empty cells
+have not been run. Commands of version 0.1.0 name recipe files of that version. What the figures mean is on the pages of
+the papers in docs/.
+
+This page is made of results.csv and of the tables of the recipes, by `make results`.
+"""
+
+
+def read_results(path):
+    """Reads results.
+
+    Args:
+        path: CSV file with `COLUMNS`; if it is not there, there are none.
+
+    Returns:
+        List of dicts of text.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append_results(path, results):
+    """Appends results to a CSV file, which is replaced whole.
+
+    Args:
+        path: CSV file.
+        results: List of dicts with some of `COLUMNS`; the date is that of today unless given.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "results.csv"
+    >>> append_results(path, [{"paper": "juettner", "row": "PiczakNet", "ours": "0.375"}])
+    >>> read_results(path)[0]["ours"]
+    '0.375'
+    """
+    today = {"date": datetime.date.today().isoformat()}
+    lines = [{name: {**today, **result}.get(name, "") for name in COLUMNS} for result in results]
+    write_rows([*read_results(path), *lines], path)
+
+
+def format_results(results):
+    """Formats results as the page RESULTS.md: a section for each table of the recipes, then what is in none.
+
+    Args:
+        results: List of dicts as `read_results` gives them.
+
+    Returns:
+        Text in Markdown.
+    """
+    left, parts = list(results), [INTRODUCTION]
+    for recipe in RECIPES.values():
+        if recipe.name.startswith("fonseca2021-"):  # The same rows under other conditions.
+            continue
+        for table, rows in recipe.tables.items():
+            lines = []
+            for row, (_, value) in rows.items():
+                found = [result for result in left if _key(result) == (recipe.name, table, row)]
+                lines += [_line(result, value) for result in found] or [_line({"row": row}, value)]
+                left = [result for result in left if result not in found]
+            others = [result for result in left if _key(result)[:2] == (recipe.name, table)]
+            lines += [_line(result, None) for result in others]
+            left = [result for result in left if result not in others]
+            parts.append(_section(f"{recipe.name}, table {table}: {recipe.quantity}", lines))
+    if left:
+        lines = [_line({**result, "row": f"{result['paper']}: {result['row']}"}, None) for result in left]
+        parts.append(_section("Other experiments", lines))
+    return "\n".join(parts)
+
+
+def _key(result):
+    return result["paper"], result["table"], result["row"]
+
+
+def _section(title, lines):
+    header = "| row | paper | ours | data | seeds | command | date |\n|---|---:|---:|---|---|---|---|"
+    return "\n".join([f"## {title}\n", header, *lines, ""])
+
+
+def _line(result, paper):
+    value = result.get("paper_value") or _shown(paper)
+    command = f"`{result['command']}`" if result.get("command") else ""
+    ours = " ".join(filter(None, (result.get("ours", ""), result.get("metric", ""))))
+    cells = (
+        result["row"],
+        value,
+        ours,
+        result.get("data", ""),
+        result.get("seeds", ""),
+        command,
+        result.get("date", ""),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _shown(value):
+    if value is None:
+        return ""
+    if isinstance(value, Estimate):
+        return f"{value.mean:.3f} ± {value.deviation:.3f}"
+    return f"{value:.4g}"
