@@ -53,7 +53,7 @@ def preset(name, network):
 
 # Steps that fit into about 12 minutes on two cores, with the batch size beside them.
 _QUICK = {
-    "vgg": {"width": 0.5, "batch_size": 32, "batch_norm_momentum": 0.9, "pooling": "tlpf5+aps"},
+    "vgg": {"width": 0.5, "batch_size": 32, "batch_norm_momentum": 0.9},
     "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
     "efficientnet": {"batch_size": 16, "batch_norm_momentum": 0.9},
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
