@@ -14,7 +14,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.versi
 PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
 	if $(call usable,$$python); then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-torch test-card test-gpu docs results clean
+.PHONY: help demo test test-torch test-card test-gpu docs results site clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
@@ -43,11 +43,14 @@ test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)
 docs: $(VENV)/.dev  ## docs/api.md, from the docstrings
 	KERAS_BACKEND=jax $(BIN)/python docs/make_api.py
 
+site: $(VENV)-site/.site  ## the documentation as a web site, in site/
+	NO_MKDOCS_2_WARNING=1 KERAS_BACKEND=jax $(<D)/bin/mkdocs build --quiet
+
 results: $(VENV)/.dev  ## recipes/RESULTS.md, from results.csv and the tables of the recipes
 	KERAS_BACKEND=jax $(BIN)/python docs/make_results.py
 
 clean:  ## removes the environments
-	rm -rf $(VENV) $(VENV)-card $(VENV)-gpu
+	rm -rf $(VENV) $(VENV)-card $(VENV)-gpu $(VENV)-site site
 
 %/.python:
 	@$(call usable,$(or $(PYTHON),false)) || { \
@@ -68,6 +71,10 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg
 
 $(VENV)/.torch: $(VENV)/.dev
 	$(BIN)/pip install --quiet torch==2.13.0
+	touch $@
+
+$(VENV)-site/.site: $(VENV)-site/.python setup.cfg
+	$(<D)/bin/pip install --quiet --editable '.[docs,jax]'
 	touch $@
 
 $(VENV)-card/.python: NEWEST := 12

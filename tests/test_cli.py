@@ -255,7 +255,7 @@ class TestTraining:
     def test_train_leaves_model_logs_and_table(self, trained):
         assert (trained / "run" / "model.keras").exists() and (trained / "run" / "log.csv").exists()
         (row,) = self.table(trained / "run" / "table.csv")
-        assert "samples-40 MAC" in row and "row" not in row
+        assert "samples-40 MAC" in row and row["row"] == "model"
 
     def test_evaluate_gives_the_numbers_of_the_training(self, trained, capsys, tmp_path):
         out = cli_output(

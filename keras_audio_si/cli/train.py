@@ -28,6 +28,8 @@ def add_arguments(parser):
     group.add_argument("--validation-folds", nargs="+", type=_fold, metavar="N", help=help)
     group.add_argument("--test-folds", nargs="+", type=int, metavar="N", help="folds that are the test together")
     group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
+    help = "CSV file such as recipes/results.csv that the means of the rows are appended to"
+    parser.add_argument("--results", metavar="FILE", help=help)
     add_saving(parser)
     add_settings(parser, Settings, without=("seed",))
 
@@ -74,6 +76,8 @@ def train(args):
         **saving_of(args),
     )
     print(f"\n{report.summary(scores, paper, quantity)}\n")
+    if args.results:
+        _append_results(args, scores, paper, quantity, divisions)
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; model.keras and logs of each run)")
 
 
@@ -146,6 +150,30 @@ def _examples(settings, divisions, args):
     model = build_model(manifest.class_names, settings)
     run = Run(args.output, args.cache_dir)
     return cut_patches(model, cache.of(manifest), settings, run, "train").num_examples
+
+
+def _append_results(args, scores, paper, quantity, divisions):
+    import shlex
+
+    from keras_audio_si.experiments.report import row_table
+    from keras_audio_si.experiments.results import append_results
+
+    first = next(iter(divisions.values()))
+    clips = "/".join(str(len(first.select(split=split))) for split in ("train", "val", "test"))
+    shared = {
+        "paper": args.recipe or "",
+        "table": " ".join(args.table or ()),
+        "metric": quantity,
+        "data": f"{args.data}, {', '.join(divisions)} ({clips} clips)",
+        "seeds": ", ".join(map(str, dict.fromkeys(score.seed for score in scores))),
+        "command": shlex.join(["keras-audio-si", *sys.argv[1:]]),
+    }
+    results = []
+    for line in row_table(scores, paper, quantity):
+        value = line[quantity]
+        ours = f"{value.mean:.3f}" + (f" ± {value.deviation:.3f}" if value.deviation == value.deviation else "")
+        results.append({**shared, "row": line["row"], "ours": ours})
+    append_results(args.results, results)
 
 
 def _print_plan(rows, divisions, seeds, args):

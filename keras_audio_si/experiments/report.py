@@ -123,7 +123,7 @@ def row_table(scores, paper=None, quantity="mAP"):
             by_seed.setdefault(run.seed, []).append(run.values)
         whole = [_mean(values) for values in by_seed.values() if len(values) == len(folds)]
         whole = whole or [_mean(values) for values in by_seed.values()]
-        line = {"row": row} if row else {}
+        line = {"row": row or "model"}
         line |= {"runs": len(runs), "parameters": int(runs[0].values["parameters"])}
         line |= {name: Estimate.of([mean[name] for mean in whole]) for name in _columns(whole, quantity)}
         if paper:
@@ -137,7 +137,7 @@ def fold_table(scores):
     lines = []
     for row, fold in dict.fromkeys((score.row, score.fold) for score in scores):
         values = [score.values for score in scores if (score.row, score.fold) == (row, fold)]
-        line = ({"row": row} if row else {}) | {"tested on": fold, "runs": len(values)}
+        line = {"row": row or "model", "tested on": fold, "runs": len(values)}
         lines.append(line | {name: Estimate.of([value[name] for value in values]) for name in _columns(values)})
     return lines
 
