@@ -38,10 +38,12 @@ def test_an_unknown_name_brings_the_nearest(name, near):
 
 def test_callable_and_config_make_a_layer_for_every_block():
     config = keras.layers.serialize(AntiAliasPool(filter_size=3))
-    for pooling in (config, lambda: AntiAliasPool(filter_size=3)):
+    for pooling in (config, lambda strides: AntiAliasPool(strides, strides, filter_size=3)):
         model = models.VGG41(3, (16, 8), pooling, width=0.125)
         pools = [layer for layer in model.layers if isinstance(layer, AntiAliasPool)]
         assert len({id(pool) for pool in pools}) == 3
+    with pytest.raises(ValueError, match=r"called as pooling\(strides=2\), .* give it an argument `strides`"):
+        models.VGG41(3, (16, 8), lambda: AntiAliasPool(filter_size=3), width=0.125)
     with pytest.raises(ValueError, match="callable that returns a new layer"):
         build_pooling(AntiAliasPool())
 
