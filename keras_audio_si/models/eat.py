@@ -12,6 +12,7 @@ from keras_audio_si.layers.pooling import AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.transformer import ClassToken, TransformerBlock, interpolate_positions
+from keras_audio_si.models.surgery import graph_copy
 
 REFINING_FACTORS = (2, 2)  # Downsampling of the stages with dilated blocks, on top of `factors`.
 DILATIONS = (1, 3, 9)
@@ -207,8 +208,8 @@ def with_input_length(model, input_length):
     >>> with_input_length(model, 8192).get_layer("class_token").output.shape
     (None, 257, 128)
     """
-    inputs = keras.Input((input_length, *model.input_shape[2:]), name=model.inputs[0].name)
-    longer = keras.models.clone_model(model, input_tensors=inputs)
+    length = keras.KerasTensor((None, input_length, *model.input_shape[2:]), dtype=model.inputs[0].dtype)
+    longer = graph_copy(model, inputs=length)
     for old, new in zip(model.layers, longer.layers, strict=True):
         values = old.get_weights()
         if isinstance(old, ClassToken):

@@ -3,6 +3,7 @@
 import keras
 
 from keras_audio_si.layers.resolution_layer import TARGETS, ResolutionLayer, resolution_target
+from keras_audio_si.models.surgery import graph_copy
 
 
 def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
@@ -53,25 +54,8 @@ class _Copying:
         self.changed = False
 
     def copy(self, model, inputs=None):
-        """Copy a model, for inputs of the shapes of these where it is one inside another."""
-        if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
-            raise ValueError(
-                f"{model.name!r} must be a functional or Sequential Keras model that is built, got "
-                f"{type(model).__name__}: the layers of a subclassed model cannot be told from outside"
-            )
-        graph = model
-        if isinstance(model, keras.Sequential):
-            graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-        # Named as the input layers: Keras would take the names of their tensors.
-        names = {id(layer.output): layer.name for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
-        inputs = keras.tree.map_structure(
-            lambda old, new: keras.Input(batch_shape=new.shape, dtype=new.dtype, name=names[id(old)]),
-            graph.input,
-            graph.input if inputs is None else inputs,
-        )
-        return keras.models.clone_model(
-            graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=self.call
-        )
+        """Copies a model, for inputs of the shapes of these where it is one inside another."""
+        return graph_copy(model, lambda layer: layer, self.call, inputs)
 
     def call(self, layer, *args, **kwargs):
         if not isinstance(layer, keras.Layer):

@@ -1,4 +1,4 @@
-"""A trained network for other classes: everything but the last layer stays."""
+"""Copies of models with something changed: what all such copies share, and other classes for a trained classifier."""
 
 import keras
 
@@ -36,3 +36,36 @@ def with_classes(model, class_names, activation=None):
         )
     features = keras.layers.Dense(len(class_names), dtype=logits.dtype_policy, name=logits.name)(logits.input)
     return keras.Model(model.input, ClassScores(activation, class_names, name=scores.name)(features), name=model.name)
+
+
+def graph_copy(model, clone=None, call=None, inputs=None):
+    """Copies the graph of a model, layer by layer; weights are up to the functions.
+
+    Args:
+        model: Functional or Sequential model that is built.
+        clone: Function from each layer (and operation of `keras.ops`) to its copy; None makes one of its config.
+        call: Function of `(layer, *args, **kwargs)` that calls a copy; None calls it.
+        inputs: Tensors of the shapes of the new inputs, as `model.input` is structured; None for those that it has.
+
+    Returns:
+        Functional `keras.Model`
+
+    Raises:
+        ValueError: If the layers of the model cannot be told from outside.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None) or not model.built:
+        raise ValueError(
+            f"`model` must be a functional or Sequential Keras model that is built. Received: {type(model).__name__} "
+            f"{model.name!r}: the layers of a subclassed model cannot be told from outside."
+        )
+    graph = model
+    if isinstance(model, keras.Sequential):
+        graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    # Named as the input layers: Keras would take the names of their tensors.
+    names = {id(layer.output): layer.name for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
+    inputs = keras.tree.map_structure(
+        lambda old, new: keras.Input(batch_shape=new.shape, dtype=new.dtype, name=names[id(old)]),
+        graph.input,
+        graph.input if inputs is None else inputs,
+    )
+    return keras.models.clone_model(graph, input_tensors=inputs, clone_function=clone, call_function=call)

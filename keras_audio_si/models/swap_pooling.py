@@ -5,6 +5,7 @@ import keras
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS, GridMap
+from keras_audio_si.models.surgery import graph_copy
 from keras_audio_si.ops.padding import same_padding
 
 BORDERS = ("edge", "reflect", "circular")
@@ -59,11 +60,6 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
         )
     if padding not in BORDERS:
         raise ValueError(f"padding must be one of {', '.join(map(repr, BORDERS))}, got {padding!r}")
-    if not _is_graph(model) or not model.built:
-        raise ValueError(
-            f"model must be a functional or Sequential Keras model that is built, got {type(model).__name__}: "
-            "the layers of a subclassed model cannot be told from outside"
-        )
     copying = _Copying(prototype, strided_convolutions, padding)
     swapped = copying.copy(model)
     if not copying.swaps:
@@ -89,16 +85,8 @@ class _Copying:
 
     def copy(self, model):
         before = len(self.swaps)
-        graph = model
-        if isinstance(model, keras.Sequential):
-            graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         grids = GridMap()
-        copied = keras.models.clone_model(
-            graph,
-            input_tensors=_new_inputs(graph),
-            clone_function=self.clone,
-            call_function=lambda layer, *args, **kwargs: self.call(grids, layer, *args, **kwargs),
-        )
+        copied = graph_copy(model, self.clone, lambda layer, *args, **kwargs: self.call(grids, layer, *args, **kwargs))
         if len(self.swaps) > before:
             self.swapped_models.append(copied)
         return copied
@@ -185,14 +173,6 @@ class _Copying:
 
 def _is_graph(layer):
     return isinstance(layer, keras.Model) and hasattr(layer, "inputs") and layer.inputs is not None
-
-
-def _new_inputs(model):
-    """Inputs as those of a model, named as its input layers: Keras would take the names of their tensors."""
-    names = {id(layer.output): layer.name for layer in model.layers if isinstance(layer, keras.layers.InputLayer)}
-    return keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=names[id(x)]), model.input
-    )
 
 
 def _strided(layer):
