@@ -1,4 +1,4 @@
-"""Callbacks for anybody's `fit`."""
+"""Keras callbacks: validation on clips, checkpoints, logs, remaining time."""
 
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.callbacks import BestCheckpoint, ClipValidation, PatchValidation, StopOnNaN

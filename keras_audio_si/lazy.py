@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are used."""
+"""Public names of packages that are imported on first use."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""`keras-audio-si bench pipeline`: how fast the data come, and how long a training step waits for them."""
+"""`keras-audio-si bench pipeline`: throughput of decoding and batching, and the time that a training step waits."""
 
 import itertools
 import pathlib

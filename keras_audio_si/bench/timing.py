@@ -1,4 +1,4 @@
-"""Fair timing of several functions, of layers on any backend, and the tables of it."""
+"""Timing of several functions in turn, of layers on any backend, and tables of the results."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The one form between audio on disk and the pipeline: a list of clips with labels, kept as a CSV file."""
+"""Manifests: lists of clips with labels, splits and folds, kept as CSV files."""
 
 import csv
 import dataclasses

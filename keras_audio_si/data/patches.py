@@ -1,4 +1,4 @@
-"""What becomes of a piece of a clip before a network gets it: filled up to the length of a patch, scaled to a level."""
+"""Filling of short clips to the length of a patch, and scaling of patches to a peak."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which examples an epoch of training visits, and where it cuts them: pure functions of the seed and the epoch."""
+"""Order, sampling and crops of the examples of an epoch: pure functions of the seed and the epoch."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which clips train, which validate and which test: whole clips and whole recordings, never patches."""
+"""Division of clips into training, validation and test, by whole clips and whole recordings."""
 
 import dataclasses
 import itertools

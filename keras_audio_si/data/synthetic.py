@@ -1,4 +1,4 @@
-"""Ten parametric sound events, and data sets made of them: something to train on that needs no download."""
+"""Ten parametric sound events, and data sets made of them without a download."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which clips a shift test takes: the constraints of the paper, and a list of them for the next test.
+"""Selection of the clips of a shift test: the constraints of the paper, and lists of clips.
 
 The paper takes clips "with one single label (i.e., presumably containing one single sound event)". FSD50K's labels
 come with all their ancestors ("Bark", "Dog", "Domestic_animals_and_pets", "Animal"), so that label is looked for below

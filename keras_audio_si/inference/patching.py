@@ -1,4 +1,4 @@
-"""Patches of clips for a model of waveforms: its own front-end says how they are cut."""
+"""Patches of clips as a model of waveforms takes them: length, overlap, filling and scaling."""
 
 from typing import NamedTuple
 

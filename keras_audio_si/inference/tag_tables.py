@@ -1,4 +1,4 @@
-"""What tagging found, as a table, CSV or JSON, written row by row as files are finished."""
+"""Results of tagging as a table, CSV or JSON, written row by row as files are finished."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Scores for audio files of any length, read as streams, in which a file that fails costs no other its scores."""
+"""Scores of audio files of any length, read as streams; errors are kept per file."""
 
 import collections
 import os

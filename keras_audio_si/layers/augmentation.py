@@ -1,4 +1,4 @@
-"""What all label-preserving augmentations have in common: a batch of waveforms, draws per example, float32."""
+"""Base of the label-preserving augmentations of waveforms: draws per example, float32."""
 
 import keras
 from keras import ops

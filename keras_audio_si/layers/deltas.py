@@ -1,4 +1,4 @@
-"""The change of a spectrogram along time, as a channel beside it."""
+"""Deltas: the change of a spectrogram along time, as a second channel."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""The one place where waveforms get a length that a network takes."""
+"""Padding or cutting of waveforms to a length that a network takes."""
 
 import keras
 from keras import ops

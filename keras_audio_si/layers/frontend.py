@@ -1,4 +1,4 @@
-"""From waveforms to frames of features inside the model: what all front-ends have in common, and log-mel."""
+"""Front-ends inside the model: their base class, and the log-mel spectrogram."""
 
 import keras
 from keras import ops

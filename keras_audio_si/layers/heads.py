@@ -1,4 +1,4 @@
-"""The end of a classifier: class scores in float32, with the names of the classes."""
+"""Class scores in float32, with the names of the classes."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The network that tells important frames of a spectrogram from others (liu2022, section 2.2.1)."""
+"""The importance network of DiffRes: a score for each frame of a spectrogram (liu2022, section 2.2.1)."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""A mel spectrogram whose Fourier kernels and mel filters are weights: where the paper's second hypothesis starts."""
+"""A mel spectrogram whose Fourier kernels and mel filters are weights (juettner, section 5)."""
 
 import keras
 import numpy as np

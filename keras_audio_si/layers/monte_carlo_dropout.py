@@ -1,4 +1,4 @@
-"""Dropout that does not stop where training does."""
+"""Monte Carlo dropout: dropout that is active in inference as well."""
 
 import keras
 

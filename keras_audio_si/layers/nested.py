@@ -1,4 +1,4 @@
-"""The layers of a model, whatever models it is made of."""
+"""Iteration over the layers of a model and of the models inside it."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Padding as a layer, for convolutions whose own vocabulary ends at "same" and "valid"."""
+"""Spatial padding as a layer: zeros, reflect, edge and circular."""
 
 import keras
 

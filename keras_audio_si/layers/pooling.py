@@ -1,4 +1,4 @@
-"""Pooling layers that keep what a network says when its input shifts (fonseca2021, Fig. 1)."""
+"""Anti-aliased and adaptive polyphase pooling layers (fonseca2021, Fig. 1)."""
 
 import keras
 import numpy as np

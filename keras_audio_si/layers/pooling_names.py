@@ -1,4 +1,4 @@
-"""Pooling mechanisms by name: the one vocabulary of the builders, the command line and `swap_pooling`."""
+"""Pooling layers by name, as the builders, the command and `swap_pooling` take them."""
 
 import difflib
 import inspect

@@ -1,4 +1,4 @@
-"""What every layer that changes the time resolution of a spectrogram has in common: target, lengths and masks."""
+"""Base of the layers that change the time resolution of a spectrogram: target, lengths and masks."""
 
 import typing
 

@@ -1,4 +1,4 @@
-"""Gathering a sequence in one vector: class token, learned positions, transformer blocks (gazneli2022, section 3.1)."""
+"""Class token, learned positions and transformer blocks (gazneli2022, section 3.1)."""
 
 import keras
 import numpy as np

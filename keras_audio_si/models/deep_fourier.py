@@ -1,4 +1,4 @@
-"""PiczakNet on spectrograms, and HeuriNet, MSTNet and MelConvNet: it behind a front-end that is learned (juettner)."""
+"""PiczakNet on spectrograms; HeuriNet, MSTNet and MelConvNet: PiczakNet behind a learned front-end (juettner)."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""The networks by the names that settings and the command have for them."""
+"""Registry of the networks by the names that settings and the command use."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Another time resolution for a model that exists: same layers, same weights, other numbers of frames."""
+"""Copies of models with another time resolution: same layers and weights, other numbers of frames."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Which maps of a model are sampled alike: what decides whether parallel branches may meet after adaptive sampling."""
+"""Sampling grids of the feature maps of a model: which maps share one, so that branches can be added."""
 
 import dataclasses
 

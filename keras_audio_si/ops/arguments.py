@@ -1,4 +1,4 @@
-"""What the functions of `ops` do with what they are given: float32 in, errors that name the argument."""
+"""Conversion of the arguments of `ops` to float32, and constants."""
 
 import numpy as np
 from keras import backend, ops

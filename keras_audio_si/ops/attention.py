@@ -1,4 +1,4 @@
-"""Pooling over time in which every class has frames of its own that it listens to."""
+"""Attention pooling over time, with weights per class."""
 
 from keras import ops
 

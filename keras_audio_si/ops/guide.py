@@ -1,4 +1,4 @@
-"""What DiffRes is told about frames without sound: the guide loss, and how active the scores are (liu2022)."""
+"""The guide loss and the activeness of DiffRes (liu2022)."""
 
 from keras import ops
 

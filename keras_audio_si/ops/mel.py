@@ -1,4 +1,4 @@
-"""Mel filters and level compression: from an energy spectrum to what a network sees."""
+"""Mel filters and level compression of energy spectra."""
 
 import functools
 import math

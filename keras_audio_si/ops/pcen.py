@@ -1,4 +1,4 @@
-"""Per-channel energy normalisation: an automatic gain control from a smoother, and a root."""
+"""Per-channel energy normalisation (PCEN)."""
 
 import numpy as np
 from keras import ops

@@ -1,4 +1,4 @@
-"""How DiffRes learns, in the logs: the activeness of its scores and its guide loss in every epoch (liu2022)."""
+"""Logs of DiffRes: activeness of its scores and guide loss of every epoch (liu2022)."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: all that its next step depends on, in one file, read back to the bit."""
+"""Checkpoints that resume a training to the bit: variables, seeds, counters and position in one file."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Learning from logits: those of a frozen teacher, and those of the model itself at its stages (deep supervision)."""
+"""Distillation from the logits of a frozen teacher, and self-distillation by deep supervision."""
 
 import keras
 from keras import layers, ops

@@ -1,4 +1,4 @@
-"""Training some layers of a model and keeping the others as they are, for the time of a block."""
+"""Freezing of layers within a block."""
 
 import contextlib
 import functools

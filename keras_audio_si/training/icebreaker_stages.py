@@ -1,4 +1,4 @@
-"""The IceBreaker of juettner: PiczakNet learns on spectrograms, and is thawed behind a front-end that learns."""
+"""The stages of the IceBreaker of juettner: PiczakNet on spectrograms, then behind a front-end that is trained."""
 
 import dataclasses
 

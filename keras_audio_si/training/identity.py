@@ -1,4 +1,4 @@
-"""What training a run is: its settings, data and model, so that it is not continued as another one."""
+"""Identity of a run: settings, data and model, compared before a run is continued."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Training by losses of the logits: the model that is trained, seen from its inputs to what the losses need."""
+"""Training model for losses of the logits: teacher, auxiliary classifiers and averages included."""
 
 import keras
 from keras import ops

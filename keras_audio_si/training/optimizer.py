@@ -1,4 +1,4 @@
-"""The optimizer of a training: Adam, with L2 or decoupled weight decay if wanted, or SGD, along a schedule or none."""
+"""Optimizers: Adam with L2 or decoupled weight decay, and SGD, with a schedule or none."""
 
 import keras
 

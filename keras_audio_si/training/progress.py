@@ -1,4 +1,4 @@
-"""How long a training takes: the seconds of an epoch, and when the last one ends."""
+"""Seconds of an epoch, and the estimated end of a training."""
 
 import datetime
 import time

@@ -1,4 +1,4 @@
-"""The folder of a run: one process at a time, no overwriting by accident, errors that say what to do."""
+"""The folder of a run: lock, refusal to overwrite, removal."""
 
 import contextlib
 import errno

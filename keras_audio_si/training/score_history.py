@@ -1,4 +1,4 @@
-"""How the importance scores of DiffRes change with the training: those of a few clips in every epoch (liu2022)."""
+"""Importance scores of DiffRes on a few clips in every epoch (liu2022)."""
 
 import pathlib
 

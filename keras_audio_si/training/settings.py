@@ -1,4 +1,4 @@
-"""The settings of a training."""
+"""Settings of a training."""
 
 import dataclasses
 import math

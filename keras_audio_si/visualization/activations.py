@@ -1,4 +1,4 @@
-"""What front-ends make of chosen clips, beside their mel spectrogram."""
+"""Activations of front-ends on chosen clips, beside their mel spectrogram."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Figures of what classifiers get right: confusion matrices, bars of balanced accuracy, curves phase by phase."""
+"""Figures of classification: confusion matrices, bars of balanced accuracy, curves phase by phase."""
 
 import numpy as np
 

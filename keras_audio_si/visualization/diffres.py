@@ -1,4 +1,4 @@
-"""Pictures of what DiffRes does to clips (liu2022, Fig. 4, 12 and 13). They need matplotlib, of the extra `plots`."""
+"""Figures of DiffRes on clips (liu2022, Figs. 4, 12 and 13). They need matplotlib, of the extra `plots`."""
 
 import pathlib
 

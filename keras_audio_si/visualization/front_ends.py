@@ -1,4 +1,4 @@
-"""Figures of front-ends that learn: their kernels and spectra, and what they make of clips."""
+"""Figures of learned front-ends: kernels, spectra and activations."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The kernels that a front-end moves over the waveform, and which frequencies they respond to."""
+"""Kernels of learned front-ends, and the frequencies that they respond to."""
 
 import keras
 import numpy as np

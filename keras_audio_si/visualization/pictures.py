@@ -1,4 +1,4 @@
-"""The pictures of a model at the end of a training, beside it and in TensorBoard."""
+"""Figures of a model at the end of a training, as files and for TensorBoard."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""What the `DiffResLayer` of a model does to clips: the numbers behind the pictures of it (liu2022, Fig. 4)."""
+"""Scores, warp and features of the `DiffResLayer` of a model for a clip (liu2022, Fig. 4)."""
 
 from typing import Any, NamedTuple
 
