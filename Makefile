@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A file of tests stays in one process, with what its tests share. More processes than 4 would want over 16 GB.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests that are left out; see the markers in pyproject.toml. `make test-all` leaves none out.
+MARKS := -m "not slow"
 
 export TF_CPP_MIN_LOG_LEVEL := 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -14,7 +16,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.versi
 PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
 	if $(call usable,$$python); then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-torch test-card test-gpu docs results site clean
+.PHONY: help demo test test-torch test-all test-card test-gpu docs results site clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
@@ -24,11 +26,14 @@ demo: $(VENV)/.demo  ## plain against shift-invariant pooling on synthetic sound
 
 test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	KERAS_BACKEND=tensorflow $(PYTEST)
-	KERAS_BACKEND=jax $(PYTEST)
+	KERAS_BACKEND=tensorflow $(PYTEST) $(MARKS)
+	KERAS_BACKEND=jax $(PYTEST) $(MARKS)
 
 test-torch: $(VENV)/.torch  ## the suite on PyTorch
-	KERAS_BACKEND=torch $(PYTEST)
+	KERAS_BACKEND=torch $(PYTEST) $(MARKS)
+
+test-all: MARKS :=
+test-all: test test-torch  ## both, with the tests that take longest
 
 # TensorFlow 2.17.1, the newest that tensorflow-io decodes with, hence another environment.
 test-card: $(VENV)-card/.card  ## the extras cv and tfio, with the libraries of their time

@@ -4,6 +4,7 @@ Both ways to compile less end at the process of the tests: what runs in the proc
 by JAX and compiles for itself.
 """
 
+import importlib.util
 import shutil
 import tempfile
 
@@ -18,6 +19,18 @@ import keras_audio_si
 @pytest.fixture(autouse=True)
 def _example_names(doctest_namespace):
     doctest_namespace.update(keras=keras, keras_audio_si=keras_audio_si, np=np)
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest leaves out what `-m` does not name.
+def pytest_collection_modifyitems(items):
+    """Leaves to the run on TensorFlow what depends on no backend, and to `make test-all` what it has already shown."""
+    if keras.backend.backend() == "tensorflow" or not importlib.util.find_spec("tensorflow"):
+        return
+    for item in items:
+        if item.get_closest_marker("once"):
+            item.add_marker(pytest.mark.skip(reason="depends on no backend: runs on TensorFlow"))
+        elif item.get_closest_marker("first") or isinstance(item, pytest.DoctestItem):
+            item.add_marker(pytest.mark.slow)
 
 
 class NumpyDraws:

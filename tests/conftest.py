@@ -1,22 +1,12 @@
 """Fixtures shared by the tests: golden arrays, real audio where it is present, a seeded generator."""
 
-import importlib.util
 import os
 import pathlib
 
-import keras
 import numpy as np
 import pytest
 
 TESTS = pathlib.Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items):
-    """Leaves out what depends on no backend (files, tables, texts, arguments), where the run on TensorFlow has it."""
-    if keras.backend.backend() != "tensorflow" and importlib.util.find_spec("tensorflow"):
-        for item in items:
-            if item.get_closest_marker("once"):
-                item.add_marker(pytest.mark.skip(reason="depends on no backend: runs on TensorFlow"))
 
 
 @pytest.fixture(scope="module")

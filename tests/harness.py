@@ -80,14 +80,17 @@ def outputs(case, x):
     return _OUTPUTS[key]
 
 
-def compiled_training_call(layer, x, runs=None):
-    """The output of a layer without weights called in training, compiled; a list of them for a number of `runs`."""
+def compiled_training_call(layer, x, runs=None, jit_compile=True):
+    """The output of a layer without weights called in training, compiled; a list of them for a number of `runs`.
+
+    TensorFlow's graphs are compiled by XLA if `jit_compile` is set.
+    """
     x = keras.tree.map_structure(ops.convert_to_tensor, x)
     backend, results = keras.backend.backend(), []
     if backend == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda x: layer(x, training=True), jit_compile=True)
+        function = tf.function(lambda x: layer(x, training=True), jit_compile=jit_compile)
     elif backend == "jax":
         import jax
 
@@ -169,16 +172,18 @@ def check_symbolic_shape(case, x):
     assert keras.backend.standardize_dtype(outputs(case, x).dtype) == symbolic.dtype
 
 
-def check_jit(case, x):
-    """XLA on TensorFlow against its own kernels, with the batch and, where it may be, the time unknown in advance."""
+def check_jit(case, x, jit_compile, known):
+    """A graph of TensorFlow, with XLA or without, against its own kernels.
+
+    Known in advance are "all" sizes, all but the "batch", or as few as the case allows ("any").
+    """
     import tensorflow as tf
 
     layer = built(case, x)
     wanted = numpy(layer(x, training=False))
-    for jit in (True, False):
-        for shape in {x.shape, (None, *x.shape[1:]), case.dynamic or x.shape}:
-            function = tf.function(lambda x: layer(x, training=False), [tf.TensorSpec(shape)], jit_compile=jit)
-            np.testing.assert_allclose(numpy(function(x)), wanted, rtol=1e-4, atol=1e-5)
+    shape = {"all": x.shape, "batch": (None, *x.shape[1:]), "any": case.dynamic or (None, *x.shape[1:])}[known]
+    function = tf.function(lambda x: layer(x, training=False), [tf.TensorSpec(shape)], jit_compile=jit_compile)
+    np.testing.assert_allclose(numpy(function(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
 def check_mixed_precision(case, x, policy):

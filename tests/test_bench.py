@@ -55,6 +55,7 @@ def test_json_is_written_whole_and_without_nan(tmp_path, capsys):
     assert "title" in capsys.readouterr().out
 
 
+@pytest.mark.first
 def test_models_reports_every_mechanism_and_restores_the_policy(one_block, capsys):
     before = keras.config.dtype_policy()
     rows = bench_models("vgg41", 2, ("aps",), rounds=1, jit_compile=JIT, input_shape=(17, 8), num_classes=3, width=0.1)
@@ -68,6 +69,7 @@ def test_models_reports_every_mechanism_and_restores_the_policy(one_block, capsy
     assert "MaxPooling2D" in capsys.readouterr().out
 
 
+@pytest.mark.first
 def test_layers_are_compared_to_plain_keras(tmp_path, capsys):
     rows = bench_layers(
         ("global-pool", "mixing"), 2, rounds=1, jit_compile=JIT, json_path=tmp_path / "made" / "bench.json"
@@ -115,6 +117,7 @@ def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
         eat.bench_eat(seconds=(2,))
 
 
+@pytest.mark.first
 def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
     """With a layer and classifiers that take no time to compile in the place of DiffRes and EfficientNet-B2."""
     monkeypatch.setattr(diffres, "DiffResLayer", diffres.AveragePoolFrames)

@@ -83,9 +83,13 @@ def test_choice_for_each_example(rng):
     assert {int(numpy(only.draw_parameters(4)["choice"])) for _ in range(20)} == {2}
 
 
-def test_paper_set_compiled(rng):
+# With XLA on TensorFlow most of a minute goes into compiling; `test_augmentation_layers.py` has each layer with it.
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_paper_set_compiled(rng, jit_compile):
+    if jit_compile and keras.backend.backend() != "tensorflow":
+        pytest.skip("XLA is an option on TensorFlow alone")
     waveforms, labels = pair(rng, samples=1201)
-    batches = compiled_training_call(eat_augmentations(8000, seed=5), (waveforms, labels), runs=8)
+    batches = compiled_training_call(eat_augmentations(8000, seed=5), (waveforms, labels), 8, jit_compile)
     for x, y in batches:
         assert x.shape == waveforms.shape and y.shape == labels.shape
         assert np.isfinite(x).all() and np.abs(x).max() < 10

@@ -27,11 +27,19 @@ def test_symbolic_shape(case, rng):
     keras.backend.backend() != "tensorflow",
     reason="graphs and XLA are options on TensorFlow alone; JAX always compiles",
 )
-def test_jit(case, rng):
-    check_jit(case, case.inputs(rng))
+@pytest.mark.parametrize(
+    "jit_compile, known",
+    [
+        (True, "batch"),
+        (False, "any"),
+        *(pytest.param(*rest, marks=pytest.mark.slow) for rest in [(True, "any"), (True, "all"), (False, "all")]),
+    ],
+)
+def test_jit(case, rng, jit_compile, known):
+    check_jit(case, case.inputs(rng), jit_compile, known)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.first)])
 def test_mixed_precision(case, rng, policy):
     check_mixed_precision(case, case.inputs(rng), policy)
 

@@ -16,7 +16,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "RESULTS.md"]
 
 
-@pytest.mark.parametrize("page, printed", [("README.md", "sounds/audio"), ("docs/architecture.md", "ShiftResult")])
+@pytest.mark.parametrize(
+    "page, printed",
+    [
+        ("README.md", "sounds/audio"),
+        pytest.param("docs/architecture.md", "ShiftResult", marks=pytest.mark.first),
+    ],
+)
 def test_examples_run(page, printed, one_block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)

@@ -228,6 +228,7 @@ def test_folds_of_a_network_on_waveforms(tones, tmp_path, monkeypatch):
         run_experiment(changed, *arguments[1:], resume=True)
 
 
+@pytest.mark.first
 def test_resolution_behind_a_front_end(tones, tmp_path):
     rows = {"none": DIFFRES.changed(resolution="none", frames_per_second=None, masked=False), "diffres": DIFFRES}
     divisions = divide(read_dataset(tones), folds=[2], validation_split=0.25)
