@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A file of tests stays in one process, with what its tests share. More processes than 4 would want over 16 GB.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-# Tests that are left out; see the markers in pyproject.toml. `make test-all` leaves none out.
+# Left out are the tests marked slow (pyproject.toml); `make test-all` leaves none out.
 MARKS := -m "not slow"
 
 export TF_CPP_MIN_LOG_LEVEL := 3

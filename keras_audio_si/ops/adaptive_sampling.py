@@ -51,11 +51,15 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         taps, index = args if len(args) == 2 else (None, *args)
         x = dense(x)
         index = choose_early(x, taps, strides, criterion, padding, choose_late) if index is None else index[None]
-        if taps is not None and _can_shift(strides, padding):
-            return _filter_shifted(x, taps, strides, padding, index), index[0]
-        return select(filtered(x, taps), index, strides, padding), index[0]
+        return chosen(x, taps, index), index[0]
 
     fast = compiled_for_cpu(x) and None not in x.shape[1:3]
+
+    def chosen(x, taps, indices):
+        if fast and taps is not None and _can_shift(strides, padding):
+            return _select_filtered(x, taps, strides, padding, indices)
+        return select(filtered(x, taps), indices, strides, padding)
+
     if fast and compiled_by_xla(x):
         return by_example(of_one, x, () if taps is None else (taps,), indices)
     x = dense(x)
@@ -63,9 +67,7 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         # Not `choose_early`: with its condition in the graph of VGG41, TensorFlow's gradients differ in the last bit
         # from run to run.
         indices = choose_late(x, taps)
-    if fast and taps is not None and _can_shift(strides, padding):
-        return _select_filtered(x, taps, strides, padding, indices), indices
-    return select(filtered(x, taps), indices, strides, padding), indices
+    return chosen(x, taps, indices), indices
 
 
 def choose_early(x, taps, strides, criterion, padding, choose_late):
@@ -138,21 +140,8 @@ def _can_shift(strides, padding):
     return max(strides) <= 2 and padding != "edge"
 
 
-def _filter_shifted(x, taps, strides, padding, indices):
-    """`select(low_pass(x, taps))` by one strided filter over examples that are shifted to their grids."""
-    offsets, amounts, missing = _geometry(x, taps, strides, padding, indices)
-    y = _strided_filter(x, taps, strides, padding, offsets, amounts, missing)
-    for axis, (lacks, offset) in enumerate(zip(missing, offsets, strict=True), start=1):
-        if lacks:
-            front, count = (slice(None),) * axis, y.shape[axis]
-            last, before = y[(*front, slice(count - 1, count))], y[(*front, slice(count - 2, count - 1))]
-            last = ops.where(offset[:, None, None, None] == 1, before, last)
-            y = ops.concatenate([y[(*front, slice(count - 1))], last], axis=axis)
-    return y
-
-
 def _select_filtered(x, taps, strides, padding, indices):
-    """`select(low_pass(x, taps))` with the gradient of `_filter_shifted`."""
+    """`select(low_pass(x, taps))` with the gradient of one strided filter over examples shifted to their grids."""
     offsets, amounts, missing = _geometry(x, taps, strides, padding, indices)
 
     def forward(x, taps, indices):
