@@ -34,8 +34,10 @@ def pytest_collection_modifyitems(items):
 
 
 class NumpyDraws:
-    """Draws of Keras' initializers by NumPy: JAX's are compiled anew for every shape, which takes 0.5 to 2 s for each.
+    """Draws of Keras' initializers by NumPy: JAX's are compiled anew for every shape.
 
+    Worth 23 % of the processor time: the contract, EAT's golden arrays, `swap_pooling`, stages and resuming took 234 s
+    on JAX with it and 304 s without, where the cache below took 45 s off.
     Initial values of weights alone: what layers draw when they are called comes from JAX.
     """
 

@@ -1,11 +1,12 @@
 """Adaptive polyphase sampling of a filtered map, with a way to compute it for each kind of machine.
 
 The result is that of filtering the whole map, choosing a component and selecting it, as `polyphase` defines them.
-Most of that work is thrown away: three of four values for strides of 2. Two ways avoid it on a CPU:
+Most of that work is thrown away: three of four values for strides of 2. Three ways avoid it on a CPU, and
+docs/benchmarks.md has what each is worth:
 
-- XLA: example after example, so that no map of a whole batch is allocated. The component is known before any is
-  computed (`choose_early`), and only that one is.
-- TensorFlow's kernels: filtering all of them is cheap, so only the gradient keeps to the chosen one.
+- The gradient keeps to the chosen component (`_select_filtered`).
+- XLA goes from example to example (`by_example`), so that no map of a whole batch is allocated.
+- XLA finds the component before it filters (`choose_early`).
 """
 
 import numpy as np
