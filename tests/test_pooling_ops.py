@@ -72,7 +72,7 @@ def slopes(function, *arrays, weights=1.0, check=None):
 
     def weighted(*tensors):
         results = function(*tensors)
-        return ops.sum(results[0] * weights), results
+        return ops.sum(ops.multiply(results[0], weights)), results
 
     if backend == "jax":
         import jax
