@@ -11,8 +11,8 @@ class PatchSequence(keras.utils.PyDataset):
     """Batches of a `PatchDataset` for `fit`, `evaluate` and `predict` on any backend, with NumPy alone.
 
     Batch `i` of an epoch is a function of the seed, the epoch and `i`, as in `PatchDataset.batches`. `fit` takes the
-    batches in that order with `shuffle=False`, and else in a random one. Each call of `fit` goes on with the epoch after
-    the last one.
+    batches in that order with `shuffle=False`, and else in a random one. Each call of `fit` goes on with the epoch
+    after the last one.
 
     Args:
         patches: `PatchDataset`
