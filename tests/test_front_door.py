@@ -109,7 +109,8 @@ class TestPatchSequence:
         training = keras_audio_si.training.AugmentedModel(model, layers.MixUp(seed=0))
         training.compile("adam", "binary_crossentropy")
         mixed = PatchSequence(patches, 4, mixed=True)
-        history = training.fit(mixed, epochs=3, validation_data=PatchSequence(patches, 4, False, mixed=True), verbose=0)
+        validation = PatchSequence(patches, 4, False, mixed=True)
+        history = training.fit(mixed, epochs=3, validation_data=validation, shuffle=False, verbose=0)
         assert len(history.history["val_loss"]) == 3 and mixed.epoch == 3
         with pytest.raises(ValueError, match="takes pairs of inputs and labels"):
             training(np.zeros((4, 100), "float32"))

@@ -10,8 +10,9 @@ import keras
 class PatchSequence(keras.utils.PyDataset):
     """Batches of a `PatchDataset` for `fit`, `evaluate` and `predict` on any backend, with NumPy alone.
 
-    Batch `i` of an epoch is a function of the seed, the epoch and `i`, as in `PatchDataset.batches`. Each call of `fit`
-    goes on with the epoch after the last one.
+    Batch `i` of an epoch is a function of the seed, the epoch and `i`, as in `PatchDataset.batches`. `fit` takes the
+    batches in that order with `shuffle=False`, and else in a random one. Each call of `fit` goes on with the epoch
+    after the last one.
 
     Args:
         patches: `PatchDataset`
@@ -39,20 +40,20 @@ class PatchSequence(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.epoch, self.mixed = start_epoch, mixed
         self._read, self._steps = patches.reader(batch_size, training, seed)
-        self._training, self._farthest = training, -1
+        self._training, self._batches_read = training, 0
 
     def __len__(self):
         return self._steps
 
     def __getitem__(self, index):
-        self._farthest = max(self._farthest, index)
+        self._batches_read += 1
         return structured(*self._read(self.epoch * self._steps + index if self._training else index), self.mixed)
 
     def on_epoch_end(self):
         # Keras also ends an epoch of which it has only looked at the first batches, to build a model.
-        if self._farthest + 1 == self._steps:
+        if self._batches_read >= self._steps:
             self.epoch += 1
-        self._farthest = -1
+        self._batches_read = 0
 
 
 def structured(waveforms, labels, clips, mixed=False):
