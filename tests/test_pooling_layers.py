@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from harness import numpy
 
 from keras_audio_si import layers, models
 from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool, build_pooling
+from keras_audio_si.ops import depthwise
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,8 @@ from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool, build_po
         ("average", keras.layers.AveragePooling2D, {}),
         ("blur4", AntiAliasPool, {"filter": "binomial", "filter_size": (4, 4)}),
         ("tlpf1x5", AntiAliasPool, {"filter": "trainable", "filter_size": (1, 5)}),
+        ("tlpf5-box", AntiAliasPool, {"filter": "trainable", "initializer": "box"}),
+        ("tlpf3-box+aps", AdaptivePolyphasePool, {"filter_size": (3, 3), "initializer": "box"}),
         ("aps", AdaptivePolyphasePool, {"filter": None, "criterion": "channel_l1"}),
         ("aps-variance", AdaptivePolyphasePool, {"criterion": "variance"}),
         ("blur3+aps-l2", AdaptivePolyphasePool, {"filter": "binomial", "filter_size": (3, 3), "criterion": "l2"}),
@@ -29,11 +33,34 @@ def test_names(name, kind, settings):
 
 
 @pytest.mark.parametrize(
-    "name, near", [("tlfp5", "tlpf5"), ("asp", "aps"), ("tlpf5aps", "tlpf5[+]aps"), ("+aps", "aps")]
+    "name, near",
+    [("tlfp5", "tlpf5"), ("asp", "aps"), ("tlpf5aps", "tlpf5[+]aps"), ("+aps", "aps"), ("blur5-box", "tlpf5-box")],
 )
 def test_an_unknown_name_brings_the_nearest(name, near):
     with pytest.raises(ValueError, match=f"unknown pooling {name!r}".replace("+", "[+]") + f".*'{near}'"):
         build_pooling(name)
+
+
+def test_trainable_taps_start_as_named():
+    def start(layer):
+        layer.build((None, 9, 8, 3))
+        return numpy(depthwise.softmax_taps(layer.taps))[..., 0]
+
+    kernel = np.outer(scipy.special.comb(4, np.arange(5)), scipy.special.comb(3, np.arange(4)))
+    for build in (AntiAliasPool, AdaptivePolyphasePool):
+        options = {"filter": "trainable", "filter_size": (5, 4)}
+        taps = start(build(**options))
+        np.testing.assert_allclose(taps, np.tile(kernel[..., None] / kernel.sum(), 3), rtol=1e-5)
+        taps = start(build(**options, initializer="box"))
+        np.testing.assert_allclose(taps, 1 / 20, rtol=0.05)
+        assert np.ptp(taps) > 1e-4  # Random: channels differ.
+        zeros = build(**options, initializer="zeros")
+        np.testing.assert_allclose(start(zeros), 1 / 20, rtol=1e-6)
+        again = build.from_config(zeros.get_config())
+        assert type(again.initializer) is keras.initializers.Zeros
+        assert build.from_config(build(initializer="box").get_config()).initializer == "box"
+        with pytest.raises(ValueError, match="`initializer` must be one of 'binomial', 'box' or an initializer"):
+            build(initializer="binomail")
 
 
 def test_callable_and_config_make_a_layer_for_every_block():

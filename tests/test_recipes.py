@@ -73,9 +73,11 @@ class TestFonseca2021:
     @pytest.mark.parametrize("row", fonseca2021.PAPER_MAP)
     def test_aps_as_in_the_paper_and_as_released(self, row):
         default, paper, released = (fonseca2021.changes_of(row, source) for source in fonseca2021.SOURCES)
-        aps = "aps" in row
-        assert (paper != default) == (aps and "l2" not in row)
-        assert (released != default) == (aps and "tlpf" not in row)
+        aps, trainable = "aps" in row, "tlpf" in row
+        assert (paper != default) == (trainable or (aps and "l2" not in row))
+        assert (released != default) == (trainable or aps)
+        for other in (paper, released):
+            assert ("-box" in other["pooling"]) == trainable
         for other in (paper, released):
             assert {**other, "pooling": default["pooling"]} == default
             build_pooling(other["pooling"])

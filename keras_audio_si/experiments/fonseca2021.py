@@ -62,16 +62,17 @@ def changes_of(row, source="default"):
         row: Such as "baseline", "tlpf1x5+ibp" or "tlpf5+aps+mixup+vgg42".
         source: What counts where the paper and its released code differ in APS. "paper": the entrywise norm of eq. (2).
             "released": the code's norm, the largest of a single channel, and where the row has no filter the 5x5 blur
-            that its APS mode always applies. "default": the code's norm without that blur, as the row's name says.
+            that its APS mode always applies. Both start trainable filters near a box. "default": the code's norm
+            without that blur, as the row's name says, and trainable filters that start binomial.
 
     Example:
 
     >>> changes_of("tlpf5+ibp+mixup")
     {'network': 'vgg41', 'pooling': 'tlpf5', 'intra_block_pooling': True, 'mixup_alpha': 1.25}
     >>> [changes_of(row, "paper")["pooling"] for row in ("aps", "tlpf5+aps", "aps-l2")]
-    ['aps-l1', 'tlpf5+aps-l1', 'aps-l2']
+    ['aps-l1', 'tlpf5-box+aps-l1', 'aps-l2']
     >>> [changes_of(row, "released")["pooling"] for row in ("aps", "tlpf5+aps", "aps-l2")]
-    ['blur5+aps', 'tlpf5+aps', 'blur5+aps-l2']
+    ['blur5+aps', 'tlpf5-box+aps', 'blur5+aps-l2']
     """
     check_choice("source", source, SOURCES)
     pooling, traits = row.split("+"), set()
@@ -79,6 +80,8 @@ def changes_of(row, source="default"):
         traits.add(pooling.pop())
     if pooling in ([], ["baseline"]):
         pooling = ["max"]
+    if source != "default" and pooling[0].startswith("tlpf"):
+        pooling[0] += "-box"
     if source == "paper" and pooling[-1] == "aps":
         pooling[-1] = "aps-l1"
     if source == "released" and pooling[0].startswith("aps"):

@@ -212,7 +212,7 @@ def score_windows(model, windows):
         windows: Sequence of `(samples,)` float32 arrays, or `(windows, samples)`.
 
     Returns:
-        `(windows, classes)` float32 array, the same to the last bit however many windows come together.
+        `(windows, classes)` float32 array, the same up to rounding however many windows come together.
     """
     scores = []
     for first in range(0, len(windows), STEP_WINDOWS):

@@ -11,6 +11,7 @@ from keras_audio_si.ops.polyphase import CRITERIA
 from keras_audio_si.ops.pooling import dense_average, dense_max
 
 FILTERS = ("binomial", "triangular", "trainable")
+STARTS = ("binomial", "box")  # Of trainable taps.
 POOL_MODES = ("max", "average", None)
 
 
@@ -27,10 +28,27 @@ def _one_of(value, name, allowed):
     return value
 
 
+def _initializer(identifier):
+    try:
+        return keras.initializers.get(identifier)
+    except ValueError:
+        names = ", ".join(map(repr, STARTS))
+        raise ValueError(
+            f"`initializer` must be one of {names} or an initializer of Keras. Received: initializer={identifier!r}"
+        ) from None
+
+
+def _constant(taps):
+    """An initializer that gives every channel the same taps."""
+    return lambda shape, dtype=None: ops.convert_to_tensor(np.tile(taps[:, :, None, None], (1, 1, shape[2], 1)), dtype)
+
+
 class _FilteredPool(keras.layers.Layer):
     """Dense pooling and low-pass taps, which the two pools share; maps of rank 3 are given a mel axis of one band."""
 
-    def __init__(self, pool_size, strides, filter_size, filter, pool_mode, padding, smallest_stride, **kwargs):
+    def __init__(
+        self, pool_size, strides, filter_size, filter, pool_mode, padding, initializer, smallest_stride, **kwargs
+    ):
         super().__init__(**kwargs)
         self.pool_size = _pair(pool_size, "pool_size")
         self.strides = _pair(strides, "strides", smallest_stride)
@@ -38,6 +56,7 @@ class _FilteredPool(keras.layers.Layer):
         self.filter = filter
         self.pool_mode = _one_of(pool_mode, "pool_mode", POOL_MODES)
         self.padding = check_padding(padding)
+        self.initializer = initializer if initializer in STARTS else _initializer(initializer)
         self.taps = None
 
     def build(self, input_shape):
@@ -64,12 +83,11 @@ class _FilteredPool(keras.layers.Layer):
         self._check_divisible(input_shape)
 
     def _initial_taps(self):
-        if self.filter == "trainable":
-            return keras.initializers.RandomNormal(stddev=0.01)
-        taps = (binomial_taps if self.filter == "binomial" else triangular_taps)(*self.filter_size)
-        return lambda shape, dtype=None: ops.convert_to_tensor(
-            np.tile(taps[:, :, None, None], (1, 1, shape[2], 1)), dtype
-        )
+        if self.filter != "trainable":
+            return _constant((binomial_taps if self.filter == "binomial" else triangular_taps)(*self.filter_size))
+        if self.initializer == "binomial":
+            return _constant(np.log(binomial_taps(*self.filter_size)))
+        return keras.initializers.RandomNormal(stddev=0.01) if self.initializer == "box" else self.initializer
 
     def _check_divisible(self, shape):
         spatial = shape[1:-1]
@@ -113,6 +131,9 @@ class _FilteredPool(keras.layers.Layer):
             "filter": self.filter,
             "pool_mode": self.pool_mode,
             "padding": self.padding,
+            "initializer": self.initializer
+            if self.initializer in STARTS
+            else keras.initializers.serialize(self.initializer),
         }
 
 
@@ -128,11 +149,14 @@ class AntiAliasPool(_FilteredPool):
         strides: Subsampling, an integer or (time, mel).
         filter_size: Number of taps, an integer or (time, mel); `(1, 5)` filters along mel alone.
         filter: "binomial", "triangular" (odd sizes; the filter of gazneli2022) or "trainable" (a softmax over the
-            taps of each channel, initialised near a box filter).
+            taps of each channel).
         pool_mode: "max", "average" (padding does not count) or None (filter and subsample only). What the released
             code calls average pooling is None here.
         padding: "same" (zeros, as in the published models, so the sampling phase follows the parity of the map),
             "valid", "reflect", "edge" or "circular". All but "same" keep output `i` centred on input `stride * i`.
+        initializer: Start of trainable taps: "binomial", "box" (near equal taps: `RandomNormal(stddev=0.01)` before the
+            softmax, the paper's random start as released), or an initializer of Keras for the weights before the
+            softmax.
 
     Input shape:
         `(batch, time, channels)`, pooled along time, or `(batch, time, mel, channels)`.
@@ -155,10 +179,18 @@ class AntiAliasPool(_FilteredPool):
     """
 
     def __init__(
-        self, pool_size=2, strides=2, filter_size=5, filter="binomial", pool_mode="max", padding="same", **kwargs
+        self,
+        pool_size=2,
+        strides=2,
+        filter_size=5,
+        filter="binomial",
+        pool_mode="max",
+        padding="same",
+        initializer="binomial",
+        **kwargs,
     ):
         _one_of(filter, "filter", FILTERS)
-        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, 1, **kwargs)
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
 
     def call(self, x):
         pooled = self._dense(self._as_map(x))
@@ -186,6 +218,9 @@ class AdaptivePolyphasePool(_FilteredPool):
         pool_mode: "max", "average" or None.
         padding: "same" (zeros for the filter, a mirrored element at the end of odd axes, as released), "valid" (cuts
             the rest off), "reflect", "edge" or "circular".
+        initializer: Start of trainable taps: "binomial", "box" (near equal taps: `RandomNormal(stddev=0.01)` before the
+            softmax, the paper's random start as released), or an initializer of Keras for the weights before the
+            softmax.
         return_indices: Whether to return the chosen grids as well.
 
     Call arguments:
@@ -225,11 +260,12 @@ class AdaptivePolyphasePool(_FilteredPool):
         filter_size=5,
         pool_mode="max",
         padding="same",
+        initializer="binomial",
         return_indices=False,
         **kwargs,
     ):
         _one_of(filter, "filter", (None, *FILTERS))
-        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, 1, **kwargs)
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
         if self.strides == (1, 1):
             raise ValueError(f"strides must be at least 2 on one axis, got {strides!r}")
         self.criterion = _one_of(criterion, "criterion", CRITERIA)

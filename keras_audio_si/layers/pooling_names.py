@@ -17,6 +17,7 @@ EXAMPLES = (
     "tlpf3",
     "tlpf5",
     "tlpf1x5",
+    "tlpf5-box",
     "aps",
     "aps-l1",
     "aps-l2",
@@ -26,7 +27,7 @@ EXAMPLES = (
     *ORDERS,
 )
 _FILTERED = re.compile(
-    r"(?:(?P<filter>triangular|(?:blur|tlpf)(?P<time>\d+)(?:x(?P<mel>\d+))?))?"
+    r"(?:(?P<filter>triangular|(?:blur|tlpf)(?P<time>\d+)(?:x(?P<mel>\d+))?)(?P<box>-box)?)?"
     r"(?P<plus>\+)?(?P<aps>aps(?:-(?P<criterion>\w+))?)?"
 )
 
@@ -36,10 +37,10 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
 
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
-            mel), "triangular" (the filter of gazneli2022, of `2 * strides + 1` taps), "aps", "aps-CRITERION", a
-            filter and APS joined by "+", one of the orders of `TimeMelPool`, a callable that
-            is called as `pooling(strides=strides)` and returns a new layer, or
-            the config of a layer (`keras.layers.serialize`).
+            mel), "tlpfK-box" (the same, which start as released), "triangular" (the filter of gazneli2022, of
+            `2 * strides + 1` taps), "aps", "aps-CRITERION", a filter and APS joined by "+", one of the orders of
+            `TimeMelPool`, a callable that is called as `pooling(strides=strides)` and returns a new layer, or the
+            config of a layer (`keras.layers.serialize`).
         pool_size: Window of the pooling.
         strides: Subsampling.
         padding: One of `ops.padding.PADDINGS`.
@@ -74,14 +75,21 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
     if pooling in ORDERS:
         return TimeMelPool(pooling, pool_size, name=name)
     match = _FILTERED.fullmatch(pooling)
-    if not match or not pooling or bool(match["plus"]) != bool(match["filter"] and match["aps"]):
+    trainable = match and (match["filter"] or "").startswith("tlpf")
+    if (
+        not (match and pooling)
+        or bool(match["plus"]) != bool(match["filter"] and match["aps"])
+        or (match["box"] and not trainable)
+    ):
         near = difflib.get_close_matches(pooling, EXAMPLES, n=1, cutoff=0.0)[0]
         raise ValueError(f"unknown pooling {pooling!r}; did you mean {near!r}? Known: {', '.join(EXAMPLES)}")
     if match["filter"] == "triangular":
         common["filter"], common["filter_size"] = "triangular", 2 * strides + 1
     elif match["filter"]:
-        common["filter"] = "binomial" if match["filter"].startswith("blur") else "trainable"
+        common["filter"] = "trainable" if trainable else "binomial"
         common["filter_size"] = (int(match["time"]), int(match["mel"] or match["time"]))
+    if match["box"]:
+        common["initializer"] = "box"
     if not match["aps"]:
         return AntiAliasPool(**common)
     return AdaptivePolyphasePool(criterion=match["criterion"] or "channel_l1", **common)
