@@ -38,7 +38,9 @@ def compare(functions, rounds=9, warmup=2):
     ['one', 'two']
     """
     if not functions or rounds < 1:
-        raise ValueError(f"compare needs functions and at least 1 round, got {len(functions)} and rounds={rounds}")
+        raise ValueError(
+            f"`functions` and `rounds` must be at least one. Received: {len(functions)} functions, rounds={rounds}"
+        )
     for function in functions.values():
         for _ in range(warmup):
             function()

@@ -67,7 +67,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
         ValueError: if `batches` holds another number of examples.
     """
     if num_examples < 1:
-        raise ValueError("`num_examples` must be at least 1: there is nothing to predict.")
+        raise ValueError(f"`num_examples` must be at least 1. Received: num_examples={num_examples}")
 
     def padded():
         for batch in batches:
@@ -110,11 +110,13 @@ def average_over_clips(patch_scores, patch_clip, num_clips):
     patch_scores, patch_clip = np.asarray(patch_scores, "float64"), np.asarray(patch_clip)
     if patch_scores.ndim != 2 or patch_clip.shape != patch_scores.shape[:1]:
         raise ValueError(
-            "`patch_scores` must be (patches, classes) and `patch_clip` (patches,); "
-            f"got {patch_scores.shape} and {patch_clip.shape}."
+            "`patch_scores` must be (patches, classes) and `patch_clip` (patches,). "
+            f"Received: shapes {patch_scores.shape} and {patch_clip.shape}"
         )
     if patch_clip.size and not 0 <= patch_clip.min() <= patch_clip.max() < num_clips:
-        raise ValueError(f"`patch_clip` must lie in [0, {num_clips}); got {patch_clip.min()} to {patch_clip.max()}.")
+        raise ValueError(
+            f"`patch_clip` must be in [0, {num_clips}). Received: from {patch_clip.min()} to {patch_clip.max()}"
+        )
     counts = np.bincount(patch_clip, minlength=num_clips)
     if not counts.all():
         raise ValueError(f"Clips {np.flatnonzero(counts == 0)[:10].tolist()} have no patch: there is no mean to take.")
@@ -139,7 +141,10 @@ def score_clips(clips):
     """
     scores, targets = np.asarray(clips.scores, "float64"), np.asarray(clips.targets, "float32")
     if scores.ndim != 2 or scores.shape != targets.shape:
-        raise ValueError(f"Scores and targets must both be (clips, classes); got {scores.shape} and {targets.shape}.")
+        raise ValueError(
+            "The scores and targets of `clips` must both be (clips, classes). "
+            f"Received: shapes {scores.shape} and {targets.shape}"
+        )
     positives = targets > 0.5
     excluded = tuple(name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some)
     if not np.isfinite(scores).all():

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_interval
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.frontend import FrontEnd
@@ -87,10 +88,9 @@ def shift_bands(spectrograms, bands, seed=0):
     """
     spectrograms = np.asarray(spectrograms, "float32")
     if spectrograms.ndim != 3:
-        raise ValueError(f"`spectrograms` must be (examples, time, mel); got shape {spectrograms.shape}.")
+        raise ValueError(f"`spectrograms` must be (examples, time, mel). Received: shape={spectrograms.shape}")
     frames, num_bands = spectrograms.shape[1:]
-    if not 0 <= bands < num_bands:
-        raise ValueError(f"`bands` must be at least 0 and less than the {num_bands} bands there are; got {bands}.")
+    check_interval(f"[0, {num_bands})", bands=bands)
     lowest = spectrograms[:, :, 0].astype("float64")
     shifted = np.empty_like(spectrograms)
     shifted[:, :, bands:] = spectrograms[:, :, : num_bands - bands]
@@ -212,7 +212,9 @@ def parse_protocol(protocol):
     """
     match = re.fullmatch(r"(time|freq|samples)-(\d+)", protocol)
     if match is None:
-        raise ValueError(f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer; got {protocol!r}.")
+        raise ValueError(
+            f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer. Received: protocol={protocol!r}"
+        )
     return match[1], int(match[2])
 
 
@@ -225,8 +227,8 @@ class _Subject:
         if rank not in (2, 3) or patches.ndim != rank or len(patches) == 0:
             raise ValueError(
                 "`model` must take spectrograms (batch, time, mel) or waveforms (batch, samples), and "
-                "`patches` must hold at least one. "
-                f"The model takes {model.input_shape}, `patches` is {patches.shape}."
+                "`patches` must hold at least one of them. "
+                f"Received: model.input_shape={model.input_shape}, patches.shape={patches.shape}"
             )
         self.is_waveform = rank == 2
         self.length = model.input_shape[1] if patch_length is None else patch_length
@@ -264,7 +266,7 @@ class _Subject:
         if self.patches.shape[1] < self.length + shift:
             raise ValueError(
                 f"`patches` must have at least {self.length} + {shift} values in time (axis 1), the model's "
-                f"input and what the shift adds behind it; got {self.patches.shape[1]}."
+                f"input and what the shift adds behind it. Received: patches.shape={self.patches.shape}"
             )
 
     def scores(self, shifts):

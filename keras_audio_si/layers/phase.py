@@ -53,7 +53,9 @@ class PhaseWaveform(keras.layers.Layer):
         check_choice("content", content, CONTENTS)
         check_positive(fft_length=fft_length, hop_length=hop_length)
         if hop_length > fft_length:
-            raise ValueError(f"`hop_length` must be at most `fft_length`, {fft_length}; received {hop_length}.")
+            raise ValueError(
+                f"`hop_length` must be at most `fft_length`, {fft_length}. Received: hop_length={hop_length}"
+            )
         framing.make_window(fft_length, window)
         self.content = content
         self.fft_length = fft_length
@@ -89,5 +91,5 @@ class PhaseWaveform(keras.layers.Layer):
     def _check_rank(self, inputs):
         if len(inputs.shape) != 2:
             raise ValueError(
-                f"PhaseWaveform takes waveforms of one channel, (batch, samples); received shape {tuple(inputs.shape)}."
+                f"PhaseWaveform takes waveforms of one channel, (batch, samples). Received: shape={tuple(inputs.shape)}"
             )

@@ -55,7 +55,8 @@ class ClassToken(keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 3 or None in input_shape[1:]:
             raise ValueError(
-                f"ClassToken takes sequences of shape (batch, tokens, width) of known size, got {tuple(input_shape)}"
+                "ClassToken takes sequences of shape (batch, tokens, width) of known size. "
+                f"Received: shape={tuple(input_shape)}"
             )
         _, tokens, width = input_shape
         self.input_spec = layers.InputSpec(ndim=3, axes={1: tokens, 2: width})
@@ -116,7 +117,7 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, input_shape):
         width = input_shape[-1]
         if width % self.heads:
-            raise ValueError(f"heads must divide the width of the tokens, {width}, got {self.heads}")
+            raise ValueError(f"`heads` must divide the width of the tokens, {width}. Received: heads={self.heads}")
         self.input_spec = layers.InputSpec(ndim=3, axes={-1: width})
         common = {"dtype": self.dtype_policy}
         self.queries_keys_values = layers.Dense(3 * width, name="queries_keys_values", **common)

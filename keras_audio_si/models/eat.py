@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_audio_si.checks import new_names
+from keras_audio_si.checks import check_choice, new_names
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.pooling import AntiAliasPool
@@ -215,17 +215,16 @@ def with_input_length(model, input_length):
         if isinstance(old, ClassToken):
             values = [values[0], interpolate_positions(values[1], new.positions.shape[1] - 1)]
         if [value.shape for value in values] != [tuple(weight.shape) for weight in new.weights]:
-            raise ValueError(f"the weights of the layer {old.name!r} of {model.name!r} depend on the input length")
+            raise ValueError(f"The weights of the layer {old.name!r} of {model.name!r} depend on the input length")
         new.set_weights(values)
     return longer
 
 
 def _check(factors, residual, aggregation):
     if not factors or any(not isinstance(factor, int) or factor < 2 for factor in factors):
-        raise ValueError(f"factors must be integers of at least 2, got {factors!r}")
-    for value, label, allowed in ((residual, "residual", RESIDUALS), (aggregation, "aggregation", AGGREGATIONS)):
-        if value not in allowed:
-            raise ValueError(f"{label} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(f"`factors` must be integers of at least 2. Received: factors={factors!r}")
+    check_choice("residual", residual, RESIDUALS)
+    check_choice("aggregation", aggregation, AGGREGATIONS)
 
 
 def _smallest_length(factors, residual, padding):

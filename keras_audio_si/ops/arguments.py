@@ -12,7 +12,9 @@ def as_float32(x, name="x"):
         x = ops.convert_to_tensor(x)
     dtype = backend.standardize_dtype(x.dtype)
     if "float" not in dtype:
-        raise TypeError(f"`{name}` must be of a real float type. Received {dtype}: scale integer samples to [-1, 1].")
+        raise TypeError(
+            f"`{name}` must be of a real float type. Received: dtype={dtype}. Scale integer samples to [-1, 1]."
+        )
     return ops.cast(x, "float32")
 
 

@@ -37,7 +37,7 @@ def triangular_taps(*sizes):
         ValueError: If a size is even.
     """
     if any(size % 2 == 0 for size in sizes):
-        raise ValueError(f"filter_size must be odd for a triangular filter, got {sizes}")
+        raise ValueError(f"`filter_size` must be odd for a triangular filter. Received: filter_size={sizes}")
     return _outer([np.convolve(np.ones(size // 2 + 1), np.ones(size // 2 + 1)) for size in sizes])
 
 

@@ -152,7 +152,7 @@ def check_one_frame(x, frame_length):
     if num_samples is not None and num_samples < frame_length:
         raise ValueError(
             f"`x` must have at least one frame of {frame_length} samples on its last axis. "
-            f"Received shape {tuple(x.shape)}: pad the signal or use a shorter frame."
+            f"Received: shape={tuple(x.shape)}. Pad the signal or use a shorter frame."
         )
 
 

@@ -2,13 +2,14 @@
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 PADDINGS = ("same", "valid", "reflect", "edge", "circular")
 
 
 def check_padding(padding):
     """Return `padding` if it is one of `PADDINGS`, else raise a ValueError that lists them."""
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))}, got {padding!r}")
+    check_choice("padding", padding, PADDINGS)
     return padding
 
 
@@ -66,8 +67,8 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
     needed = {"reflect": added + 1, "circular": added, "edge": 1}[mode]
     if size is not None and size < needed:
         raise ValueError(
-            f"padding {mode!r} adds {before} and {after} elements to axis {axis}, which must have at least "
-            f"{needed}, got shape {tuple(x.shape)}; use padding 'same' or a smaller window"
+            f"`x` must have at least {needed} elements on axis {axis}, to which padding {mode!r} adds {before} and "
+            f"{after}. Received: shape={tuple(x.shape)}. Use padding 'same' or a smaller window."
         )
 
     def part(start, stop):

@@ -6,6 +6,7 @@ A map subsampled with strides `(s, r)` has `s * r` polyphase components. Compone
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.padding import check_padding, pad_spatial
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
@@ -49,8 +50,7 @@ def criterion_values(x, strides, criterion="channel_l1"):
     Returns:
         float32 tensor of shape `(batch, components)`.
     """
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
+    check_choice("criterion", criterion, CRITERIA)
     x = ops.cast(x, "float32")
     if criterion == "linf":
         values = ops.max(_reduce_positions(ops.max, ops.abs(x), strides), axis=-1)

@@ -109,13 +109,13 @@ def _curve(targets, scores, valid):
     targets, scores = ops.convert_to_tensor(targets), ops.convert_to_tensor(scores)
     if len(targets.shape) != 2 or tuple(targets.shape) != tuple(scores.shape):
         raise ValueError(
-            "`targets` and `scores` must both be (examples, classes) with static shapes; "
-            f"received {tuple(targets.shape)} and {tuple(scores.shape)}."
+            "`targets` and `scores` must both be (examples, classes) with static shapes. "
+            f"Received: shapes {tuple(targets.shape)} and {tuple(scores.shape)}"
         )
     size = targets.shape[0]
     valid = ops.ones((size,), "float32") if valid is None else ops.cast(valid, "float32")
     if tuple(valid.shape) != (size,):
-        raise ValueError(f"`valid` must be ({size},), one value per example; received {tuple(valid.shape)}.")
+        raise ValueError(f"`valid` must be ({size},), one value per example. Received: shape={tuple(valid.shape)}")
 
     targets = ops.transpose(ops.cast(ops.cast(targets, "float32") > 0.5, "float32") * valid[:, None])
     scores = ops.transpose(ops.where(valid[:, None] > 0, ops.cast(scores, "float32"), -math.inf))

@@ -10,6 +10,7 @@ import typing
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.segments import segment_max, segment_sum
 
 RESCALES = ("released", "paper")
@@ -63,8 +64,7 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
     Reference:
         liu2022, section 2.2.1.
     """
-    if rescale not in RESCALES:
-        raise ValueError(f"rescale must be one of {', '.join(map(repr, RESCALES))}, got {rescale!r}")
+    check_choice("rescale", rescale, RESCALES)
     scores = ops.convert_to_tensor(scores)
     equal = ops.ones_like(scores) if mask is None else ops.cast(mask, scores.dtype)
     largest = ops.max(scores, axis=1, keepdims=True)

@@ -93,14 +93,14 @@ class BestCheckpoint(keras.callbacks.Callback):
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".keras":
-            raise ValueError(f"`path` must end in .keras; received {str(path)!r}.")
+            raise ValueError(f"`path` must end in .keras. Received: path={str(path)!r}")
         self.monitor = monitor
         self.best = None
         self.best_epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in logs:
-            raise ValueError(f"`monitor`={self.monitor!r} is not logged; the logs have {sorted(logs)}.")
+            raise ValueError(f"`monitor` must be one of the logs, {sorted(logs)}. Received: monitor={self.monitor!r}")
         value = float(logs[self.monitor])
         if math.isnan(value) or (self.best is not None and value <= self.best):
             return

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.training.settings import UPDATES
 
 _RELEASED_INTERVAL = 5  # steps
@@ -87,8 +88,7 @@ class WeightAverages(keras.layers.Layer):
 
     def __init__(self, model, decay, update="step", steps_per_epoch=None, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        if update not in UPDATES:
-            raise ValueError(f"`update` must be one of {UPDATES}; received {update!r}.")
+        check_choice("update", update, UPDATES)
         if update == "released" and not steps_per_epoch:
             raise ValueError("`update`='released' needs `steps_per_epoch`: its decay is that of an epoch.")
         self.decay, self.update, self.steps_per_epoch = decay, update, steps_per_epoch

@@ -8,6 +8,7 @@ import sys
 
 import keras
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
@@ -110,7 +111,7 @@ def fit(
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
     if (target is not None) != (settings.loss == "mse"):
-        raise ValueError(f"`target` and `loss`='mse' need each other; received the loss {settings.loss!r}.")
+        raise ValueError(f"`target` and `loss`='mse' need each other. Received: loss={settings.loss!r}")
     if target is not None:
         check_target(model, target, train_data, validation)
     else:
@@ -253,12 +254,12 @@ def _schedule(settings):
 def _check_classes(model, train_data, validation):
     if tuple(train_data.class_names) != tuple(validation.class_names):
         raise ValueError(
-            "Training and validation data must have the same classes in the same order; "
-            f"received {list(train_data.class_names)} and {list(validation.class_names)}."
+            "Training and validation data must have the same classes in the same order. "
+            f"Received: {list(train_data.class_names)} and {list(validation.class_names)}"
         )
     expected, received = (None, len(train_data.class_names)), tuple(model.output_shape)
     if received != expected:
-        raise ValueError(f"The model must give a score for each class, {expected}; its output shape is {received}.")
+        raise ValueError(f"The model must give a score for each class, {expected}. Received: output_shape={received}")
     check_class_names(model, train_data.class_names)
     for patches in (train_data, validation):
         check_sample_rate(model, patches.sample_rate)
@@ -266,7 +267,10 @@ def _check_classes(model, train_data, validation):
 
 def _check_teacher(teacher, train_data, settings):
     if settings.loss in ("score-bce", "mse"):
-        raise ValueError("`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
+        raise ValueError(
+            "`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'. "
+            f"Received: loss={settings.loss!r}"
+        )
     check_class_names(teacher, train_data.class_names)
     check_sample_rate(teacher, train_data.sample_rate)
 
@@ -274,8 +278,8 @@ def _check_teacher(teacher, train_data, settings):
 def _check_saving(resume, overwrite, checkpoint_steps):
     if resume and overwrite:
         raise ValueError("`resume` and `overwrite` exclude each other: choose one.")
-    if checkpoint_steps is not None and (not isinstance(checkpoint_steps, int) or checkpoint_steps < 1):
-        raise ValueError(f"`checkpoint_steps` must be None or an integer of at least 1; received {checkpoint_steps!r}.")
+    if checkpoint_steps is not None:
+        check_integer(1, checkpoint_steps=checkpoint_steps)
 
 
 def _write_settings(settings, path):

@@ -4,6 +4,8 @@ import contextlib
 import functools
 import inspect
 
+from keras_audio_si.checks import check_choice
+
 FROZEN = ("inference", "training")
 
 
@@ -82,8 +84,7 @@ def training_only(model, paths=None, frozen="inference"):
     >>> len(model.trainable_variables)
     4
     """
-    if frozen not in FROZEN:
-        raise ValueError(f"`frozen` must be one of {FROZEN}; received {frozen!r}.")
+    check_choice("frozen", frozen, FROZEN)
     if paths is None:
         yield
         return

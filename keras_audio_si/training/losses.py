@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 
 def smooth_labels(labels, amount):
     """Spreads a share of each label evenly over the other classes.
@@ -134,16 +136,15 @@ def distillation_loss(logits, teacher_logits, kind="softmax", temperature=1.0):
     Reference:
         Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
     """
+    check_choice("kind", kind, ("softmax", "sigmoid", "sigmoid-released"))
     student = ops.cast(logits, "float32") / temperature
     teacher = ops.stop_gradient(ops.cast(teacher_logits, "float32")) / temperature
     if kind == "softmax":
         divergence = ops.softmax(teacher) * (ops.log_softmax(teacher) - ops.log_softmax(student))
-    elif kind in ("sigmoid", "sigmoid-released"):
+    else:
         divergence = ops.sigmoid(teacher) * (ops.log_sigmoid(teacher) - ops.log_sigmoid(student))
         if kind == "sigmoid":
             divergence += ops.sigmoid(-teacher) * (ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student))
-    else:
-        raise ValueError(f"`kind` must be 'softmax', 'sigmoid' or 'sigmoid-released'; received {kind!r}.")
     return temperature**2 * ops.sum(divergence, axis=-1)
 
 

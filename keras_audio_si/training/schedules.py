@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_integer, check_interval
+
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
@@ -34,10 +36,8 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, steps, start, peak, end, warm_up=0.1):
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"`steps` must be an integer of at least 1; received {steps!r}.")
-        if not 0 < warm_up < 1:
-            raise ValueError(f"`warm_up` must be above 0 and below 1; received {warm_up!r}.")
+        check_integer(1, steps=steps)
+        check_interval("(0, 1)", warm_up=warm_up)
         self.steps, self.start, self.peak, self.end, self.warm_up = steps, start, peak, end, warm_up
 
     def __call__(self, step):
@@ -143,11 +143,8 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             "stair_steps": stair_steps,
         }
         for name, value in self.settings.items():
-            least = 0 if name in ("decay_start_epoch", "warm_up_steps") else 1
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"`{name}` must be an integer of at least {least}; received {value!r}.")
-        if not 0 < decay_factor <= 1:
-            raise ValueError(f"`decay_factor` must be above 0 and at most 1; received {decay_factor!r}.")
+            check_integer(0 if name in ("decay_start_epoch", "warm_up_steps") else 1, **{name: value})
+        check_interval("(0, 1]", decay_factor=decay_factor)
         self.settings |= {"peak": peak, "decay_factor": decay_factor}
 
     def __call__(self, step):

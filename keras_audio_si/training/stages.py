@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
@@ -57,14 +58,13 @@ class Stage:
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w-]+", self.name) or self.name.startswith("initial-"):
-            raise ValueError(f"`name` must be of letters, digits, '-' and '_'; received {self.name!r}.")
-        if self.frozen not in FROZEN:
-            raise ValueError(f"`frozen` must be one of {FROZEN}; received {self.frozen!r}.")
+            raise ValueError(f"`name` must be of letters, digits, '-' and '_'. Received: name={self.name!r}")
+        check_choice("frozen", self.frozen, FROZEN)
         if self.trains is not None:
             object.__setattr__(self, "trains", tuple(self.trains))
             chosen_layers(self.model, self.trains)
             if not self.trains:
-                raise ValueError("`trains` must name at least one layer; None trains all.")
+                raise ValueError("`trains` must name at least one layer, or be None for all. Received: trains=()")
 
     def plan(self):
         """What the stage is beside what the identity of its run says, as JSON has it."""

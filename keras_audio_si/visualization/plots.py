@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.files import written_whole
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
@@ -68,8 +69,7 @@ def plot_stability(panels, path):
         Fonseca et al., 2021, Fig. 2.
     """
     for panel in panels:
-        if panel.kind not in _SHIFT_LABELS:
-            raise ValueError(f"`kind` must be one of {sorted(_SHIFT_LABELS)}; got {panel.kind!r}.")
+        check_choice("kind", panel.kind, _SHIFT_LABELS)
     models = list(dict.fromkeys(name for panel in panels for name in panel.curves))
 
     def draw(figure):
