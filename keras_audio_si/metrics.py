@@ -40,10 +40,10 @@ class _RankingMetric(keras.metrics.Metric):
         Args:
             y_true: `(batch, num_classes)`, 1 (above 0.5) where the example has the class, 0 elsewhere.
             y_pred: `(batch, num_classes)` scores of any scale.
-            sample_weight: must be None: weighted ranking is not supported.
+            sample_weight: Must be None: weighted ranking is not supported.
 
         Raises:
-            ValueError: if a shape is wrong, weights are given, or the examples exceed `capacity`. Inside a
+            ValueError: If a shape is wrong, weights are given, or the examples exceed `capacity`. Inside a
                 compiled step the last cannot be seen; there the result becomes NaN.
         """
         if sample_weight is not None:
@@ -123,8 +123,8 @@ class MeanAveragePrecision(_RankingMetric):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -155,8 +155,8 @@ class MeanROCAUC(_RankingMetric):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -183,8 +183,8 @@ class DPrime(MeanROCAUC):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -218,9 +218,9 @@ class BalancedAccuracy(keras.metrics.Metric):
     """Share of each class's examples whose highest score is that class, as a mean over the classes that have any.
 
     Args:
-        num_classes: number of classes.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        num_classes: Number of classes.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 

@@ -185,7 +185,7 @@ class CutOff(Exception):
 
 
 def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_path, monkeypatch):
-    """Cut off in its second run, after a checkpoint."""
+    """Cuts off in its second run, after a checkpoint."""
     folder, write, written = tmp_path / "run", Checkpoint.write, []
 
     def cut(self, folder):

@@ -78,7 +78,7 @@ def direct(name, weights, waveform, num_taps=51, hop=20, num_frames=None, stride
 
 
 def disturbed(layer, rng):
-    """Move the weights a little from where they start, within their bounds."""
+    """Moves the weights a little from where they start, within their bounds."""
     for weight in layer.weights:
         weight.assign(numpy(weight) * (1 - 0.1 * rng.uniform(size=weight.shape)))
     return [numpy(weight) for weight in layer.weights]

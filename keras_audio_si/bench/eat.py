@@ -81,7 +81,7 @@ def bench_eat(
 
 
 def parameter_rows():
-    """Count the trainable parameters of both sizes for the four data sets of the paper.
+    """Counts the trainable parameters of both sizes for the four data sets of the paper.
 
     Returns:
         List of dicts: `data`, `input` (samples), `factors`, `EAT-S`, `EAT-M`, and what the paper's tables have for

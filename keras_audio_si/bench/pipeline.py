@@ -41,7 +41,7 @@ def bench_pipeline(
     precision="float32",
     json_path=None,
 ):
-    """Measure the decoding, the batches alone, the training step alone, and the two together.
+    """Measures the decoding, the batches alone, the training step alone, and the two together.
 
     The batches are those of `PatchDataset`, from the cache of decoded audio, and beside them, where the files are
     WAV of 16 bit, mono and of the wanted rate, those of `keras.utils.audio_dataset_from_directory`, which decodes

@@ -34,7 +34,8 @@ def read_audioset(root, parts=("balanced", "unbalanced")):
     Raises:
         ValueError: If a list is missing or malformed, a label is unknown, or there is no audio.
 
-    Reference: J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
+    Reference:
+        J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
     """
     root = pathlib.Path(root)
     check_choices("parts", tuple(parts), ("balanced", "unbalanced"))

@@ -31,7 +31,8 @@ def read_esc50(root):
     Raises:
         ValueError: If the table lacks a column.
 
-    Reference: K. J. Piczak, "ESC: Dataset for environmental sound classification", 2015.
+    Reference:
+        K. J. Piczak, "ESC: Dataset for environmental sound classification", 2015.
     """
     columns = {"name": "filename", "label": "category", "target": "target", "group": "src_file"}
     return _read_folds(root, ESC50_TABLE, columns, audio="audio/{name}")
@@ -50,7 +51,8 @@ def read_urbansound8k(root):
     Raises:
         ValueError: If the table lacks a column, or a fold or a class is not a number.
 
-    Reference: J. Salamon et al., "A dataset and taxonomy for urban sound research", 2014.
+    Reference:
+        J. Salamon et al., "A dataset and taxonomy for urban sound research", 2014.
     """
     columns = {"name": "slice_file_name", "label": "class", "target": "classID", "group": "fsID"}
     return _read_folds(root, URBANSOUND8K_TABLE, columns, audio="audio/fold{fold}/{name}")
@@ -88,7 +90,8 @@ def read_fsd50k(root):
     Raises:
         ValueError: If a table lacks a column, a label is not in the vocabulary, or the audio is not there.
 
-    Reference: E. Fonseca et al., "FSD50K: an open dataset of human-labeled sound events", 2022.
+    Reference:
+        E. Fonseca et al., "FSD50K: an open dataset of human-labeled sound events", 2022.
     """
     root = pathlib.Path(root)
     vocabulary = root / FSD50K_TABLES / "vocabulary.csv"

@@ -70,7 +70,8 @@ class PatchDataset:
     >>> PatchDataset(cache, patch_samples=100, crops="random").num_examples
     2
 
-    Reference: E. Fonseca et al., "Improving sound event classification by increasing shift invariance in
+    Reference:
+        E. Fonseca et al., "Improving sound event classification by increasing shift invariance in
         convolutional neural networks", 2021, section III.
     """
 

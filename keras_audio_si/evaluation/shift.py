@@ -33,9 +33,9 @@ class ShiftResult(NamedTuple):
     """Robustness of a model to one shift.
 
     Attributes:
-        consistency: share of patches, in [0, 1], whose top class is the same before and after the shift.
-        mac: mean absolute change of the probability of the top class, the one of the original patch.
-        num_patches: number of patches.
+        consistency: Share of patches, in [0, 1], whose top class is the same before and after the shift.
+        mac: Mean absolute change of the probability of the top class, the one of the original patch.
+        num_patches: Number of patches.
     """
 
     consistency: float
@@ -67,15 +67,15 @@ def shift_bands(spectrograms, bands, seed=0):
     three bands contains that by two, and one more band of noise below it.
 
     Args:
-        spectrograms: array `(examples, time, mel)`, lowest band first.
-        bands: number of bands to move by.
-        seed: seed of the noise.
+        spectrograms: Array `(examples, time, mel)`, lowest band first.
+        bands: Number of bands to move by.
+        seed: Seed of the noise.
 
     Returns:
         float32 array of the same shape.
 
     Raises:
-        ValueError: if `bands` leaves nothing of the original, or the rank is not 3.
+        ValueError: If `bands` leaves nothing of the original, or the rank is not 3.
 
     Example:
 
@@ -107,18 +107,18 @@ def shift_consistency(model, patches, protocol, seed=0, batch_size=64, patch_len
         model: Keras model that ends in probabilities `(batch, classes)` and takes spectrograms `(batch, time,
             mel)` or waveforms `(batch, samples)`. A waveform model's `LogMelSpectrogram`, if it has one, says
             how many samples a frame is, and is where the bands are shifted. A `FitLength` says how many are 10 ms.
-        patches: array of the model's inputs, longer than these in time (axis 1) by at least the shift.
+        patches: Array of the model's inputs, longer than these in time (axis 1) by at least the shift.
         protocol: `"time-N"` (frames), `"freq-N"` (mel bands) or `"samples-N"`.
-        seed: seed of the noise of `"freq-N"`.
-        batch_size: patches per batch.
-        patch_length: frames or samples that the model sees; the default is the model's input length.
-        hop_length: samples per frame, for `"time-N"` on a waveform model with neither.
+        seed: Seed of the noise of `"freq-N"`.
+        batch_size: Patches per batch.
+        patch_length: Frames or samples that the model sees; the default is the model's input length.
+        hop_length: Samples per frame, for `"time-N"` on a waveform model with neither.
 
     Returns:
         `ShiftResult`. Scores that are not finite give NaN.
 
     Raises:
-        ValueError: if the patches are too short, the protocol is unknown or does not apply to the model, or
+        ValueError: If the patches are too short, the protocol is unknown or does not apply to the model, or
             the scores are not probabilities.
 
     Reference:
@@ -148,7 +148,7 @@ def compare_scores(original, shifted):
         `ShiftResult`. Scores that are not finite give NaN.
 
     Raises:
-        ValueError: if the scores are not probabilities.
+        ValueError: If the scores are not probabilities.
 
     Example:
 
@@ -178,18 +178,18 @@ def stability(model, patch, kind, max_shift, class_index, seed=0, batch_size=64,
     """Follows the score of one class while one patch is shifted further and further.
 
     Args:
-        model: as for `shift_consistency`.
-        patch: one input, longer than the model's in time by at least `max_shift`.
+        model: As for `shift_consistency`.
+        patch: One input, longer than the model's in time by at least `max_shift`.
         kind: `"time"` (frames), `"freq"` (mel bands) or `"samples"`.
-        max_shift: largest shift.
-        class_index: the class to follow.
-        seed, batch_size, patch_length, hop_length: as for `shift_consistency`.
+        max_shift: Largest shift.
+        class_index: The class to follow.
+        seed, batch_size, patch_length, hop_length: As for `shift_consistency`.
 
     Returns:
         float array `(max_shift + 1,)`, the scores after shifts by 0, 1, ..., `max_shift`.
 
     Raises:
-        ValueError: as `shift_consistency`.
+        ValueError: As `shift_consistency`.
 
     Reference:
         Fonseca et al., 2021, Fig. 2.
@@ -203,7 +203,7 @@ def parse_protocol(protocol):
     """Splits a protocol's name into kind and size.
 
     Raises:
-        ValueError: if it is none of `"time-N"`, `"freq-N"`, `"samples-N"`.
+        ValueError: If it is none of `"time-N"`, `"freq-N"`, `"samples-N"`.
 
     Example:
 

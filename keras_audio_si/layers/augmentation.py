@@ -110,7 +110,7 @@ class RandomWaveformLayer(keras.layers.Layer):
 
 
 def split_pair(inputs):
-    """Return waveforms and labels of a pair, or waveforms and None; refuse what is not `(batch, samples)`."""
+    """Returns waveforms and labels of a pair, or waveforms and None; refuses what is not `(batch, samples)`."""
     is_pair = isinstance(inputs, (tuple, list))
     if is_pair and len(inputs) != 2:
         raise ValueError(
@@ -128,13 +128,13 @@ def split_pair(inputs):
 
 
 def check_probability(probability, name="probability"):
-    """Return the probability as a float, or raise a ValueError."""
+    """Returns the probability as a float, or raises a ValueError."""
     check_interval("[0, 1]", **{name: probability})
     return float(probability)
 
 
 def check_range(name, value, low=None, high=None):
-    """Return a range as a pair of floats, or raise a ValueError that names it and its limits."""
+    """Returns a range as a pair of floats, or raises a ValueError that names it and its limits."""
     limits = "" if low is None else f" from {low}" + ("" if high is None else f" to {high}")
     try:
         first, last = (float(number) for number in value)

@@ -58,7 +58,7 @@ class FitLength(keras.layers.Layer):
         return round(HOP_SECONDS * self.sample_rate)
 
     def fitted(self, samples):
-        """Return the length that waveforms of `samples` samples get."""
+        """Returns the length that waveforms of `samples` samples get."""
         if self.fit == "pad":
             return max(-(-samples // self.multiple) * self.multiple, self.smallest)
         if samples < self.smallest:

@@ -44,7 +44,7 @@ class FrontEnd(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define num_samples(frames).")
 
     def in_samples(self, name, seconds):
-        """Return the argument `name` in whole samples, at least one."""
+        """Returns the argument `name` in whole samples, at least one."""
         samples = round(seconds * self.sample_rate)
         if samples < 1:
             raise ValueError(
@@ -53,7 +53,7 @@ class FrontEnd(keras.layers.Layer):
         return samples
 
     def check_rank(self, shape):
-        """Raise a ValueError unless the shape is that of waveforms."""
+        """Raises a ValueError unless the shape is that of waveforms."""
         if len(shape) != 2:
             raise ValueError(
                 f"{self.name} takes waveforms of shape (batch, samples). Received: shape={tuple(shape)}. "

@@ -101,7 +101,7 @@ class LearnedFilterbank(FrontEnd):
         return ops.cast(features, self.compute_dtype)
 
     def pool_energy(self, outputs, window):
-        """Sum the energies of complex filter outputs under a window `(num_taps, channels)`."""
+        """Sums the energies of complex filter outputs under a window `(num_taps, channels)`."""
         window = window[self.window_steps.start :: self.filter_stride] * self.filter_stride
         return filter_frames.pool_hops(filter_frames.squared_modulus(outputs), window)
 

@@ -26,7 +26,7 @@ class Bounds(keras.constraints.Constraint):
 
 
 def bounded_weight(layer, name, shape, value, low=None, high=None):
-    """Add a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
+    """Adds a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
     bounds = Bounds(low, high)
     return layer.add_weight(
         shape=shape,

@@ -24,10 +24,10 @@ class PhaseWaveform(keras.layers.Layer):
 
     Args:
         content: `"phase"`, `"magnitude"`, or `"both"` for two channels in this order.
-        fft_length: samples per frame, the points of the transform.
-        hop_length: samples from one frame to the next, at most `fft_length`.
+        fft_length: Samples per frame, the points of the transform.
+        hop_length: Samples from one frame to the next, at most `fft_length`.
         window: `"rectangular"`, `"hann"` or `"hamming"`.
-        **kwargs: keyword arguments of `keras.layers.Layer`, such as `name`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name`.
 
     Input shape:
         `(batch, samples)`, floats. `samples` may be None where the backend has dynamic shapes.
@@ -36,8 +36,8 @@ class PhaseWaveform(keras.layers.Layer):
         `(batch, samples)`, or `(batch, samples, 2)` for `content="both"`, float32.
 
     Raises:
-        ValueError: if an argument is out of range or unknown, or the input is not of rank 2.
-        TypeError: if the input is not of a real float type.
+        ValueError: If an argument is out of range or unknown, or the input is not of rank 2.
+        TypeError: If the input is not of a real float type.
 
     Example:
 

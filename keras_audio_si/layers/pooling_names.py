@@ -32,7 +32,7 @@ _FILTERED = re.compile(
 
 
 def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
-    """Build the pooling layer that a name, a callable or a layer config describes.
+    """Builds the pooling layer that a name, a callable or a layer config describes.
 
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x

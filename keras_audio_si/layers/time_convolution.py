@@ -95,7 +95,7 @@ class TimeConvolution(keras.layers.Layer):
         return x
 
     def folded(self):
-        """Return the kernel and the bias that convolve and normalise at once, by the moving statistics."""
+        """Returns the kernel and the bias that convolve and normalise at once, by the moving statistics."""
         norm = self.norm
         scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
         bias = norm.beta - norm.moving_mean * scale

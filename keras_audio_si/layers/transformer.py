@@ -6,7 +6,7 @@ from keras import layers, ops
 
 
 def interpolate_positions(positions, length):
-    """Stretch the learned positions of a sequence to another length, linearly; the class token keeps its own.
+    """Stretches the learned positions of a sequence to another length, linearly; the class token keeps its own.
 
     Args:
         positions: Array of shape `(1, 1 + tokens, width)`, that of the class token first.
@@ -134,7 +134,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.feed_forward_norm(x + self.dropout(self.contracted(hidden), training=training))
 
     def attend(self, x, training=False):
-        """Return what the tokens gather from each other, without what they are added to."""
+        """Returns what the tokens gather from each other, without what they are added to."""
         tokens, width = ops.shape(x)[1], x.shape[2]
         heads = ops.reshape(self.queries_keys_values(x), (-1, tokens, 3, self.heads, width // self.heads))
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)

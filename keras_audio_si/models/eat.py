@@ -45,7 +45,7 @@ def EAT(
     peak=None,
     name="eat",
 ):
-    """Build the network: strided convolutions with residual blocks, then a transformer over what is left of time.
+    """Builds the network: strided convolutions with residual blocks, then a transformer over what is left of time.
 
     Every factor downsamples by a convolution, a low-pass filter and a stride, and doubles the channels; a residual
     block follows every other one. Two more stages of three dilated residual blocks and a factor of 2 each follow.
@@ -150,7 +150,7 @@ def EAT(
 
 
 def EATSmall(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
-    """Build EAT-S: 16 channels, 4 transformer blocks of 8 heads, tokens of width 128; see `EAT`.
+    """Builds EAT-S: 16 channels, 4 transformer blocks of 8 heads, tokens of width 128; see `EAT`.
 
     Example:
 
@@ -165,7 +165,7 @@ def EATSmall(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activatio
 
 
 def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
-    """Build EAT-M: 32 channels, 6 transformer blocks of 16 heads, tokens of width 256; see `EAT`.
+    """Builds EAT-M: 32 channels, 6 transformer blocks of 16 heads, tokens of width 256; see `EAT`.
 
     Example:
 
@@ -187,7 +187,7 @@ def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activati
 
 
 def with_input_length(model, input_length):
-    """Copy a network on waveforms for another length, with the learned positions of its tokens interpolated.
+    """Copies a network on waveforms for another length, with the learned positions of its tokens interpolated.
 
     All other weights are the same. What a short clip becomes in a long network is not what it was: the positions
     stand for other times. Windows of the old length, whose scores are averaged, leave the network as it is.

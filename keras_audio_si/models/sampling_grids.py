@@ -87,7 +87,7 @@ class GridMap:
         return self._sampled.setdefault((parent, tuple(strides), adaptive), Grid(origin, adaptive))
 
     def follow(self, layer, tensors, outputs, moves=False):
-        """Note the grids of the outputs of a layer that was not replaced.
+        """Notes the grids of the outputs of a layer that was not replaced.
 
         Args:
             layer: The layer, or operation.

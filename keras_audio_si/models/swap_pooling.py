@@ -13,7 +13,7 @@ BORDERS = ("edge", "reflect", "circular")
 
 
 def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
-    """Copy a model with its subsampling done by an anti-aliased or adaptive mechanism; all weights are kept.
+    """Copies a model with its subsampling done by an anti-aliased or adaptive mechanism; all weights are kept.
 
     A pool or convolution with stride `s` becomes the same layer with stride 1, under the same name, followed by a
     layer `<name>_sample` that filters and subsamples. Pool size, padding and sampling phase stay those of the
@@ -145,7 +145,7 @@ class _Copying:
         return y
 
     def crop(self, layer, dense, sizes):
-        """Leave out what the strided layer skips: under "same" its first window may start later than the dense one."""
+        """Leaves out what the strided layer skips: under "same" its first window may start later than the dense one."""
         if layer.padding != "same":
             return dense
         phases = [_phase(layer, *axis) for axis in zip(sizes, _windows(layer), layer.strides, strict=True)]

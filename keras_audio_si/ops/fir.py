@@ -77,7 +77,7 @@ def delay_taps(delay, num_taps=31):
 
 
 def correlate_each(x, taps):
-    """Correlate every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k]`.
+    """Correlates every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k]`.
 
     Args:
         x: Float tensor, `(batch, samples)`.
@@ -104,7 +104,7 @@ def correlate_each(x, taps):
 
 
 def reflect_ends(x, count):
-    """Mirror `count` samples to either end, several times over where the clip is shorter.
+    """Mirrors `count` samples to either end, several times over where the clip is shorter.
 
     Example:
 

@@ -22,7 +22,7 @@ def average_precision(targets, scores, valid=None):
         `(C,)` float32; NaN for a class without a positive example.
 
     Raises:
-        ValueError: if the shapes do not agree.
+        ValueError: If the shapes do not agree.
 
     Example:
 
@@ -51,7 +51,7 @@ def roc_auc(targets, scores, valid=None):
         `(C,)` float32; NaN for a class without a positive or without a negative example.
 
     Raises:
-        ValueError: if the shapes do not agree.
+        ValueError: If the shapes do not agree.
 
     Example:
 
@@ -77,7 +77,7 @@ def d_prime(auc):
     digit of `auc`.
 
     Args:
-        auc: area under the ROC curve, number or tensor in [0, 1].
+        auc: Area under the ROC curve, number or tensor in [0, 1].
 
     Returns:
         float32 tensor of the shape of `auc`; infinite at 0 and 1.
@@ -143,7 +143,7 @@ def _previous(counts):
 
 
 def _sum(values):
-    """Sum over the last axis in two stages: float32 rounding stays near 1e-7 for any number of values."""
+    """Sums over the last axis in two stages: float32 rounding stays near 1e-7 for any number of values."""
     rows, size = values.shape
     block = max(1, math.isqrt(size))
     values = ops.pad(values, [[0, 0], [0, -size % block]])

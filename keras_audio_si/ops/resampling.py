@@ -15,7 +15,7 @@ _BLOCK = 128  # Output samples per product: enough for library kernels to run at
 
 
 def resample(x, length_factor, num_zeros=64):
-    """Stretch a signal in time, and its frequencies with it.
+    """Stretches a signal in time, and its frequencies with it.
 
     Output samples are sums of input samples under a windowed sinc, a product with a fixed matrix for every block.
 

@@ -21,10 +21,10 @@ def decay_after(step, decay, update="step", steps_per_epoch=None):
       `decay` that of an epoch; in the first two epochs 0.01 takes its place.
 
     Args:
-        step: number of the step, from 0; integer, or integer tensor.
-        decay: above 0 and below 1.
+        step: Number of the step, from 0; integer, or integer tensor.
+        decay: Above 0 and below 1.
         update: `"step"` or `"released"`.
-        steps_per_epoch: needed by `"released"`.
+        steps_per_epoch: Needed by `"released"`.
 
     Returns:
         Scalar, float32.
@@ -59,9 +59,9 @@ class WeightAverages(keras.layers.Layer):
 
     Args:
         model: Keras model, built.
-        decay: above 0 and below 1.
+        decay: Above 0 and below 1.
         update: `"step"` or `"released"`; see `decay_after`.
-        steps_per_epoch: needed by `"released"`.
+        steps_per_epoch: Needed by `"released"`.
 
     Input shape:
         Any.
@@ -70,7 +70,7 @@ class WeightAverages(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: if `update` is unknown, or `steps_per_epoch` is missing.
+        ValueError: If `update` is unknown, or `steps_per_epoch` is missing.
 
     Example:
 

@@ -39,10 +39,10 @@ class TrainingResult:
     """What `fit` returns.
 
     Attributes:
-        best_model_path: the `.keras` file with the model of the best epoch.
-        best_epoch: counted from 0.
-        best_value: value of the monitored metric in that epoch.
-        history: for each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
+        best_model_path: The `.keras` file with the model of the best epoch.
+        best_epoch: Counted from 0.
+        best_value: Value of the monitored metric in that epoch.
+        history: For each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
             `val_d_prime` and `val_accuracy`) a list with one value per epoch.
     """
 
@@ -79,32 +79,32 @@ def fit(
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
         settings: `TrainingSettings`.
-        output_dir: folder for the results. No other process can use it meanwhile.
-        callbacks: further Keras callbacks; they see the validation values in the logs. One that counts from
+        output_dir: Folder for the results. No other process can use it meanwhile.
+        callbacks: Further Keras callbacks; they see the validation values in the logs. One that counts from
             epoch to epoch names what it counts, numbers or lists of them, in an attribute `counters`.
-        verbose: as in `keras.Model.fit`.
-        resume: whether to continue from the last checkpoint in `output_dir`, if there is one. A training that
+        verbose: As in `keras.Model.fit`.
+        resume: Whether to continue from the last checkpoint in `output_dir`, if there is one. A training that
             is finished is not repeated.
-        overwrite: whether to replace a run that `output_dir` has. Without either a run there is an error.
-        checkpoint_steps: steps of an epoch after which there is a checkpoint each time, beside the one after
+        overwrite: Whether to replace a run that `output_dir` has. Without either a run there is an error.
+        checkpoint_steps: Steps of an epoch after which there is a checkpoint each time, beside the one after
             each epoch; None for no others.
-        augmentation: layer from a pair `(waveforms, labels)` to the same, which is called with `training=True`
+        augmentation: Layer from a pair `(waveforms, labels)` to the same, which is called with `training=True`
             in the compiled step, before `MixUp` where the settings have that; None for none.
-        teacher: trained Keras model of the same classes and inputs, whose logits the model learns from beside
+        teacher: Trained Keras model of the same classes and inputs, whose logits the model learns from beside
             the labels; it is not changed. None for none.
-        target: layer from waveforms to spectrograms, without weights to train, that the model is to reproduce
+        target: Layer from waveforms to spectrograms, without weights to train, that the model is to reproduce
             instead of giving scores (`training.forcing`); the settings' loss is then `"mse"`. None for labels.
 
     Returns:
         `TrainingResult`.
 
     Raises:
-        ValueError: if training and validation classes differ, the model has another number of scores or not
+        ValueError: If training and validation classes differ, the model has another number of scores or not
             the logits that the settings need, or a run is continued with other settings, data or models.
-        FileExistsError: if `output_dir` has a run, and neither `resume` nor `overwrite` is set.
-        BlockingIOError: if another process uses `output_dir`.
-        OSError: if `output_dir` cannot be written to, or its disk is full.
-        FloatingPointError: if no epoch gave a value of `settings.monitor`: the training diverged.
+        FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: If another process uses `output_dir`.
+        OSError: If `output_dir` cannot be written to, or its disk is full.
+        FloatingPointError: If no epoch gave a value of `settings.monitor`: the training diverged.
 
     Example:
 

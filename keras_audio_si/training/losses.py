@@ -14,7 +14,7 @@ def smooth_labels(labels, amount):
 
     Args:
         labels: `(batch, classes)`, of one class per example or mixtures of them.
-        amount: at least 0 and below 1.
+        amount: At least 0 and below 1.
 
     Returns:
         `(batch, classes)`
@@ -80,7 +80,7 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
         kind: `"bce"`, `"softmax"` or `"softmax-or-bce"`.
         reduction: `"mean"` over batch and classes, `"batch-mean"` over the batch, or `"sum"`, as released.
             The softmax has one value for all classes, so that the first two are the same for it.
-        label_smoothing: of the softmax losses, at least 0 and below 1.
+        label_smoothing: Of the softmax losses, at least 0 and below 1.
 
     Returns:
         Scalar, float32.
@@ -119,13 +119,13 @@ def distillation_loss(logits, teacher_logits, kind="softmax", temperature=1.0):
         kind: `"softmax"`, one class per example; `"sigmoid"`, each class for itself; or `"sigmoid-released"`,
             which leaves out the divergence of the probabilities that a class is absent. Its smallest value is
             not at the teacher's logits: it pushes all logits up.
-        temperature: positive number that both logits are divided by.
+        temperature: Positive number that both logits are divided by.
 
     Returns:
         `(batch,)`, float32, summed over the classes.
 
     Raises:
-        ValueError: if the kind is unknown.
+        ValueError: If the kind is unknown.
 
     Example:
 

@@ -16,14 +16,14 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     After it the value stays. It depends on the step alone, so that a training which is continued finds its place.
 
     Args:
-        steps: number of steps of the whole training.
-        start: value of the first step.
-        peak: value at the end of the warm-up.
-        end: value of the last step.
-        warm_up: share of the steps, above 0 and below 1.
+        steps: Number of steps of the whole training.
+        start: Value of the first step.
+        peak: Value at the end of the warm-up.
+        end: Value of the last step.
+        warm_up: Share of the steps, above 0 and below 1.
 
     Raises:
-        ValueError: if `steps` or `warm_up` is out of its range.
+        ValueError: If `steps` or `warm_up` is out of its range.
 
     Example:
 
@@ -58,8 +58,8 @@ def one_cycle_learning_rate(steps, maximum):
     """The cycle of the learning rate: from a 25th of its maximum up, and down to 1e-4 of where it began.
 
     Args:
-        steps: number of steps of the whole training.
-        maximum: largest learning rate.
+        steps: Number of steps of the whole training.
+        maximum: Largest learning rate.
 
     Returns:
         `OneCycle`
@@ -80,7 +80,7 @@ def one_cycle_momentum(steps):
     """The cycle of Adam's first beta: 0.95, down to 0.85 while the learning rate rises, and back.
 
     Args:
-        steps: number of steps of the whole training.
+        steps: Number of steps of the whole training.
 
     Returns:
         `OneCycle`
@@ -104,16 +104,16 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     As released: the first stair has no height, so that the first 50 steps move nothing but moving statistics.
 
     Args:
-        peak: largest learning rate.
-        steps_per_epoch: number of steps of an epoch.
-        decay_start_epoch: first epoch with a lower rate, counted from 0.
-        decay_every_epochs: epochs from one decay to the next.
-        decay_factor: what each decay multiplies by, above 0 and at most 1.
-        warm_up_steps: steps until the peak; 0 for no warm-up.
-        stair_steps: steps of a stair.
+        peak: Largest learning rate.
+        steps_per_epoch: Number of steps of an epoch.
+        decay_start_epoch: First epoch with a lower rate, counted from 0.
+        decay_every_epochs: Epochs from one decay to the next.
+        decay_factor: What each decay multiplies by, above 0 and at most 1.
+        warm_up_steps: Steps until the peak; 0 for no warm-up.
+        stair_steps: Steps of a stair.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
 

@@ -88,7 +88,7 @@ class TrainingSettings:
         auxiliary_temperature: Temperature that both logits are divided by for it.
 
     Raises:
-        ValueError: if a value is out of its range, or does not go with another.
+        ValueError: If a value is out of its range, or does not go with another.
 
     Example:
 
