@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import numbers
 
 # What was renamed in 0.2.0: an old name is an error that has the new one.
 RENAMED = {
@@ -27,7 +28,7 @@ def check_positive(**values):
     """Raises a `ValueError` that names the first of the arguments that is not positive."""
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"`{name}` must be positive. Received {value}.")
+            raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
 
 
 def check_integer(minimum, **values):
@@ -37,12 +38,51 @@ def check_integer(minimum, **values):
             raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
 
 
+def check_interval(interval, **values):
+    """Raises a `ValueError` that names the first of the arguments that is outside of an interval.
+
+    Args:
+        interval: Such as "(0, 1]" or "[0, inf)"; parentheses leave the bound out.
+        **values: The arguments.
+
+    Example:
+
+    >>> check_interval("(0, 1]", decay_factor=0.0)
+    Traceback (most recent call last):
+    ValueError: `decay_factor` must be in (0, 1]. Received: decay_factor=0.0
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    for name, value in values.items():
+        inside = isinstance(value, numbers.Real) and low <= value <= high
+        if not inside or (value == low and interval[0] == "(") or (value == high and interval[-1] == ")"):
+            raise ValueError(f"`{name}` must be in {interval}. Received: {name}={value!r}")
+
+
 def check_choice(name, value, choices):
-    """Raises a `ValueError` that lists the choices, the nearest of them first, if `value` is none of them."""
+    """Raises a `ValueError` that lists the choices and names the nearest if `value` is none of them."""
     if value not in choices:
-        near = difflib.get_close_matches(str(value), list(map(str, choices)), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received {value!r}.{hint}")
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}{nearest(value, choices)}")
+
+
+def check_choices(name, values, choices):
+    """Raises a `ValueError` that lists the choices unless `values` are some of them, at least one."""
+    unknown = [value for value in values if value not in choices]
+    if unknown or not values:
+        known, near = ", ".join(map(repr, choices)), nearest(unknown[0], choices) if unknown else ""
+        raise ValueError(f"`{name}` must be some of {known}. Received: {name}={values!r}{near}")
+
+
+def nearest(value, known):
+    """Returns the end of a message, which has the nearest of the known names, or nothing if none is near.
+
+    Example:
+
+    >>> "Received: 'dgo'" + nearest("dgo", ("dog", "rain"))
+    "Received: 'dgo'. Did you mean 'dog'?"
+    """
+    near = difflib.get_close_matches(str(value), list(map(str, known)), n=1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def refuse_renamed(names, known=()):

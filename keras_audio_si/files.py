@@ -34,7 +34,7 @@ def writing(folder):
     """Makes an error of writing to a folder, within the block, name the folder and what can be done.
 
     Args:
-        folder: the folder that the block writes to.
+        folder: The folder that the block writes to.
 
     Raises:
         OSError: of the type that was raised in the block.

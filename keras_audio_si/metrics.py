@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.ops import ranking
 
 __all__ = ["BalancedAccuracy", "DPrime", "MeanAveragePrecision", "MeanROCAUC"]
@@ -25,9 +26,7 @@ class _RankingMetric(keras.metrics.Metric):
 
     def __init__(self, num_classes, capacity=CAPACITY, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        for argument, value in (("capacity", capacity), ("num_classes", num_classes)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{argument}` must be a positive integer; received {value!r}.")
+        check_integer(1, capacity=capacity, num_classes=num_classes)
         self.capacity = capacity
         self.num_classes = num_classes
         shape = (capacity, num_classes)
@@ -41,10 +40,10 @@ class _RankingMetric(keras.metrics.Metric):
         Args:
             y_true: `(batch, num_classes)`, 1 (above 0.5) where the example has the class, 0 elsewhere.
             y_pred: `(batch, num_classes)` scores of any scale.
-            sample_weight: must be None: weighted ranking is not supported.
+            sample_weight: Must be None: weighted ranking is not supported.
 
         Raises:
-            ValueError: if a shape is wrong, weights are given, or the examples exceed `capacity`. Inside a
+            ValueError: If a shape is wrong, weights are given, or the examples exceed `capacity`. Inside a
                 compiled step the last cannot be seen; there the result becomes NaN.
         """
         if sample_weight is not None:
@@ -54,12 +53,12 @@ class _RankingMetric(keras.metrics.Metric):
         for argument, value in (("y_true", y_true), ("y_pred", y_pred)):
             if len(value.shape) != 2 or value.shape[1] not in (None, self.num_classes):
                 raise ValueError(
-                    f"`{argument}` must be (batch, {self.num_classes}), multi-hot or scores; "
-                    f"received shape {tuple(value.shape)}."
+                    f"`{argument}` must be (batch, {self.num_classes}), multi-hot or scores. "
+                    f"Received: shape={tuple(value.shape)}"
                 )
         if None not in (y_true.shape[0], y_pred.shape[0]) and y_true.shape[0] != y_pred.shape[0]:
             raise ValueError(
-                f"`y_true` and `y_pred` must hold as many examples; received {y_true.shape[0]} and {y_pred.shape[0]}."
+                f"`y_true` and `y_pred` must hold as many examples. Received: {y_true.shape[0]} and {y_pred.shape[0]}"
             )
         size = ops.shape(y_pred)[0]
         if isinstance(size, int) and size > self.capacity:
@@ -124,8 +123,8 @@ class MeanAveragePrecision(_RankingMetric):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -156,8 +155,8 @@ class MeanROCAUC(_RankingMetric):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -184,8 +183,8 @@ class DPrime(MeanROCAUC):
         num_classes: Number of classes.
         capacity: Largest number of examples between two resets, such as the size of the validation set. The memory is 8
             bytes per example and class. More examples are an error; in a compiled step the result becomes NaN.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -219,9 +218,9 @@ class BalancedAccuracy(keras.metrics.Metric):
     """Share of each class's examples whose highest score is that class, as a mean over the classes that have any.
 
     Args:
-        num_classes: number of classes.
-        name: name of the metric.
-        dtype: as in `keras.metrics.Metric`.
+        num_classes: Number of classes.
+        name: Name of the metric.
+        dtype: As in `keras.metrics.Metric`.
 
     Example:
 
@@ -237,8 +236,7 @@ class BalancedAccuracy(keras.metrics.Metric):
 
     def __init__(self, num_classes, name="balanced_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
-            raise ValueError(f"`num_classes` must be a positive integer; received {num_classes!r}.")
+        check_integer(1, num_classes=num_classes)
         self.num_classes = num_classes
         self._right = self.add_variable((num_classes,), "zeros", dtype="float32", name="right")
         self._all = self.add_variable((num_classes,), "zeros", dtype="float32", name="all")

@@ -50,7 +50,7 @@ def spectrogram_images(count, rng):
 
 
 def set_batch_statistics(model, images):
-    """Make the moving statistics of a network those of the images."""
+    """Makes the moving statistics of a network those of the images."""
     normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in normalizations]
     for layer in normalizations:

@@ -70,7 +70,7 @@ class TestMask:
         np.testing.assert_array_equal(numpy(mask), [[True, True, True, True, False]])
 
     def test_wrong_arguments(self):
-        with pytest.raises(ValueError, match="hop_length must be at least 1, got 0"):
+        with pytest.raises(ValueError, match="`hop_length` must be an integer of at least 1. Received: hop_length=0"):
             FrameMask(1, 0)
         with pytest.raises(ValueError, match="spectrograms .* with waveforms .* or lengths"):
             FrameMask(4, 2)((keras.Input((3, 2, 1)), keras.Input((9,))))
@@ -134,13 +134,16 @@ class TestParts:
             models.Classifier(front_end(), vgg, MaskedPairs(), input_samples=1440)
         with pytest.raises(ValueError, match="another number of axes"):
             models.Classifier(front_end(), vgg, MaskedPairs(channels=2), input_samples=2 * 1440 - 80)
-        with pytest.raises(ValueError, match="needs a front_end"):
+        with pytest.raises(ValueError, match="needs a `front_end`"):
             models.Classifier(None, vgg, MaskedPairs())
-        with pytest.raises(ValueError, match="without resolution it must be None"):
+        with pytest.raises(ValueError, match="must be None without `resolution`"):
             models.Classifier(front_end(), vgg, input_samples=1440, lengths="zeros")
-        with pytest.raises(ValueError, match="`lengths` must be None, 'zeros' or 'input'. Received: lengths='zero'"):
+        with pytest.raises(
+            ValueError,
+            match="`lengths` must be one of None, 'zeros', 'input'. Received: lengths='zero'",
+        ):
             models.Classifier(front_end(), vgg, MaskedPairs(), lengths="zero")
-        with pytest.raises(ValueError, match="`backbone` must be a Keras model. Received: int"):
+        with pytest.raises(ValueError, match="`backbone` must be a Keras model. Received: backbone=1440"):
             models.Classifier(front_end(), 1440)
 
 

@@ -107,7 +107,7 @@ class TestBench:
 
     def test_unknown_names_name_the_nearest(self, capsys):
         assert "'vgg43'. Did you mean 'vgg4" in error_of(capsys, "bench", "models", "--model", "vgg43")
-        assert usage_error(capsys, "bench", "models", "--round", 3).endswith("did you mean --rounds?")
+        assert usage_error(capsys, "bench", "models", "--round", 3).endswith(". Did you mean '--rounds'?")
 
 
 @pytest.mark.once
@@ -121,7 +121,7 @@ class TestErrors:
         assert "'fonseca2012'. Did you mean 'fonseca2021'" in error_of(capsys, *common, "--recipe", "fonseca2012")
         rows = ("--recipe", "fonseca2021", "--row", "tlfp5")
         assert "'tlfp5'. Did you mean 'tlpf5'" in error_of(capsys, *common, *rows)
-        assert usage_error(capsys, *common, "--epoch", 3).endswith("unknown argument --epoch; did you mean --epochs?")
+        assert usage_error(capsys, *common, "--epoch", 3).endswith("unknown argument --epoch. Did you mean '--epochs'?")
 
     def test_values_out_of_range(self, capsys):
         common = ("train", "--data", "x", "--output", "y")
@@ -221,7 +221,7 @@ def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe, monkeypatch
     monkeypatch.setattr(sys, "argv", [recipe.name, "--outptu", "y"])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(recipe), run_name="__main__")
-    assert exit.value.code == 2 and "did you mean --output?" in capsys.readouterr().err.splitlines()[-1]
+    assert exit.value.code == 2 and "Did you mean '--output'?" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.once

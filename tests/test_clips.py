@@ -95,8 +95,8 @@ class TestAverageOverClips:
         [
             (np.zeros((3, 2)), [0, 1], 2, "patch_scores"),
             (np.zeros(3), [0, 1, 1], 2, "patch_scores"),
-            (np.zeros((3, 2)), [0, 1, 2], 2, "must lie in"),
-            (np.zeros((3, 2)), [0, -1, 1], 2, "must lie in"),
+            (np.zeros((3, 2)), [0, 1, 2], 2, "must be in"),
+            (np.zeros((3, 2)), [0, -1, 1], 2, "must be in"),
             (np.zeros((3, 2)), [0, 2, 2], 4, r"\[1, 3\] have no patch"),
         ],
     )
@@ -148,7 +148,7 @@ class TestScoreClips:
         assert np.isnan([result.mAP, result.d_prime, result.accuracy, *result.per_class]).all()
 
     def test_shapes_must_agree(self):
-        with pytest.raises(ValueError, match="got .4, 2. and .3, 2."):
+        with pytest.raises(ValueError, match="Received: shapes .4, 2. and .3, 2."):
             score_clips(clip_scores(np.zeros((4, 2)), np.zeros((3, 2))))
 
 

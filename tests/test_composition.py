@@ -144,7 +144,7 @@ def test_trains_in_the_step(rng):
 
 def test_wrong_arguments(rng):
     waveforms, labels = pair(rng)
-    with pytest.raises(TypeError, match="`layers` must be augmentations.*received Dense"):
+    with pytest.raises(TypeError, match="`layers` must be augmentations.*Received: <Dense"):
         AugmentationChain([keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="`layers` must hold at least one"):
         RandomOrder([])

@@ -82,7 +82,7 @@ def test_the_layout_is_recognised(tmp_path):
 def test_a_layout_that_does_not_exist_is_explained(tmp_path):
     with pytest.raises(
         ValueError,
-        match="one of 'manifest', 'esc50', 'fsd50k', .*'class_folders'. Received: layout='esc'; did you mean 'esc50'",
+        match="one of 'manifest', 'esc50', 'fsd50k', .*'class_folders'. Received: layout='esc'. Did you mean 'esc50'",
     ):
         read_dataset(tmp_path, layout="esc")
     with pytest.raises(ValueError, match="Nothing is at: .*gone"):
@@ -165,11 +165,11 @@ class TestFSD50K:
             ({"eval": "fname,labels\n"}, r"eval\.csv has no rows"),
             (
                 {"dev": DEV.replace("Rain,", "Rian,")},
-                r"dev\.csv, line 3: 'Rian' is not in vocabulary.csv; did you mean 'R",
+                r"dev\.csv, line 3: 'Rian' is not in vocabulary.csv. Did you mean 'R",
             ),
             (
                 {"dev": DEV.replace("val", "valid")},
-                r"dev\.csv, line 3: `split` must be 'train' or 'val'. Received: 'valid'",
+                r"dev\.csv, line 3: `split` must be 'train' or 'val'. Received: split='valid'",
             ),
             ({"eval": EVAL.replace("12,", "64,")}, "clip_id.*'64'"),
             ({"vocabulary": "index,name,mid\n" + VOCABULARY}, r"vocabulary\.csv must have rows `number,name,mid`"),
@@ -388,7 +388,10 @@ class TestAudioSet:
             ({"eval": 'ddddddddddd, 30.000, 40.000, "/t/2"\n'}, r"eval_segments.csv, line 1: '/t/2' is not in class_l"),
             ({"eval": "ddddddddddd, 30.000, 40.000, /t/1, /m/0\n"}, r"line 1: expected YTID.* Received: ddd.*, /m/0"),
             ({"eval": 'short, 30.000, 40.000, "/t/1"\n'}, "11 characters. Received: short"),
-            ({"classes": CLASSES.replace("1,/t", "2,/t")}, r"indices.csv, line 3: `index` must be 1. Received: '2'"),
+            (
+                {"classes": CLASSES.replace("1,/t", "2,/t")},
+                r"csv, line 3: `index` must be 1. Received: index='2'",
+            ),
         ],
     )
     def test_tables_that_are_wrong(self, tmp_path, change, message):
@@ -401,7 +404,7 @@ class TestAudioSet:
         (tmp_path / "eval" / "Yddddddddddd.ogg").unlink()
         with pytest.raises(ValueError, match="no audio file whose name begins with the id"):
             read_dataset(tmp_path)
-        with pytest.raises(ValueError, match="`parts` must be 'balanced'"):
+        with pytest.raises(ValueError, match="`parts` must be some of 'balanced'"):
             read_audioset(tmp_path, parts=())
 
     def test_real_clips_of_which_some_are_missing(self, shared_data, tmp_path, capsys):

@@ -83,13 +83,13 @@ def test_a_mel_convolution_learns(rng):
     [
         (lambda: layers.ConvolutionFrontEnd(8000, (4, 2), (8,), (4, 1)), "`kernel_sizes` must have a positive integer"),
         (lambda: layers.HeuriFrontEnd(strides=(10, 0)), "`strides` must have a positive integer"),
-        (lambda: layers.MSTFrontEnd(activations=("relu", "relu", "gelu")), "`activations` must have one of 'relu'"),
-        (lambda: layers.HeuriFrontEnd(padding="reflect"), '`padding` must be "valid" or "same"'),
+        (lambda: layers.MSTFrontEnd(activations=("relu", "relu", "gelu")), "`activations` must be some of 'relu'"),
+        (lambda: layers.HeuriFrontEnd(padding="reflect"), "`padding` must be one of 'valid', 'same'"),
         (lambda: layers.MSTFrontEnd(strides=(2048, 1, 1)), "at least as long as their strides"),
-        (lambda: layers.LogMelSpectrogram(8000, center=True, pad_mode="edge"), '`pad_mode` must be "reflect"'),
-        (lambda: layers.LogMelSpectrogram(8000, drop_last_frame=True), "need `center=True`"),
-        (lambda: PiczakNet(10, (19, 60)), "at least 20 frames and 4 bands"),
-        (lambda: PiczakNet(10, (None, 60)), "at least 20 frames and 4 bands"),
+        (lambda: layers.LogMelSpectrogram(8000, center=True, pad_mode="edge"), "`pad_mode` must be one of 'reflect'"),
+        (lambda: layers.LogMelSpectrogram(8000, drop_last_frame=True), "need `center`=True"),
+        (lambda: PiczakNet(10, (19, 60)), r"`input_shape` must be at least \(20, 4\)"),
+        (lambda: PiczakNet(10, (None, 60)), r"`input_shape` must be at least \(20, 4\)"),
     ],
 )
 def test_wrong_arguments(build, message):

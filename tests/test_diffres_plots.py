@@ -210,7 +210,7 @@ class TestScoreHistory:
             assert animation.n_frames == 3
 
     def test_wrong_arguments(self):
-        with pytest.raises(ValueError, match=r"got waveforms of shape \(2, 9\) and 1 names"):
+        with pytest.raises(ValueError, match=r"Received: shape=\(2, 9\) and 1 names"):
             ScoreHistory(np.zeros((2, 9)), "run", ["a"])
 
 

@@ -100,7 +100,7 @@ def test_weights_come_back_after_an_error():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`update` must be one of .*; received 'epoch'"):
+    with pytest.raises(ValueError, match="`update` must be one of 'step', 'released'. Received: update='epoch'"):
         WeightAverages(network(), 0.9, "epoch")
     with pytest.raises(ValueError, match="needs `steps_per_epoch`"):
         WeightAverages(network(), 0.9, "released")

@@ -76,7 +76,7 @@ class TestDivide:
             divide(manifest, folds=[1])
 
     def test_a_fold_that_is_not_there(self):
-        with pytest.raises(ValueError, match=r"`folds` must be some of \[1, 2, 3\]. Received: \[7\]"):
+        with pytest.raises(ValueError, match=r"`folds` must be some of \[1, 2, 3\]. Received: folds=\[7\]"):
             divide(folds(), folds=[7])
 
 

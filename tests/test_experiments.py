@@ -185,7 +185,7 @@ class CutOff(Exception):
 
 
 def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_path, monkeypatch):
-    """Cut off in its second run, after a checkpoint."""
+    """Cuts off in its second run, after a checkpoint."""
     folder, write, written = tmp_path / "run", Checkpoint.write, []
 
     def cut(self, folder):
@@ -412,7 +412,7 @@ class TestSettings:
         [
             ({"mixed_precision": "float8"}, "'bfloat16', 'float16'"),
             ({"content": "pitch"}, "`content` must be one of"),
-            ({"mixings": ("cutmix",)}, "`mixings` must be one of"),
+            ({"mixings": ("cutmix",)}, "`mixings` must be some of"),
             ({"augment": "all"}, "`augment` must be one of"),
             ({"masked": True}, "`masked` needs a `resolution`"),
             ({"resolution": "diffres"}, "`resolution` and `frames_per_second` .* need each other"),
@@ -420,7 +420,7 @@ class TestSettings:
             ({"silence_decibels": -70.0}, "`silence_decibels` needs `peak_of`"),
             ({"epochs": 0}, "`epochs`"),
             ({"learning_rte": 0.1}, "`learning_rte` is no setting. Did you mean `learning_rate`"),
-            ({"first_epochs": 0}, "`first_epochs` must be a positive integer"),
+            ({"first_epochs": 0}, "`first_epochs` must be an integer of at least 1. Received: first_epochs=0"),
         ],
     )
     def test_out_of_range(self, changed, message):

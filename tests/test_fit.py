@@ -142,7 +142,7 @@ def test_best_checkpoint_keeps_the_largest_value(tmp_path):
     assert (checkpoint.best, checkpoint.best_epoch) == (0.5, 2)
     saved = keras.models.load_model(checkpoint.path)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(saved.layers[-1].bias), [2, 2])
-    with pytest.raises(ValueError, match="'score' is not logged; the logs have \\['loss'\\]"):
+    with pytest.raises(ValueError, match="must be one of the logs, \\['loss'\\]. Received: monitor='score'"):
         checkpoint.on_epoch_end(5, {"loss": 1.0})
     with pytest.raises(ValueError, match="must end in .keras"):
         BestCheckpoint(tmp_path / "best.h5")

@@ -225,7 +225,7 @@ def test_real_audio(shared_data):
     [
         ({"compression": "sqrt"}, "`compression` must be"),
         ({"dft": "dct"}, "`dft` must be"),
-        ({"top_db": 80.0}, '`top_db` needs `compression="decibel"`'),
+        ({"top_db": 80.0}, "`top_db` must be None without `compression`='decibel'"),
         ({"floor": 0.0}, "`floor` must be positive"),
         ({"power": -1.0}, "`power` must be positive"),
         ({"fft_length": 128}, "`fft_length` must be at least 256"),

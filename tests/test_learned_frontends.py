@@ -78,7 +78,7 @@ def direct(name, weights, waveform, num_taps=51, hop=20, num_frames=None, stride
 
 
 def disturbed(layer, rng):
-    """Move the weights a little from where they start, within their bounds."""
+    """Moves the weights a little from where they start, within their bounds."""
     for weight in layer.weights:
         weight.assign(numpy(weight) * (1 - 0.1 * rng.uniform(size=weight.shape)))
     return [numpy(weight) for weight in layer.weights]
@@ -238,7 +238,7 @@ def test_a_classifier_with_it_knows_its_front_end():
         ({"num_filters": 0}, "`num_filters` must be positive"),
         ({"floor": 0.0}, "`floor` must be positive"),
         ({"padding": "reflect"}, "`padding` must be one of 'same', 'valid'"),
-        ({"filter_stride": 3}, "`filter_stride` must divide the hop of 20 samples. Received 3"),
+        ({"filter_stride": 3}, "`filter_stride` must divide the hop of 20 samples. Received: filter_stride=3"),
         ({"max_hz": 1500.0}, "max_hz=1500"),
         ({"hop_seconds": 1e-6}, "`hop_seconds` must be at least one sample"),
     ],

@@ -106,7 +106,7 @@ def test_high_temperatures_compare_logits():
     student, teacher = np.float32([[1.0, 2.0, 3.0]]), np.float32([[3.0, 1.0, 2.0]])
     loss = numpy(distillation_loss(student, teacher, "softmax", 200.0))
     np.testing.assert_allclose(loss, np.var(student - teacher) / 2, rtol=0.02)
-    with pytest.raises(ValueError, match="'softmax', 'sigmoid' or 'sigmoid-released'; received 'relu'"):
+    with pytest.raises(ValueError, match="'softmax', 'sigmoid', 'sigmoid-released'. Received: kind='relu'"):
         distillation_loss(student, teacher, "relu")
 
 

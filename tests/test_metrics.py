@@ -100,7 +100,7 @@ def test_overflow_and_wrong_arguments(batches):
     with pytest.raises(ValueError, match="`y_true` and `y_pred` must hold as many examples.*2 and 3"):
         m.update_state(targets[:2], scores[:3])
     for arguments in ((5, 0), (2.5, 10), (5, True)):
-        with pytest.raises(ValueError, match="must be a positive integer"):
+        with pytest.raises(ValueError, match="must be an integer of at least 1. Received: "):
             MeanROCAUC(*arguments)
 
 

@@ -137,7 +137,7 @@ def test_scores_that_cannot_be_ranked(rng):
     several = PatchDataset(cache_of([np.ones(4)] * 2, [("dog",), ("dog", "sea")]), 4)
     with pytest.raises(ValueError, match="'clip-1' has none or several"):
         score_patches(np.zeros((2, 3)), several)
-    with pytest.raises(ValueError, match="`num_classes` must be a positive integer"):
+    with pytest.raises(ValueError, match="`num_classes` must be an integer of at least 1"):
         BalancedAccuracy(0)
     with pytest.raises(ValueError, match="'fixed' and some stay"):
         several.keeping([False, False])

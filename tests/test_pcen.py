@@ -77,15 +77,15 @@ def test_masks_pass_through():
 
 def test_wrong_arguments_and_inputs():
     for settings, message in (
-        ({"gain": 1.2}, "`gain` must be from 0 to 1. Received 1.2"),
-        ({"bias": 0.0}, "`bias` must be from 0.001"),
-        ({"root": 0.5}, "`root` must be from 1"),
-        ({"smoothing": -0.1}, "`smoothing` must be from 0 to 1"),
+        ({"gain": 1.2}, r"`gain` must be in \[0, 1\]. Received: gain=1.2"),
+        ({"bias": 0.0}, r"`bias` must be in \[0.001, inf\)"),
+        ({"root": 0.5}, r"`root` must be in \[1, inf\)"),
+        ({"smoothing": -0.1}, r"`smoothing` must be in \[0, 1\]"),
         ({"floor": 0.0}, "`floor` must be positive"),
     ):
         with pytest.raises(ValueError, match=message):
             layers.PCEN(**settings)
-    with pytest.raises(ValueError, match=r"shape \(batch, time, bands\). Received shape \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"shape \(batch, time, bands\). Received: shape=\(2, 3\)"):
         layers.PCEN()(np.ones((2, 3), "float32"))
     with pytest.raises(TypeError, match="`energy` must be of a real float type"):
         layers.PCEN()(np.ones((2, 3, 1), "int32"))

@@ -35,7 +35,7 @@ def test_silence_stays_silent(rng):
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="`content` must be one of"):
         PhaseWaveform("angle")
-    with pytest.raises(ValueError, match="`hop_length` must be at most `fft_length`, 64; received 65"):
+    with pytest.raises(ValueError, match="`hop_length` must be at most `fft_length`, 64. Received: hop_length=65"):
         PhaseWaveform(fft_length=64, hop_length=65)
     with pytest.raises(ValueError, match="`window` must be one of"):
         PhaseWaveform(window="kaiser")

@@ -153,7 +153,7 @@ class TestConfusion:
         assert axes.get_title() == f"net: balanced accuracy {score:.3f}"
 
     def test_names_must_fit(self, tmp_path):
-        with pytest.raises(ValueError, match="as many names"):
+        with pytest.raises(ValueError, match="as many as the"):
             plot_confusion(Confusion.of([0], [0], 2), ("a",), tmp_path / "x.png")
 
 

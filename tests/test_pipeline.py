@@ -288,8 +288,14 @@ def test_gpus_are_left_to_the_backend_that_trains(patches, monkeypatch):
             lambda patches: PatchDataset(patches.cache, 10, crops="centre"),
             "`crops` must be .*centre",
         ),
-        (lambda patches: PatchDataset(patches.cache, 10, short="pad"), "`short` must be 'repeat' or 'zero' or 'drop'"),
-        (lambda patches: PatchDataset(patches.cache, 10, sampling="balanced"), "`sampling` must be 'once' or 'class_b"),
+        (
+            lambda patches: PatchDataset(patches.cache, 10, short="pad"),
+            "`short` must be one of 'repeat', 'zero', 'drop'",
+        ),
+        (
+            lambda patches: PatchDataset(patches.cache, 10, sampling="balanced"),
+            "`sampling` must be one of 'once', 'class_b",
+        ),
         (lambda patches: PatchDataset(patches.cache, 10, peak=95), "`peak`.*=95"),
         (lambda patches: patches.batches(0, training=True), "`batch_size`"),
         (

@@ -41,7 +41,7 @@ class TestRows:
     def test_unknown_ones_name_the_nearest(self):
         with pytest.raises(ValueError, match="`row` must be one of.*'tlfp5'. Did you mean 'tlpf5'"):
             self.recipe.rows(names=["tlfp5"])
-        with pytest.raises(ValueError, match="`table` must be one of 'I', 'II', 'III'. Received 'IV'"):
+        with pytest.raises(ValueError, match="`table` must be one of 'I', 'II', 'III'. Received: table='IV'"):
             self.recipe.rows(["IV"])
 
     def test_what_is_given_counts_in_all_rows(self):

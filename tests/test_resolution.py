@@ -63,25 +63,31 @@ class TestTarget:
 
     def test_wrong_targets(self):
         for arguments, message in (
-            ({"reduction_rate": 1.0}, "reduction_rate must be from 0 to below 1, got 1.0"),
-            ({"reduction_rate": 0.5, "num_frames": 4}, "must be one of .*, got reduction_rate and num_frames"),
-            ({"num_frames": 0}, "num_frames must be a positive integer, got 0"),
-            ({"num_frames": 2.5}, "num_frames must be a positive integer, got 2.5"),
-            ({"frames_per_second": 25}, "go together, got frames_per_second=25, input_frames_per_second=None"),
+            ({"reduction_rate": 1.0}, "`reduction_rate` must be in \\[0, 1\\). Received: reduction_rate=1.0"),
+            (
+                {"reduction_rate": 0.5, "num_frames": 4},
+                "Only one of .* must be given. Received: reduction_rate=0.5, num_frames=4",
+            ),
+            ({"num_frames": 0}, "`num_frames` must be an integer of at least 1. Received: num_frames=0"),
+            ({"num_frames": 2.5}, "`num_frames` must be an integer of at least 1. Received: num_frames=2.5"),
+            (
+                {"frames_per_second": 25},
+                "other. Received: frames_per_second=25, input_frames_per_second=None",
+            ),
             (
                 {"frames_per_second": 200, "input_frames_per_second": 100},
-                "at most input_frames_per_second=100, got",
+                "at most `input_frames_per_second`=100. Received: frames_per_second=",
             ),
         ):
             with pytest.raises(ValueError, match=message):
                 layers.AveragePoolFrames(**arguments)
         for arguments, message in (
-            ({"aggregations": ["mean", "sum"]}, "aggregations must be some of 'mean', 'max', got"),
-            ({"aggregations": []}, "aggregations must be some of"),
-            ({"rescale": "no"}, "rescale must be one of 'released', 'paper', got 'no'"),
-            ({"guide_form": "no"}, "guide_form must be one of"),
-            ({"guide_weight": -1}, "guide_weight must not be negative, got -1"),
-            ({"dilations": (1, 2)}, "dilations must be five numbers from 1 on"),
+            ({"aggregations": ["mean", "sum"]}, "`aggregations` must be some of 'mean', 'max'. Received: "),
+            ({"aggregations": []}, "`aggregations` must be some of"),
+            ({"rescale": "no"}, "`rescale` must be one of 'released', 'paper'. Received: rescale='no'"),
+            ({"guide_form": "no"}, "`guide_form` must be one of"),
+            ({"guide_weight": -1}, "`guide_weight` must be in \\[0, inf\\). Received: guide_weight=-1"),
+            ({"dilations": (1, 2)}, "`dilations` must be five numbers from 1 on"),
         ):
             with pytest.raises(ValueError, match=message):
                 layers.DiffResLayer(**arguments)
@@ -276,11 +282,11 @@ class TestWithResolution:
 
     def test_models_that_it_cannot_change(self):
         model = self.model()
-        with pytest.raises(ValueError, match="needs a target: one of reduction_rate, num_frames, frames_per_second"):
+        with pytest.raises(ValueError, match="One of `reduction_rate`, .*`frames_per_second` must be given"):
             with_resolution(model)
-        with pytest.raises(ValueError, match="model 'network' has no layer that changes the time resolution"):
+        with pytest.raises(ValueError, match="The model 'network' has no layer that changes the time resolution"):
             with_resolution(model.get_layer("network"), num_frames=4)
-        with pytest.raises(ValueError, match="layer 'dense.*' cannot have another number of frames"):
+        with pytest.raises(ValueError, match="The layer 'dense.*' cannot have another number of frames"):
             with_resolution(self.model([keras.layers.Flatten()]), num_frames=4)
 
         class Subclassed(keras.Model):

@@ -264,7 +264,7 @@ class TestRefused:
     def test_arguments(self, tmp_path):
         with pytest.raises(ValueError, match="`resume` and `overwrite` exclude each other"):
             train(tmp_path, overwrite=True)
-        with pytest.raises(ValueError, match="`checkpoint_steps` must be None or an integer of at least 1; received 0"):
+        with pytest.raises(ValueError, match="must be an integer of at least 1. Received: checkpoint_steps=0"):
             train(tmp_path, checkpoint_steps=0)
 
 

@@ -40,9 +40,9 @@ def test_config_round_trip():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`steps` must be an integer of at least 1; received 0"):
+    with pytest.raises(ValueError, match="`steps` must be an integer of at least 1. Received: steps=0"):
         OneCycle(0, 1.0, 2.0, 1.0)
-    with pytest.raises(ValueError, match="`warm_up` must be above 0 and below 1; received 1.0"):
+    with pytest.raises(ValueError, match=r"`warm_up` must be in \(0, 1\). Received: warm_up=1.0"):
         OneCycle(10, 1.0, 2.0, 1.0, warm_up=1.0)
-    with pytest.raises(ValueError, match="`decay_every_epochs` must be an integer of at least 1; received 0"):
+    with pytest.raises(ValueError, match="must be an integer of at least 1. Received: decay_every_epochs=0"):
         WarmUpAndDecay(1e-3, 30, 3, 0, 0.5)

@@ -181,7 +181,7 @@ class TestShiftConsistencyOfSpectrogramModels:
         [
             ((4, 12, 6), "time-3", r"at least 10 \+ 3"),
             ((4, 9, 6), "freq-1", r"at least 10 \+ 0"),
-            ((4, 12, 6), "freq-6", "less than the 6 bands"),
+            ((4, 12, 6), "freq-6", r"`bands` must be in \[0, 6\)"),
             ((4, 12, 6), "samples-1", "does not apply"),
             ((4, 12), "time-1", "spectrograms"),
             ((0, 12, 6), "time-1", "at least one"),

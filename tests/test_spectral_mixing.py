@@ -241,7 +241,7 @@ def test_wrong_arguments():
         TimeMix(union_limit=0.9)
     with pytest.raises(ValueError, match="`union_limit` must be.*1.5"):
         TimeMix(label_rule="union", union_limit=1.5)
-    with pytest.raises(ValueError, match="`position` must be 'ends' or 'anywhere'"):
+    with pytest.raises(ValueError, match="`position` must be one of 'ends', 'anywhere'"):
         TimeMix(position="middle")
     with pytest.raises(ValueError, match="`bins` must be one of"):
         FreqMix(16000, bins="all")

@@ -58,7 +58,7 @@ def test_a_class_of_one_recording_stays_in_the_training():
 
 @pytest.mark.parametrize("share", [0, 1, -0.1])
 def test_share_out_of_range(share):
-    with pytest.raises(ValueError, match="above 0 and below 1"):
+    with pytest.raises(ValueError, match=r"`share` must be in \(0, 1\)"):
         hold_out(recordings(), share)
 
 

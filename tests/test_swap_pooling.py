@@ -212,11 +212,11 @@ class TestRefusals:
 
     def test_unknown_names_name_the_nearest(self):
         model = self.parallel(layers.MaxPooling2D(2), layers.MaxPooling2D(2))
-        with pytest.raises(ValueError, match="'blurr5'; did you mean 'blur5'"):
+        with pytest.raises(ValueError, match="'blurr5'. Did you mean 'blur5'"):
             swap_pooling(model, "blurr5")
         with pytest.raises(ValueError, match="anti-aliased or adaptive.*'max'"):
             swap_pooling(model, "max")
-        with pytest.raises(ValueError, match="padding must be one of.*'same'"):
+        with pytest.raises(ValueError, match="`padding` must be one of.*'same'"):
             swap_pooling(model, "aps", padding="same")
 
     def test_nothing_to_replace(self):

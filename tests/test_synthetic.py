@@ -160,7 +160,7 @@ def test_multi_label_clips_have_one_to_three_classes(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda rng: synthesize_event("cat", 1, RATE, rng), ValueError, "Received: 'cat'"),
+        (lambda rng: synthesize_event("cat", 1, RATE, rng), ValueError, "Received: class_name='cat'"),
         (
             lambda rng: synthesize_event("tone", 1, 4000, rng),
             ValueError,
@@ -173,7 +173,7 @@ def test_multi_label_clips_have_one_to_three_classes(tmp_path):
         ),
         (lambda rng: synthesize_clip(["tone"], 0.1, RATE, rng), ValueError, "`seconds` must be at least 0.3"),
         (lambda rng: synthesize_clip("tone", 1, RATE, rng), TypeError, "sequence of names"),
-        (lambda rng: write_dataset("nowhere", 0), ValueError, "`num_clips` must be at least 1"),
+        (lambda rng: write_dataset("nowhere", 0), ValueError, "`num_clips` must be an integer of at least 1"),
         (lambda rng: write_dataset("nowhere", 5, min_seconds=3, max_seconds=2), ValueError, "min_seconds=3"),
     ],
 )

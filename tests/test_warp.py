@@ -223,7 +223,7 @@ class TestGuide:
                 assert np.isfinite(numpy(values)).all() and numpy(values)[1] == 0
 
     def test_unknown_forms(self):
-        with pytest.raises(ValueError, match="form must be one of 'paper', 'released', got 'paperr'"):
+        with pytest.raises(ValueError, match="`form` must be one of 'paper', 'released'. Received: form='paperr'"):
             guide.empty_frames(self.frames, "paperr")
-        with pytest.raises(ValueError, match="rescale must be one of 'released', 'paper', got 'sum'"):
+        with pytest.raises(ValueError, match="`rescale` must be one of 'released', 'paper'. Received: rescale='sum'"):
             warp.rescale_scores(self.scores, 2, "sum")

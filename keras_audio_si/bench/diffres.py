@@ -128,7 +128,7 @@ def _peak_in_process(frames, batch_size, jit_compile):
 
 
 def print_peak(frames, batch_size, jit_compile):
-    """Print the MB by which the memory of this process grows with the gradient of `DiffResLayer`.
+    """Prints the MB by which the memory of this process grows with the gradient of `DiffResLayer`.
 
     Args:
         frames: Length of the spectrograms.

@@ -13,6 +13,7 @@ from keras_audio_si.bench.timing import (
     precision_policy,
     report,
 )
+from keras_audio_si.checks import check_choices
 from keras_audio_si.models import EATMedium, EATSmall
 
 SAMPLE_RATE = 22050
@@ -53,8 +54,7 @@ def bench_eat(
     Reference:
         gazneli2022, Tables 2 to 5, 8 and 9.
     """
-    if not set(seconds) <= set(FACTORS):
-        raise ValueError(f"seconds must be some of {', '.join(map(str, FACTORS))}, got {tuple(seconds)}")
+    check_choices("seconds", tuple(seconds), FACTORS)
     jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
@@ -81,7 +81,7 @@ def bench_eat(
 
 
 def parameter_rows():
-    """Count the trainable parameters of both sizes for the four data sets of the paper.
+    """Counts the trainable parameters of both sizes for the four data sets of the paper.
 
     Returns:
         List of dicts: `data`, `input` (samples), `factors`, `EAT-S`, `EAT-M`, and what the paper's tables have for

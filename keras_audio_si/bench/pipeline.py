@@ -12,7 +12,7 @@ import soundfile
 
 from keras_audio_si.bench.models import VGGS
 from keras_audio_si.bench.timing import check_json_path, compare, compilation, precision_policy, report
-from keras_audio_si.checks import check_choice
+from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.pipeline import PatchDataset
@@ -41,7 +41,7 @@ def bench_pipeline(
     precision="float32",
     json_path=None,
 ):
-    """Measure the decoding, the batches alone, the training step alone, and the two together.
+    """Measures the decoding, the batches alone, the training step alone, and the two together.
 
     The batches are those of `PatchDataset`, from the cache of decoded audio, and beside them, where the files are
     WAV of 16 bit, mono and of the wanted rate, those of `keras.utils.audio_dataset_from_directory`, which decodes
@@ -74,8 +74,7 @@ def bench_pipeline(
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
     check_choice("model", model, VGGS)
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+    check_integer(1, steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         if data is None:

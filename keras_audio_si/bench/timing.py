@@ -38,7 +38,9 @@ def compare(functions, rounds=9, warmup=2):
     ['one', 'two']
     """
     if not functions or rounds < 1:
-        raise ValueError(f"compare needs functions and at least 1 round, got {len(functions)} and rounds={rounds}")
+        raise ValueError(
+            f"`functions` and `rounds` must be at least one. Received: {len(functions)} functions, rounds={rounds}"
+        )
     for function in functions.values():
         for _ in range(warmup):
             function()
@@ -177,7 +179,7 @@ def _torch(layer, inputs, jit_compile, arguments, gradient):
 
 
 def compilation(jit_compile):
-    """Resolve the choice None, which is yes but on PyTorch, and name what it means on the backend.
+    """Resolves the choice None, which is yes but on PyTorch, and names what it means on the backend.
 
     Returns:
         Pair of a bool and its description.
@@ -189,7 +191,7 @@ def compilation(jit_compile):
 
 @contextlib.contextmanager
 def precision_policy(precision):
-    """Build models under "float32", or under Keras' mixed policy of "bfloat16" or "float16"."""
+    """Builds models under "float32", or under Keras' mixed policy of "bfloat16" or "float16"."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
     try:
@@ -199,7 +201,7 @@ def precision_policy(precision):
 
 
 def report(bench, rows, settings, title, json_path=None):
-    """Print the rows of a bench as a table and, if wanted, write them to a JSON file.
+    """Prints the rows of a bench as a table and, if wanted, writes them to a JSON file.
 
     Args:
         bench: Name of the bench.
@@ -218,7 +220,7 @@ def report(bench, rows, settings, title, json_path=None):
 
 
 def check_json_path(json_path):
-    """Make the folder of a JSON file, so that a bench does not fail at its end."""
+    """Makes the folder of a JSON file, so that a bench does not fail at its end."""
     if json_path is not None:
         pathlib.Path(json_path).parent.mkdir(parents=True, exist_ok=True)
 
@@ -246,7 +248,7 @@ def _torch_gpus():
 
 
 def format_rows(rows, title):
-    """Write rows as an aligned table.
+    """Writes rows as an aligned table.
 
     Example:
 

@@ -2,11 +2,12 @@
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import re
 import types
 import typing
+
+from keras_audio_si.checks import nearest
 
 CACHE_DIR = "runs/cache"
 
@@ -21,9 +22,7 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             known = [option for option in self._option_string_actions if option.startswith("--")]
-            nearest = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else f" (see {self.prog} --help)"
-            self.error(f"unknown argument {unknown[0]}{hint}")
+            self.error(f"unknown argument {unknown[0]}{nearest(unknown[0], known) or f' (see {self.prog} --help)'}")
         return namespace, unknown
 
 

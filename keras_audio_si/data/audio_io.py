@@ -8,6 +8,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from keras_audio_si.checks import check_positive
+
 AUDIO_SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
 )
@@ -104,8 +106,8 @@ def read_audio(path, sample_rate=None, mono=True):
     >>> waveform.shape, sample_rate
     ((16000,), 16000)
     """
-    if sample_rate is not None and sample_rate <= 0:
-        raise ValueError(f"`sample_rate` must be positive, in Hz. Received: sample_rate={sample_rate!r}")
+    if sample_rate is not None:
+        check_positive(sample_rate=sample_rate)
     with _open(path) as file:
         waveform = _decode(file, path, mono)
         file_rate = file.samplerate

@@ -4,6 +4,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from keras_audio_si.checks import check_positive
 from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _open, _reason
 
 BLOCK_FRAMES = 1 << 16
@@ -40,8 +41,7 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
     >>> len(blocks) > 1, sum(map(len, blocks))
     (True, 50000)
     """
-    if not sample_rate > 0 or not block_frames > 0:
-        raise ValueError(f"`sample_rate` and `block_frames` must be positive, got {sample_rate} and {block_frames}")
+    check_positive(sample_rate=sample_rate, block_frames=block_frames)
     samples = read = 0
     with _open(path) as file:
         file_rate = file.samplerate

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 
+from keras_audio_si.checks import check_choices
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 
@@ -33,11 +34,11 @@ def read_audioset(root, parts=("balanced", "unbalanced")):
     Raises:
         ValueError: If a list is missing or malformed, a label is unknown, or there is no audio.
 
-    Reference: J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
+    Reference:
+        J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
     """
     root = pathlib.Path(root)
-    if not parts or not set(parts) <= {"balanced", "unbalanced"}:
-        raise ValueError(f"`parts` must be 'balanced', 'unbalanced' or both. Received: parts={tuple(parts)!r}")
+    check_choices("parts", tuple(parts), ("balanced", "unbalanced"))
     class_names = _read_classes(root / CLASSES)
     segments = [
         (video, tuple(class_names[code] for code in codes), "test" if part == "eval" else "train")
@@ -58,7 +59,7 @@ def _read_classes(path):
     rows = read_rows(path, ("index", "mid", "display_name"))
     for number, (line, row) in enumerate(rows):
         if row["index"] != str(number):
-            raise ValueError(f"{path}, line {line}: `index` must be {number}. Received: {row['index']!r}")
+            raise ValueError(f"{path}, line {line}: `index` must be {number}. Received: index={row['index']!r}")
     return {row["mid"]: row["display_name"] for _, row in rows}
 
 

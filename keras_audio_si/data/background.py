@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_audio_si.checks import check_interval
+
 
 class BackgroundNoise:
     """Adds a random stretch of a random recording to patches, at a random level.
@@ -30,8 +32,7 @@ class BackgroundNoise:
         low, high = snr_decibels
         if not -np.inf < low <= high < np.inf:
             raise ValueError(f"`snr_decibels` must be (lowest, highest). Received: snr_decibels={snr_decibels!r}")
-        if not 0 <= probability <= 1:
-            raise ValueError(f"`probability` must be from 0 to 1. Received: probability={probability!r}")
+        check_interval("[0, 1]", probability=probability)
         self.cache, self.snr_decibels, self.probability = cache, (float(low), float(high)), probability
 
     def add(self, patches, rng):

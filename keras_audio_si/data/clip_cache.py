@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.manifest import Clip, Manifest
@@ -58,7 +59,7 @@ class ClipCache:
         self.failures = tuple((str(path), reason) for path, reason in failures)
         if not len(manifest) == len(self.starts) == len(self.lengths):
             raise ValueError(
-                f"`manifest`, `starts` and `lengths` must be of one length. "
+                "`manifest`, `starts` and `lengths` must be of one length. "
                 f"Received: {len(manifest)}, {len(self.starts)} and {len(self.lengths)}"
             )
         if self.lengths.min() < 1:
@@ -142,10 +143,7 @@ class ClipCache:
                 damaged.
             OSError: If they cannot be written.
         """
-        if decoder not in DECODERS:
-            raise ValueError(
-                f"`decoder` must be one of {', '.join(map(repr, DECODERS))}. Received: decoder={decoder!r}"
-            )
+        check_choice("decoder", decoder, DECODERS)
         folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
         if not (folder / INDEX_FILE).is_file():
             _decode_all(manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder)

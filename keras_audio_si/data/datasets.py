@@ -1,11 +1,11 @@
 """Readers of the on-disk layouts of data sets: a folder in, a `Manifest` out."""
 
-import difflib
 import json
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keras_audio_si.checks import check_choice, nearest
 from keras_audio_si.data import audioset
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
@@ -31,7 +31,8 @@ def read_esc50(root):
     Raises:
         ValueError: If the table lacks a column.
 
-    Reference: K. J. Piczak, "ESC: Dataset for environmental sound classification", 2015.
+    Reference:
+        K. J. Piczak, "ESC: Dataset for environmental sound classification", 2015.
     """
     columns = {"name": "filename", "label": "category", "target": "target", "group": "src_file"}
     return _read_folds(root, ESC50_TABLE, columns, audio="audio/{name}")
@@ -50,7 +51,8 @@ def read_urbansound8k(root):
     Raises:
         ValueError: If the table lacks a column, or a fold or a class is not a number.
 
-    Reference: J. Salamon et al., "A dataset and taxonomy for urban sound research", 2014.
+    Reference:
+        J. Salamon et al., "A dataset and taxonomy for urban sound research", 2014.
     """
     columns = {"name": "slice_file_name", "label": "class", "target": "classID", "group": "fsID"}
     return _read_folds(root, URBANSOUND8K_TABLE, columns, audio="audio/fold{fold}/{name}")
@@ -88,7 +90,8 @@ def read_fsd50k(root):
     Raises:
         ValueError: If a table lacks a column, a label is not in the vocabulary, or the audio is not there.
 
-    Reference: E. Fonseca et al., "FSD50K: an open dataset of human-labeled sound events", 2022.
+    Reference:
+        E. Fonseca et al., "FSD50K: an open dataset of human-labeled sound events", 2022.
     """
     root = pathlib.Path(root)
     vocabulary = root / FSD50K_TABLES / "vocabulary.csv"
@@ -104,11 +107,11 @@ def read_fsd50k(root):
             labels = tuple(row["labels"].split(",")) if row["labels"] else ()
             for label in set(labels) - set(class_names):
                 raise ValueError(
-                    f"{table}, line {line}: {label!r} is not in {vocabulary.name}{_nearest(label, class_names)}"
+                    f"{table}, line {line}: {label!r} is not in {vocabulary.name}{nearest(label, class_names)}"
                 )
             split = row["split"] if part == "dev" else "test"
             if split not in ("train", "val", "test"):
-                raise ValueError(f"{table}, line {line}: `split` must be 'train' or 'val'. Received: {split!r}")
+                raise ValueError(f"{table}, line {line}: `split` must be 'train' or 'val'. Received: split={split!r}")
             name = row["fname"]
             group = uploaders.get(name, "")
             clips.append(Clip(f"{audio}/{name}.wav", labels, split, clip_id=name, group=group))
@@ -240,23 +243,14 @@ def read_dataset(root, layout="auto"):
     ('dog', 'rain')
     """
     root = pathlib.Path(root)
-    if layout != "auto" and layout not in LAYOUTS:
-        raise ValueError(
-            f"`layout` must be 'auto' or one of {', '.join(map(repr, LAYOUTS))}. "
-            f"Received: layout={layout!r}{_nearest(layout, ['auto', *LAYOUTS])}"
-        )
+    check_choice("layout", layout, ("auto", *LAYOUTS))
     if not root.exists():
         raise ValueError(f"`root` must be the folder of a data set or a manifest file. Nothing is at: {root}")
     if layout == "auto":
         layout = next((name for name, known in LAYOUTS.items() if known.matches(root)), None)
         if layout is None:
-            raise ValueError(f"`root` must be a folder or a .csv file. Received: {root}")
+            raise ValueError(f"`root` must be a folder or a .csv file. Received: root={str(root)!r}")
     if not LAYOUTS[layout].matches(root):
         fitting = ", ".join(repr(name) for name, known in LAYOUTS.items() if known.matches(root))
         raise ValueError(f"{root} does not have the layout {layout!r}. It could be read as: {fitting or 'none'}")
     return LAYOUTS[layout].read(root)
-
-
-def _nearest(name, known):
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -183,7 +183,9 @@ class Manifest:
             try:
                 fold = fold and int(fold)
             except ValueError:
-                raise ValueError(f"{path}, line {line}: `fold` must be a whole number. Received: {fold!r}") from None
+                raise ValueError(
+                    f"{path}, line {line}: `fold` must be a whole number. Received: fold={fold!r}"
+                ) from None
             if not row["path"]:
                 raise ValueError(f"{path}, line {line}: `path` is empty.")
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())

@@ -26,7 +26,8 @@ def read_nsynth(root):
     Raises:
         ValueError: If a table is missing or malformed, or families are numbered in different ways.
 
-    Reference: J. Engel et al., "Neural audio synthesis of musical notes with WaveNet autoencoders", 2017.
+    Reference:
+        J. Engel et al., "Neural audio synthesis of musical notes with WaveNet autoencoders", 2017.
     """
     root = pathlib.Path(root)
     clips, families = [], {}

@@ -3,12 +3,12 @@
 import copy
 import functools
 import itertools
-import numbers
 import zlib
 
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_choice, check_integer, check_interval
 from keras_audio_si.data.patch_sequence import read_ahead, structured
 from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.data.sampling import class_balanced_weights, crop_starts, epoch_order, psla_weights, weighted_draws
@@ -70,7 +70,8 @@ class PatchDataset:
     >>> PatchDataset(cache, patch_samples=100, crops="random").num_examples
     2
 
-    Reference: E. Fonseca et al., "Improving sound event classification by increasing shift invariance in
+    Reference:
+        E. Fonseca et al., "Improving sound event classification by increasing shift invariance in
         convolutional neural networks", 2021, section III.
     """
 
@@ -89,14 +90,14 @@ class PatchDataset:
         self.patch_samples = _integer("patch_samples", patch_samples, minimum=1)
         hop_samples = max(1, self.patch_samples // 2) if hop_samples is None else hop_samples
         self.hop_samples = _integer("hop_samples", hop_samples, minimum=1)
-        self.crops = _one_of("crops", crops, CROPS)
-        self.short = _one_of("short", short, SHORT)
-        self.sampling = _one_of("sampling", sampling, SAMPLING)
-        if peak is not None and not 0 < peak <= 1:
-            raise ValueError(f"`peak` must be above 0 and at most 1, or None. Received: peak={peak!r}")
-        self.peak = peak
-        self.peak_of = _one_of("peak_of", peak_of, PEAK_OF)
-        self.background = background
+        check_choice("crops", crops, CROPS)
+        check_choice("short", short, SHORT)
+        check_choice("sampling", sampling, SAMPLING)
+        check_choice("peak_of", peak_of, PEAK_OF)
+        if peak is not None:
+            check_interval("(0, 1]", peak=peak)
+        self.crops, self.short, self.sampling = crops, short, sampling
+        self.peak, self.peak_of, self.background = peak, peak_of, background
         self.class_names = cache.manifest.class_names
         self.sample_rate = cache.sample_rate
         self._kept = None
@@ -329,16 +330,10 @@ class PatchDataset:
         return read
 
 
-def _one_of(name, value, known):
-    if value not in known:
-        raise ValueError(f"`{name}` must be {' or '.join(map(repr, known))}. Received: {name}={value!r}")
-    return value
-
-
 def _integer(name, value, minimum):
-    if not isinstance(value, numbers.Integral) or value < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
-    return int(value)
+    value = int(value) if isinstance(value, np.integer) else value
+    check_integer(minimum, **{name: value})
+    return value
 
 
 def import_tensorflow():

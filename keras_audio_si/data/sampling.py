@@ -65,7 +65,8 @@ def class_balanced_weights(labels):
     >>> class_balanced_weights(np.array([[1, 0], [1, 0], [1, 1], [0, 0]])).round(3).tolist()
     [0.333, 0.333, 1.333, 0.0]
 
-    Reference: The released code of Gazneli et al., 2022.
+    Reference:
+        The released code of Gazneli et al., 2022.
     """
     labels, counts = _counted(labels)
     return labels @ np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
@@ -91,7 +92,8 @@ def psla_weights(labels):
     >>> psla_weights(np.array([[1, 0], [1, 0], [1, 1], [0, 0]])).round(1).tolist()
     [332.2, 332.2, 1322.3, 0.0]
 
-    Reference: Gong et al., "PSLA", 2021, section III-B, in the form of its released code.
+    Reference:
+        Gong et al., "PSLA", 2021, section III-B, in the form of its released code.
     """
     labels, counts = _counted(labels)
     return labels @ (1000.0 / (counts + 0.01))

@@ -24,7 +24,8 @@ def read_speech_commands(root):
     Raises:
         ValueError: If there is no folder with words, a list is missing, or a file is listed twice.
 
-    Reference: P. Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", 2018.
+    Reference:
+        P. Warden, "Speech Commands: a dataset for limited-vocabulary speech recognition", 2018.
     """
     root = pathlib.Path(root)
     words = {}

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from keras_audio_si.checks import check_interval
+
 SPLITS = ("train", "val", "test")
 _SYNONYMS = {
     "training": "train",
@@ -157,8 +159,7 @@ def hold_out(manifest, share, seed=0):
     >>> len(hold_out(manifest, share=0.25))
     2
     """
-    if not 0 < share < 1:
-        raise ValueError(f"The share to hold out must be above 0 and below 1. Received: {share!r}")
+    check_interval("(0, 1)", share=share)
     members = {}
     for index, clip in enumerate(manifest.clips):
         members.setdefault(clip.group or clip.clip_id, []).append(index)

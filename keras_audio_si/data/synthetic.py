@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import soundfile
 
+from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.datasets import MANIFEST_FILE
 from keras_audio_si.data.manifest import Clip, Manifest
 
@@ -142,8 +143,7 @@ def synthesize_event(class_name, seconds, sample_rate, rng):
     >>> synthesize_event("bell", seconds=0.5, sample_rate=16000, rng=np.random.default_rng(0)).shape
     (8000,)
     """
-    if class_name not in EVENTS:
-        raise ValueError(f"Class must be one of {', '.join(CLASS_NAMES)}. Received: {class_name!r}")
+    check_choice("class_name", class_name, EVENTS)
     if sample_rate < MIN_SAMPLE_RATE:
         raise ValueError(f"`sample_rate` must be at least {MIN_SAMPLE_RATE} Hz. Received: sample_rate={sample_rate}")
     if seconds < 4 * FADE_SECONDS:
@@ -185,7 +185,7 @@ def synthesize_clip(class_names, seconds, sample_rate, rng, signal_to_noise_deci
     (16000,)
     """
     if isinstance(class_names, str):
-        raise TypeError(f"`class_names` must be a sequence of names. Received: {class_names!r}")
+        raise TypeError(f"`class_names` must be a sequence of names. Received: class_names={class_names!r}")
     if seconds < EVENT_SECONDS[0]:
         raise ValueError(f"`seconds` must be at least {EVENT_SECONDS[0]}. Received: seconds={seconds}")
     clip = np.zeros(round(seconds * sample_rate))
@@ -246,8 +246,7 @@ def write_dataset(
     >>> [clip.labels for clip in manifest.clips]
     [('band_noise',), ('bell',), ('chirp_down',)]
     """
-    if num_clips < 1:
-        raise ValueError(f"`num_clips` must be at least 1. Received: num_clips={num_clips}")
+    check_integer(1, num_clips=num_clips)
     if not EVENT_SECONDS[0] <= min_seconds <= max_seconds:
         raise ValueError(
             f"Must hold: {EVENT_SECONDS[0]} <= `min_seconds` <= `max_seconds`. "

@@ -15,10 +15,10 @@ class ClipScores(NamedTuple):
     """Scores and targets of whole clips, row by row.
 
     Attributes:
-        clip_ids: tuple of str, one per clip.
+        clip_ids: Tuple of str, one per clip.
         scores: float64 array `(clips, classes)`, means over the patches of each clip.
         targets: float32 multi-hot array `(clips, classes)`.
-        class_names: tuple of str, one per class.
+        class_names: Tuple of str, one per class.
     """
 
     clip_ids: tuple
@@ -31,12 +31,12 @@ class ClipEvaluation(NamedTuple):
     """Metrics of one model on one set of clips.
 
     Attributes:
-        mAP: mean of the per-class average precisions, every class weighing the same.
+        mAP: Mean of the per-class average precisions, every class weighing the same.
         d_prime: d' of the mean per-class area under the ROC curve.
-        accuracy: share of clips whose top class is one of their labels.
+        accuracy: Share of clips whose top class is one of their labels.
         per_class: float64 array `(classes,)`, average precision; NaN for the excluded classes.
-        excluded_classes: names of the classes without a positive clip, which no mean includes.
-        clips: the `ClipScores` behind the metrics.
+        excluded_classes: Names of the classes without a positive clip, which no mean includes.
+        clips: The `ClipScores` behind the metrics.
     """
 
     mAP: float
@@ -55,19 +55,19 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
 
     Args:
         model: Keras model with one input and one output.
-        batches: iterable of arrays `(batch_size, ...)`; the last one may be shorter.
-        num_examples: number of examples in `batches`.
-        batch_size: examples per batch.
-        verbose: as in `keras.Model.predict`.
+        batches: Iterable of arrays `(batch_size, ...)`; the last one may be shorter.
+        num_examples: Number of examples in `batches`.
+        batch_size: Examples per batch.
+        verbose: As in `keras.Model.predict`.
 
     Returns:
         Array `(num_examples, ...)`, in the model's output dtype.
 
     Raises:
-        ValueError: if `batches` holds another number of examples.
+        ValueError: If `batches` holds another number of examples.
     """
     if num_examples < 1:
-        raise ValueError("`num_examples` must be at least 1: there is nothing to predict.")
+        raise ValueError(f"`num_examples` must be at least 1. Received: num_examples={num_examples}")
 
     def padded():
         for batch in batches:
@@ -91,15 +91,15 @@ def average_over_clips(patch_scores, patch_clip, num_clips):
     """Averages patch scores per clip, in float64.
 
     Args:
-        patch_scores: array `(patches, classes)`.
-        patch_clip: integer array `(patches,)`, the clip that each patch was cut from.
-        num_clips: number of clips.
+        patch_scores: Array `(patches, classes)`.
+        patch_clip: Integer array `(patches,)`, the clip that each patch was cut from.
+        num_clips: Number of clips.
 
     Returns:
         float64 array `(num_clips, classes)`.
 
     Raises:
-        ValueError: if the shapes do not agree, a clip index is out of range, or a clip has no patch.
+        ValueError: If the shapes do not agree, a clip index is out of range, or a clip has no patch.
 
     Example:
 
@@ -110,11 +110,13 @@ def average_over_clips(patch_scores, patch_clip, num_clips):
     patch_scores, patch_clip = np.asarray(patch_scores, "float64"), np.asarray(patch_clip)
     if patch_scores.ndim != 2 or patch_clip.shape != patch_scores.shape[:1]:
         raise ValueError(
-            "`patch_scores` must be (patches, classes) and `patch_clip` (patches,); "
-            f"got {patch_scores.shape} and {patch_clip.shape}."
+            "`patch_scores` must be (patches, classes) and `patch_clip` (patches,). "
+            f"Received: shapes {patch_scores.shape} and {patch_clip.shape}"
         )
     if patch_clip.size and not 0 <= patch_clip.min() <= patch_clip.max() < num_clips:
-        raise ValueError(f"`patch_clip` must lie in [0, {num_clips}); got {patch_clip.min()} to {patch_clip.max()}.")
+        raise ValueError(
+            f"`patch_clip` must be in [0, {num_clips}). Received: from {patch_clip.min()} to {patch_clip.max()}"
+        )
     counts = np.bincount(patch_clip, minlength=num_clips)
     if not counts.all():
         raise ValueError(f"Clips {np.flatnonzero(counts == 0)[:10].tolist()} have no patch: there is no mean to take.")
@@ -135,11 +137,14 @@ def score_clips(clips):
         `ClipEvaluation`.
 
     Raises:
-        ValueError: if scores and targets differ in shape.
+        ValueError: If scores and targets differ in shape.
     """
     scores, targets = np.asarray(clips.scores, "float64"), np.asarray(clips.targets, "float32")
     if scores.ndim != 2 or scores.shape != targets.shape:
-        raise ValueError(f"Scores and targets must both be (clips, classes); got {scores.shape} and {targets.shape}.")
+        raise ValueError(
+            "The scores and targets of `clips` must both be (clips, classes). "
+            f"Received: shapes {scores.shape} and {targets.shape}"
+        )
     positives = targets > 0.5
     excluded = tuple(name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some)
     if not np.isfinite(scores).all():
@@ -167,15 +172,15 @@ def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
     Args:
         model: Keras model from patches to scores `(batch, classes)`.
         patch_dataset: `keras_audio_si.data.pipeline.PatchDataset`.
-        batch_size: patches per batch; every batch has this size (the last one is filled up), so that the
+        batch_size: Patches per batch; every batch has this size (the last one is filled up), so that the
             model is compiled once.
-        verbose: as in `keras.Model.predict`.
+        verbose: As in `keras.Model.predict`.
 
     Returns:
         Array `(num_patches, classes)`.
 
     Raises:
-        ValueError: if the model's scores do not fit the labels, or it was made for another sampling rate or other
+        ValueError: If the model's scores do not fit the labels, or it was made for another sampling rate or other
             classes.
     """
     check_sample_rate(model, patch_dataset.sample_rate)

@@ -58,7 +58,7 @@ class PatchEvaluation(NamedTuple):
         clip_votes: `Confusion` of clips by the majority of their patches' classes, as Piczak does; of classes with as
             many votes the one with the higher mean score is taken.
         clip_means: `Confusion` of clips by the mean of their patches' scores, Piczak's other way.
-        class_names: tuple of str, one per class.
+        class_names: Tuple of str, one per class.
     """
 
     patches: Confusion
@@ -79,15 +79,15 @@ def majority_vote(patch_scores, patch_clip, num_clips):
     """Classes of clips by the top classes of their patches.
 
     Args:
-        patch_scores: finite array `(patches, classes)`.
-        patch_clip: integer array `(patches,)`, the clip that each patch was cut from.
-        num_clips: number of clips.
+        patch_scores: Finite array `(patches, classes)`.
+        patch_clip: Integer array `(patches,)`, the clip that each patch was cut from.
+        num_clips: Number of clips.
 
     Returns:
         int64 array `(num_clips,)`. Of classes with as many votes it is the one with the higher mean score.
 
     Raises:
-        ValueError: if the shapes do not agree, or a clip has no patch.
+        ValueError: If the shapes do not agree, or a clip has no patch.
 
     Example:
 
@@ -105,14 +105,14 @@ def score_patches(patch_scores, patch_dataset):
     """Scores what a model has predicted for patches with one label each.
 
     Args:
-        patch_scores: array `(num_patches, classes)`.
+        patch_scores: Array `(num_patches, classes)`.
         patch_dataset: `data.pipeline.PatchDataset` of the patches.
 
     Returns:
         `PatchEvaluation`. Scores that are not finite give NaN accuracies.
 
     Raises:
-        ValueError: if a clip has not exactly one label.
+        ValueError: If a clip has not exactly one label.
     """
     labels = np.asarray(patch_dataset.labels)
     if not (labels.sum(axis=1) == 1).all():
@@ -138,14 +138,14 @@ def evaluate_patches(model, patch_dataset, batch_size=64, verbose=0):
     Args:
         model: Keras model from patches to scores `(batch, classes)`.
         patch_dataset: `data.pipeline.PatchDataset`, such as `data.loud_patches.cut_loud_patches` makes it.
-        batch_size: patches per batch.
-        verbose: as in `keras.Model.predict`.
+        batch_size: Patches per batch.
+        verbose: As in `keras.Model.predict`.
 
     Returns:
         `PatchEvaluation`
 
     Raises:
-        ValueError: if the model does not fit the data, or a clip has not exactly one label.
+        ValueError: If the model does not fit the data, or a clip has not exactly one label.
 
     Reference:
         juettner, sections 1.3 and 2.3.4; Piczak, "Environmental sound classification with convolutional neural

@@ -16,10 +16,10 @@ class ModelResult(NamedTuple):
     """What one run (one seed) of one model gave.
 
     Attributes:
-        model: name of the model; the runs of one model share it.
-        parameters: number of trainable parameters.
+        model: Name of the model; the runs of one model share it.
+        parameters: Number of trainable parameters.
         evaluation: `keras_audio_si.evaluation.clips.ClipEvaluation`, or None.
-        shifts: dict of `keras_audio_si.evaluation.shift.ShiftResult` by protocol.
+        shifts: Dict of `keras_audio_si.evaluation.shift.ShiftResult` by protocol.
     """
 
     model: str
@@ -32,8 +32,8 @@ class Estimate(NamedTuple):
     """Mean and standard deviation of one quantity over runs.
 
     Attributes:
-        mean: the mean.
-        deviation: the sample standard deviation (divisor `runs - 1`); NaN for a single run.
+        mean: The mean.
+        deviation: The sample standard deviation (divisor `runs - 1`); NaN for a single run.
 
     Example:
 
@@ -55,14 +55,14 @@ def comparison_table(results):
     """Sums up the runs of some models, one row per model in order of first appearance.
 
     Args:
-        results: iterable of `ModelResult`; runs of the same model are averaged.
+        results: Iterable of `ModelResult`; runs of the same model are averaged.
 
     Returns:
         List of dicts with the columns model, runs, parameters, mAP, d', accuracy, and for every protocol
         `"time-1 consistency (%)"` and `"time-1 MAC"`; the quantities are `Estimate`s.
 
     Raises:
-        ValueError: if runs of the same name differ in their number of parameters or in what was measured.
+        ValueError: If runs of the same name differ in their number of parameters or in what was measured.
 
     Example:
 
@@ -96,9 +96,9 @@ def write_table(rows, folder, name):
     `"<column> std"`, empty where there is none. Numbers there are not rounded.
 
     Args:
-        rows: list of dicts, as made by `comparison_table`.
-        folder: folder, made if there is none.
-        name: name of the files without an extension.
+        rows: List of dicts, as made by `comparison_table`.
+        folder: Folder, made if there is none.
+        name: Name of the files without an extension.
 
     Returns:
         The paths of the CSV and the Markdown file.

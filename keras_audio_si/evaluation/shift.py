@@ -20,6 +20,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_interval
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.frontend import FrontEnd
@@ -32,9 +33,9 @@ class ShiftResult(NamedTuple):
     """Robustness of a model to one shift.
 
     Attributes:
-        consistency: share of patches, in [0, 1], whose top class is the same before and after the shift.
-        mac: mean absolute change of the probability of the top class, the one of the original patch.
-        num_patches: number of patches.
+        consistency: Share of patches, in [0, 1], whose top class is the same before and after the shift.
+        mac: Mean absolute change of the probability of the top class, the one of the original patch.
+        num_patches: Number of patches.
     """
 
     consistency: float
@@ -66,15 +67,15 @@ def shift_bands(spectrograms, bands, seed=0):
     three bands contains that by two, and one more band of noise below it.
 
     Args:
-        spectrograms: array `(examples, time, mel)`, lowest band first.
-        bands: number of bands to move by.
-        seed: seed of the noise.
+        spectrograms: Array `(examples, time, mel)`, lowest band first.
+        bands: Number of bands to move by.
+        seed: Seed of the noise.
 
     Returns:
         float32 array of the same shape.
 
     Raises:
-        ValueError: if `bands` leaves nothing of the original, or the rank is not 3.
+        ValueError: If `bands` leaves nothing of the original, or the rank is not 3.
 
     Example:
 
@@ -87,10 +88,9 @@ def shift_bands(spectrograms, bands, seed=0):
     """
     spectrograms = np.asarray(spectrograms, "float32")
     if spectrograms.ndim != 3:
-        raise ValueError(f"`spectrograms` must be (examples, time, mel); got shape {spectrograms.shape}.")
+        raise ValueError(f"`spectrograms` must be (examples, time, mel). Received: shape={spectrograms.shape}")
     frames, num_bands = spectrograms.shape[1:]
-    if not 0 <= bands < num_bands:
-        raise ValueError(f"`bands` must be at least 0 and less than the {num_bands} bands there are; got {bands}.")
+    check_interval(f"[0, {num_bands})", bands=bands)
     lowest = spectrograms[:, :, 0].astype("float64")
     shifted = np.empty_like(spectrograms)
     shifted[:, :, bands:] = spectrograms[:, :, : num_bands - bands]
@@ -107,18 +107,18 @@ def shift_consistency(model, patches, protocol, seed=0, batch_size=64, patch_len
         model: Keras model that ends in probabilities `(batch, classes)` and takes spectrograms `(batch, time,
             mel)` or waveforms `(batch, samples)`. A waveform model's `LogMelSpectrogram`, if it has one, says
             how many samples a frame is, and is where the bands are shifted. A `FitLength` says how many are 10 ms.
-        patches: array of the model's inputs, longer than these in time (axis 1) by at least the shift.
+        patches: Array of the model's inputs, longer than these in time (axis 1) by at least the shift.
         protocol: `"time-N"` (frames), `"freq-N"` (mel bands) or `"samples-N"`.
-        seed: seed of the noise of `"freq-N"`.
-        batch_size: patches per batch.
-        patch_length: frames or samples that the model sees; the default is the model's input length.
-        hop_length: samples per frame, for `"time-N"` on a waveform model with neither.
+        seed: Seed of the noise of `"freq-N"`.
+        batch_size: Patches per batch.
+        patch_length: Frames or samples that the model sees; the default is the model's input length.
+        hop_length: Samples per frame, for `"time-N"` on a waveform model with neither.
 
     Returns:
         `ShiftResult`. Scores that are not finite give NaN.
 
     Raises:
-        ValueError: if the patches are too short, the protocol is unknown or does not apply to the model, or
+        ValueError: If the patches are too short, the protocol is unknown or does not apply to the model, or
             the scores are not probabilities.
 
     Reference:
@@ -148,7 +148,7 @@ def compare_scores(original, shifted):
         `ShiftResult`. Scores that are not finite give NaN.
 
     Raises:
-        ValueError: if the scores are not probabilities.
+        ValueError: If the scores are not probabilities.
 
     Example:
 
@@ -178,18 +178,18 @@ def stability(model, patch, kind, max_shift, class_index, seed=0, batch_size=64,
     """Follows the score of one class while one patch is shifted further and further.
 
     Args:
-        model: as for `shift_consistency`.
-        patch: one input, longer than the model's in time by at least `max_shift`.
+        model: As for `shift_consistency`.
+        patch: One input, longer than the model's in time by at least `max_shift`.
         kind: `"time"` (frames), `"freq"` (mel bands) or `"samples"`.
-        max_shift: largest shift.
-        class_index: the class to follow.
-        seed, batch_size, patch_length, hop_length: as for `shift_consistency`.
+        max_shift: Largest shift.
+        class_index: The class to follow.
+        seed, batch_size, patch_length, hop_length: As for `shift_consistency`.
 
     Returns:
         float array `(max_shift + 1,)`, the scores after shifts by 0, 1, ..., `max_shift`.
 
     Raises:
-        ValueError: as `shift_consistency`.
+        ValueError: As `shift_consistency`.
 
     Reference:
         Fonseca et al., 2021, Fig. 2.
@@ -203,7 +203,7 @@ def parse_protocol(protocol):
     """Splits a protocol's name into kind and size.
 
     Raises:
-        ValueError: if it is none of `"time-N"`, `"freq-N"`, `"samples-N"`.
+        ValueError: If it is none of `"time-N"`, `"freq-N"`, `"samples-N"`.
 
     Example:
 
@@ -212,7 +212,9 @@ def parse_protocol(protocol):
     """
     match = re.fullmatch(r"(time|freq|samples)-(\d+)", protocol)
     if match is None:
-        raise ValueError(f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer; got {protocol!r}.")
+        raise ValueError(
+            f"`protocol` must be 'time-N', 'freq-N' or 'samples-N' with N an integer. Received: protocol={protocol!r}"
+        )
     return match[1], int(match[2])
 
 
@@ -225,8 +227,8 @@ class _Subject:
         if rank not in (2, 3) or patches.ndim != rank or len(patches) == 0:
             raise ValueError(
                 "`model` must take spectrograms (batch, time, mel) or waveforms (batch, samples), and "
-                "`patches` must hold at least one. "
-                f"The model takes {model.input_shape}, `patches` is {patches.shape}."
+                "`patches` must hold at least one of them. "
+                f"Received: model.input_shape={model.input_shape}, patches.shape={patches.shape}"
             )
         self.is_waveform = rank == 2
         self.length = model.input_shape[1] if patch_length is None else patch_length
@@ -264,7 +266,7 @@ class _Subject:
         if self.patches.shape[1] < self.length + shift:
             raise ValueError(
                 f"`patches` must have at least {self.length} + {shift} values in time (axis 1), the model's "
-                f"input and what the shift adds behind it; got {self.patches.shape[1]}."
+                f"input and what the shift adds behind it. Received: patches.shape={self.patches.shape}"
             )
 
     def scores(self, shifts):

@@ -28,11 +28,11 @@ class SelectedPatches(NamedTuple):
 
     Attributes:
         waveforms: float32 array `(patches, patch_samples + context_samples)`.
-        clip_indices: integer array `(patches,)`, rows of the manifest.
-        num_eligible: number of clips that met the constraints, before `max_clips` were drawn.
-        num_clips: number of clips looked at.
-        starts: integer array `(patches,)`, the sample of its clip at which each patch starts.
-        classes: integer array `(patches,)`, the class of the event; -1 where a listed clip has no single event.
+        clip_indices: Integer array `(patches,)`, rows of the manifest.
+        num_eligible: Number of clips that met the constraints, before `max_clips` were drawn.
+        num_clips: Number of clips looked at.
+        starts: Integer array `(patches,)`, the sample of its clip at which each patch starts.
+        classes: Integer array `(patches,)`, the class of the event; -1 where a listed clip has no single event.
     """
 
     waveforms: np.ndarray
@@ -51,7 +51,7 @@ def single_events(labels):
     most specific one. Of several such labels, which then imply each other, it is the rarer one, then the first.
 
     Args:
-        labels: multi-hot array `(clips, classes)`.
+        labels: Multi-hot array `(clips, classes)`.
 
     Returns:
         Integer array `(clips,)`: a class, or -1 for clips without a label or with several events.
@@ -83,16 +83,16 @@ def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0
 
     Args:
         cache: `keras_audio_si.data.clip_cache.ClipCache`.
-        patch_samples: samples that the model sees.
-        context_samples: samples behind the patch, at least as many as the largest shift in time.
-        max_clips: number of clips to draw, all eligible ones if there are fewer.
-        seed: seed of the draw.
+        patch_samples: Samples that the model sees.
+        context_samples: Samples behind the patch, at least as many as the largest shift in time.
+        max_clips: Number of clips to draw, all eligible ones if there are fewer.
+        seed: Seed of the draw.
 
     Returns:
         `SelectedPatches`, in the order of the manifest.
 
     Raises:
-        ValueError: if no clip is eligible.
+        ValueError: If no clip is eligible.
 
     Reference:
         Fonseca et al., 2021, section IV-C.
@@ -118,8 +118,8 @@ def write_clip_list(patches, cache, path):
 
     Args:
         patches: `SelectedPatches`.
-        cache: the `ClipCache` that they were cut from.
-        path: path of the file; its columns are `clip_id,start_sample,sample_rate,label`.
+        cache: The `ClipCache` that they were cut from.
+        path: Path of the file; its columns are `clip_id,start_sample,sample_rate,label`.
     """
     names = (*cache.manifest.class_names, "")  # the last one is that of class -1
     clip_ids = [cache.manifest.clips[index].clip_id for index in patches.clip_indices]
@@ -136,14 +136,14 @@ def listed_patches(cache, path, patch_samples, context_samples):
         cache: `ClipCache` with the clips of the list, and perhaps others.
         path: CSV file with the column `clip_id` and perhaps `start_sample` and `sample_rate` (of the start, in Hz);
             a patch without these starts at 0.5 s.
-        patch_samples: samples that the model sees.
-        context_samples: samples behind the patch, at least as many as the largest shift in time.
+        patch_samples: Samples that the model sees.
+        context_samples: Samples behind the patch, at least as many as the largest shift in time.
 
     Returns:
         `SelectedPatches`, in the order of the list.
 
     Raises:
-        ValueError: if the list names a clip twice, one that is not in the cache, or one that is too short.
+        ValueError: If the list names a clip twice, one that is not in the cache, or one that is too short.
     """
     number_of = {clip.clip_id: number for number, clip in enumerate(cache.manifest.clips)}
     numbers, starts = [], []

@@ -60,7 +60,9 @@ def divide(
     if validation_folds == "previous":
         before = dict(zip(known, (known[-1], *known[:-1]), strict=True))
         if len(known) < 3:
-            raise ValueError(f"`validation_folds`='previous' needs three folds or more. The data have: {known}")
+            raise ValueError(
+                f"`validation_folds`='previous' needs three folds or more. Received: data with the folds {known}"
+            )
         validation_of = lambda test: [before[test[0]]]  # noqa: E731
     else:
         validation_of = lambda test: list(validation_folds or ())  # noqa: E731
@@ -68,5 +70,5 @@ def divide(
         return {"test": division(list(test_folds), validation_of(list(test_folds)))}
     missing = sorted(set(folds or ()) - set(known))
     if missing:
-        raise ValueError(f"`folds` must be some of {known}. Received: {missing}")
+        raise ValueError(f"`folds` must be some of {known}. Received: folds={list(folds)}")
     return {f"fold-{fold}": division([fold], validation_of([fold])) for fold in folds or known}

@@ -67,9 +67,9 @@ def run_experiment(
         OSError: If `folder` cannot be written to, or its disk is full.
     """
     if not rows:
-        raise ValueError("`rows` must have at least one row.")
+        raise ValueError("`rows` must have at least one row. Received: rows={}")
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"`seeds` must be different integers, at least one. Received: {seeds!r}")
+        raise ValueError(f"`seeds` must be different integers, at least one. Received: seeds={seeds!r}")
     folder = pathlib.Path(folder)
     plan = list(itertools.product(rows, divisions, seeds))
     places = {key: run_path(folder, *key, divisions, seeds) for key in plan}

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 
-from keras_audio_si.checks import check_choice, refuse_renamed
+from keras_audio_si.checks import check_choice, check_choices, check_integer, check_positive, refuse_renamed
 from keras_audio_si.training.settings import TrainingSettings
 
 AUGMENTATIONS = ("none", "eat", "eat-no-noise")
@@ -116,8 +116,8 @@ class ModelSettings:
         _as_tuples(self, "mixings", "aggregations", "dilations", "factors")
         if isinstance(self.augment, str):
             check_choice("augment", self.augment, AUGMENTATIONS)
-        for mixing in self.mixings:
-            check_choice("mixings", mixing, MIXINGS)
+        if self.mixings:
+            check_choices("mixings", self.mixings, MIXINGS)
         check_choice("content", self.content, CONTENTS)
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
         if self.masked and self.resolution == "none":
@@ -179,10 +179,8 @@ class DataSettings:
         check_choice("peak_of", self.peak_of, (None, "clip", "patch"))
         if self.silence_decibels is not None and self.peak_of is None:
             raise ValueError("`silence_decibels` needs `peak_of`, which says what is scaled before the level is taken.")
-        for name in ("sample_rate", "frames", "input_samples"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
+        sizes = {name: getattr(self, name) for name in ("sample_rate", "frames", "input_samples")}
+        check_positive(**{name: value for name, value in sizes.items() if value is not None})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,9 +209,7 @@ class StageSettings:
 
     def __post_init__(self):
         check_choice("forcing_form", self.forcing_form, ("unit", "centred"))
-        for name in ("first_epochs", "phase_epochs", "forcing_epochs"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={getattr(self, name)!r}")
+        check_integer(1, **{name: getattr(self, name) for name in ("first_epochs", "phase_epochs", "forcing_epochs")})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,8 +240,7 @@ class EvaluationSettings:
 
     def __post_init__(self):
         _as_tuples(self, "protocols")
-        if not self.max_shift_clips > 0:
-            raise ValueError(f"`max_shift_clips` must be positive. Received: max_shift_clips={self.max_shift_clips!r}")
+        check_positive(max_shift_clips=self.max_shift_clips)
 
 
 @dataclasses.dataclass(frozen=True)

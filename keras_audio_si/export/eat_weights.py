@@ -134,7 +134,7 @@ def _settings(tensors):
         if name not in tensors:
             raise ValueError(f"the state dict has no tensor {name}, so it is not one of the released EAT")
         if tensors[name].ndim != rank:
-            raise ValueError(f"the tensor {name} must have {rank} axes, got the shape {tensors[name].shape}")
+            raise ValueError(f"the tensor {name} must have {rank} axes. Received: shape={tensors[name].shape}")
         return tensors[name].shape
 
     def numbers(prefix, suffix):

@@ -33,8 +33,8 @@ def read_checkpoint(path):
             break
     if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
         raise ValueError(
-            f"{path} holds no state dict: expected a dict of tensors, or one under a key of "
-            f"{', '.join(map(repr, WRAPPERS))}, got {type(content).__name__}"
+            f"{path} holds no state dict: it must be a dict of tensors, or have one under a key of "
+            f"{', '.join(map(repr, WRAPPERS))}. Received: {type(content).__name__}"
         )
     return {name: (value.float() if value.is_floating_point() else value).numpy() for name, value in content.items()}
 

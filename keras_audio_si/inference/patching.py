@@ -47,7 +47,7 @@ def patch_layout(model, patch_seconds=None):
         length = "any length" if patch_samples is None else f"{patch_samples / front_end.sample_rate:.3g} s"
         raise ValueError(
             f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
-            f"model that takes any, and for no other. Received {patch_seconds} seconds."
+            f"model that takes any, and for no other. Received: patch_seconds={patch_seconds}"
         )
     if isinstance(front_end, FitLength):
         hop_samples = max(1, patch_samples // 2)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
 from keras_audio_si.inference.tagging import choose_tags
 
@@ -43,10 +44,9 @@ def write_tags(format, results, class_names, file, top_k=None, threshold=None, w
     a.wav,0.000000,2.000000,rain,,0.25,0.5
     0
     """
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {format!r}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"`top_k` must be at least 1, got {top_k}")
+    check_choice("format", format, FORMATS)
+    if top_k is not None:
+        check_integer(1, top_k=top_k)
     if top_k is None and threshold is None:
         top_k = DEFAULT_TOP_K
     failed = 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
@@ -175,8 +176,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
     """
     layout = patch_layout(model, window_seconds)
     num_classes = len(required_class_names(model))
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
+    check_integer(1, batch_size=batch_size)
     batch, waiting = [], collections.deque()
     for path, problem in files:
         file = _File(path, by_window, layout.sample_rate, num_classes, problem)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.ops.attention import attention_pool
 
 
@@ -42,9 +43,8 @@ class AttentionHead(keras.layers.Layer):
 
     def __init__(self, num_classes, heads=4, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        for name, value, least in (("num_classes", num_classes, 1), ("heads", heads, 0)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        check_integer(1, num_classes=num_classes)
+        check_integer(0, heads=heads)
         self.num_classes = num_classes
         self.heads = heads
 
@@ -52,7 +52,7 @@ class AttentionHead(keras.layers.Layer):
         if len(input_shape) not in (3, 4) or input_shape[-1] is None:
             raise ValueError(
                 f"{self.name} takes (batch, time, mel, channels) or (batch, time, channels), with a known number of "
-                f"channels; got {tuple(input_shape)}"
+                f"channels. Received: shape={tuple(input_shape)}"
             )
         heads = max(self.heads, 1)
         shape = (input_shape[-1], heads, self.num_classes)

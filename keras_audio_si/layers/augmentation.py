@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_interval
 from keras_audio_si.ops.arguments import as_float32
 
 
@@ -109,36 +110,36 @@ class RandomWaveformLayer(keras.layers.Layer):
 
 
 def split_pair(inputs):
-    """Return waveforms and labels of a pair, or waveforms and None; refuse what is not `(batch, samples)`."""
+    """Returns waveforms and labels of a pair, or waveforms and None; refuses what is not `(batch, samples)`."""
     is_pair = isinstance(inputs, (tuple, list))
     if is_pair and len(inputs) != 2:
         raise ValueError(
-            f"The input must be waveforms or a pair (waveforms, labels); received {len(inputs)} values in a "
-            f"{type(inputs).__name__}."
+            "The input must be waveforms or a pair (waveforms, labels). "
+            f"Received: {len(inputs)} values in a {type(inputs).__name__}"
         )
     waveforms, labels = inputs if is_pair else (inputs, None)
     if len(waveforms.shape) != 2:
         raise ValueError(
-            f"Waveforms must be of shape (batch, samples); received {tuple(waveforms.shape)}. Several channels are not "
-            "augmented, since their differences would not survive it: mix them down, e.g. by keras.ops.mean(x, -1)."
+            f"Waveforms must be of shape (batch, samples). Received: shape={tuple(waveforms.shape)}. Several channels "
+            "are not augmented, since their differences would not survive it: mix them down, e.g. by "
+            "keras.ops.mean(x, -1)."
         )
     return waveforms, labels
 
 
 def check_probability(probability, name="probability"):
-    """Return the probability as a float, or raise a ValueError."""
-    if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
-        raise ValueError(f"`{name}` must be a number from 0 to 1; received {probability!r}.")
+    """Returns the probability as a float, or raises a ValueError."""
+    check_interval("[0, 1]", **{name: probability})
     return float(probability)
 
 
 def check_range(name, value, low=None, high=None):
-    """Return a range as a pair of floats, or raise a ValueError that names it and its limits."""
+    """Returns a range as a pair of floats, or raises a ValueError that names it and its limits."""
     limits = "" if low is None else f" from {low}" + ("" if high is None else f" to {high}")
     try:
         first, last = (float(number) for number in value)
     except (TypeError, ValueError):
         first, last = 1.0, 0.0
     if not (-float("inf") if low is None else low) <= first <= last <= (float("inf") if high is None else high):
-        raise ValueError(f"`{name}` must be a range (lowest, highest){limits}; received {value!r}.")
+        raise ValueError(f"`{name}` must be a range (lowest, highest){limits}. Received: {name}={value!r}")
     return first, last

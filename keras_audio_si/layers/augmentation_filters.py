@@ -17,7 +17,7 @@ class _RandomFilter(RandomWaveformLayer):
         super().__init__(probability, seed, **kwargs)
         self.cutoff = check_range("cutoff", cutoff, 0, 1)
         if not isinstance(num_taps, int) or num_taps < 1 or num_taps % 2 == 0:
-            raise ValueError(f"`num_taps` must be an odd number, at least 1; received {num_taps!r}.")
+            raise ValueError(f"`num_taps` must be odd and at least 1. Received: num_taps={num_taps!r}")
         self.num_taps = num_taps
 
     def draw_parameters(self, batch_size, num_samples):

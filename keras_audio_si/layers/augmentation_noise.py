@@ -83,7 +83,7 @@ class RandomNoise(_RandomAddedNoise):
         if isinstance(self.kind, str):
             check_choice("kind", kind, KINDS)
         elif not self.kind or not set(self.kind) <= set(COLOURS):
-            raise ValueError(f"`kind` must be one of {KINDS}, or a sequence of {COLOURS}; received {kind!r}.")
+            raise ValueError(f"`kind` must be one of {KINDS}, or a sequence of {COLOURS}. Received: kind={kind!r}")
         check_choice("variant", variant, VARIANTS)
         self.variant = variant
 

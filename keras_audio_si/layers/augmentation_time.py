@@ -187,7 +187,7 @@ class RandomSpeed(RandomWaveformLayer):
         super().__init__(probability, seed, **kwargs)
         self.length_factors = tuple(float(factor) for factor in length_factors)
         if not self.length_factors or min(self.length_factors) <= 0:
-            raise ValueError(f"`length_factors` must be positive numbers; received {length_factors!r}.")
+            raise ValueError(f"`length_factors` must be positive numbers. Received: length_factors={length_factors!r}")
         check_positive(num_zeros=num_zeros)
         self.num_zeros = num_zeros
 
@@ -215,6 +215,6 @@ def check_known_length(layer, waveforms):
     """Raise a ValueError that names the layer if the number of samples is not known before the call."""
     if waveforms.shape[1] is None:
         raise ValueError(
-            f"{type(layer).__name__} must know the number of samples; received shape {tuple(waveforms.shape)}: "
-            "cut or pad the clips to one length."
+            f"{type(layer).__name__} must know the number of samples. Received: shape={tuple(waveforms.shape)}. Cut or "
+            "pad the clips to one length."
         )

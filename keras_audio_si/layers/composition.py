@@ -17,11 +17,11 @@ class _Composition(keras.layers.Layer):
         for layer in self.layers:
             if not (callable(getattr(layer, "draw", None)) and "apply" in dir(layer)):
                 raise TypeError(
-                    f"`layers` must be augmentations with `draw` and `apply`, such as RandomGain or MixUp; "
-                    f"received {type(layer).__name__}."
+                    "`layers` must be augmentations with `draw` and `apply`, such as RandomGain or MixUp. "
+                    f"Received: {layer!r}"
                 )
         if not self.layers:
-            raise ValueError("`layers` must hold at least one augmentation.")
+            raise ValueError(f"`layers` must hold at least one augmentation. Received: layers={layers!r}")
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
@@ -191,8 +191,8 @@ class RandomChoice(_Composition):
         shares = np.ones(len(self.layers)) if chances is None else np.array(self.chances)
         if len(shares) != len(self.layers) or not (np.all(shares >= 0) and 0 < shares.sum() < np.inf):
             raise ValueError(
-                f"`chances` must be {len(self.layers)} numbers, one for each layer, none below 0 and not all 0; "
-                f"received {chances!r}."
+                f"`chances` must be {len(self.layers)} numbers, one for each layer, none below 0 and not all 0. "
+                f"Received: chances={chances!r}"
             )
         self._upper = (np.cumsum(shares) / shares.sum()).astype("float32")[:-1]
 

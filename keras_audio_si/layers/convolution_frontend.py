@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_choices
 from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.ops.convolution import convolve_waveform
 
@@ -124,19 +125,20 @@ class ConvolutionFrontEnd(FrontEnd):
         }
         for name, values in sizes.items():
             if not values or len(values) != count or any(not isinstance(n, int) or n < 1 for n in values):
-                raise ValueError(f"`{name}` must have a positive integer for each convolution. Received {values!r}.")
+                raise ValueError(
+                    f"`{name}` must have a positive integer for each convolution. Received: {name}={values!r}"
+                )
         activations = ("relu",) * count if activations is None else tuple(activations)
-        if len(activations) != count or not set(activations) <= set(ACTIVATIONS):
+        check_choices("activations", activations, ACTIVATIONS)
+        if len(activations) != count:
             raise ValueError(
-                f"`activations` must have one of {', '.join(map(repr, ACTIVATIONS))} for each convolution. "
-                f"Received {activations!r}."
+                f"`activations` must be as many as the {count} convolutions. Received: activations={activations!r}"
             )
-        if padding not in ("valid", "same"):
-            raise ValueError(f'`padding` must be "valid" or "same". Received {padding!r}.')
+        check_choice("padding", padding, ("valid", "same"))
         if padding == "same" and any(n < stride for n, stride in zip(kernel_sizes, strides, strict=True)):
             raise ValueError(
-                '`padding="same"` needs kernels at least as long as their strides. '
-                f"Received kernel_sizes={kernel_sizes}, strides={strides}."
+                "`padding`='same' needs kernels at least as long as their strides. "
+                f"Received: kernel_sizes={kernel_sizes}, strides={strides}"
             )
         hop_length = math.prod(sizes["strides"]) * math.prod(sizes["pool_strides"])
         super().__init__(sample_rate, hop_length / sample_rate, filters[-1], **kwargs)

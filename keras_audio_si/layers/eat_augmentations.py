@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_audio_si.checks import check_choices
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
     BitCrush,
@@ -108,8 +109,7 @@ def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
     Reference:
         gazneli2022, section 3.2, Table 1 and Table 6a.
     """
-    if not mixings or not set(mixings) <= set(MIXINGS):
-        raise ValueError(f"mixings must be some of {', '.join(map(repr, MIXINGS))}, got {tuple(mixings)!r}")
+    check_choices("mixings", tuple(mixings), MIXINGS)
     # Each has seeds of its own, whichever others there are; with one for all, the choice would be tied to the weights.
     settings = _seeded(seed)
     choice = settings()

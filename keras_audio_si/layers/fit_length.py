@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_interval
+
 FITS = ("pad", "cut")
 SHORT = ("repeat", "zero")
 HOP_SECONDS = 0.01  # That of the reference's spectrograms.
@@ -43,12 +45,10 @@ class FitLength(keras.layers.Layer):
 
     def __init__(self, multiple, smallest=None, fit="pad", sample_rate=None, short="repeat", peak=None, **kwargs):
         super().__init__(**kwargs)
-        if fit not in FITS:
-            raise ValueError(f"fit must be one of {', '.join(map(repr, FITS))}, got {fit!r}")
-        if short not in SHORT:
-            raise ValueError(f"short must be one of {', '.join(map(repr, SHORT))}, got {short!r}")
-        if peak is not None and not 0 < peak <= 1:
-            raise ValueError(f"peak must be above 0 and at most 1, or None, got {peak!r}")
+        check_choice("fit", fit, FITS)
+        check_choice("short", short, SHORT)
+        if peak is not None:
+            check_interval("(0, 1]", peak=peak)
         self.multiple, self.smallest, self.fit = multiple, smallest or multiple, fit
         self.sample_rate, self.short, self.peak = sample_rate, short, peak
 
@@ -58,12 +58,13 @@ class FitLength(keras.layers.Layer):
         return round(HOP_SECONDS * self.sample_rate)
 
     def fitted(self, samples):
-        """Return the length that waveforms of `samples` samples get."""
+        """Returns the length that waveforms of `samples` samples get."""
         if self.fit == "pad":
             return max(-(-samples // self.multiple) * self.multiple, self.smallest)
         if samples < self.smallest:
             raise ValueError(
-                f"the network takes at least {self.smallest} samples, got {samples}: use fit='pad' or a longer input"
+                f"The network takes at least {self.smallest} samples. Received: samples={samples}. Use fit='pad' or a "
+                "longer input."
             )
         return samples // self.multiple * self.multiple
 

@@ -14,7 +14,7 @@ class _FixedResolution(ResolutionLayer):
     num_channels = 1
 
     def merge(self, x, counts, mask, training):
-        """Return the output frames; what comes behind those that a clip fills is replaced."""
+        """Returns the output frames; what comes behind those that a clip fills is replaced."""
         raise NotImplementedError
 
     def resample(self, x, mask, counts, training):

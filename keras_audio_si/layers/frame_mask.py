@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.ops.lengths import content_lengths, frame_mask
 
 
@@ -43,9 +44,8 @@ class FrameMask(keras.layers.Layer):
     def __init__(self, frame_samples, hop_length, **kwargs):
         # In half precision the quietest samples would be zeros.
         super().__init__(autocast=False, **kwargs)
-        for name, value, least in (("frame_samples", frame_samples, 0), ("hop_length", hop_length, 1)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value!r}")
+        check_integer(0, frame_samples=frame_samples)
+        check_integer(1, hop_length=hop_length)
         self.frame_samples, self.hop_length = frame_samples, hop_length
 
     def call(self, inputs):
@@ -58,7 +58,7 @@ class FrameMask(keras.layers.Layer):
         if len(spectrograms.shape) != 3 or len(clips.shape) not in (1, 2):
             raise ValueError(
                 f"{self.name} takes spectrograms (batch, frames, bands) with waveforms (batch, samples) or lengths "
-                f"(batch,); got {tuple(spectrograms.shape)} and {tuple(clips.shape)}"
+                f"(batch,). Received: shapes {tuple(spectrograms.shape)} and {tuple(clips.shape)}"
             )
         return keras.KerasTensor(spectrograms.shape[:2], dtype="bool")
 

@@ -44,20 +44,20 @@ class FrontEnd(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define num_samples(frames).")
 
     def in_samples(self, name, seconds):
-        """Return the argument `name` in whole samples, at least one."""
+        """Returns the argument `name` in whole samples, at least one."""
         samples = round(seconds * self.sample_rate)
         if samples < 1:
             raise ValueError(
-                f"`{name}` must be at least one sample at {self.sample_rate} Hz. Received {seconds} seconds."
+                f"`{name}` must be at least one sample at {self.sample_rate} Hz. Received: {name}={seconds!r}"
             )
         return samples
 
     def check_rank(self, shape):
-        """Raise a ValueError unless the shape is that of waveforms."""
+        """Raises a ValueError unless the shape is that of waveforms."""
         if len(shape) != 2:
             raise ValueError(
-                f"{self.name} expects waveforms of shape (batch, samples). Received shape {tuple(shape)}: "
-                f"mix channels down to one and add a batch axis to a single waveform."
+                f"{self.name} takes waveforms of shape (batch, samples). Received: shape={tuple(shape)}. "
+                "Mix channels down to one and add a batch axis to a single waveform."
             )
 
     def compute_output_shape(self, input_shape):
@@ -67,8 +67,8 @@ class FrontEnd(keras.layers.Layer):
             return (batch, None, self.num_bands)
         if self.num_frames(samples) < 1:
             raise ValueError(
-                f"{self.name} needs waveforms of at least {self.num_samples(1)} samples (one frame). "
-                f"Received shape {tuple(input_shape)}: pad the waveform or take shorter frames."
+                f"{self.name} takes waveforms of at least {self.num_samples(1)} samples (one frame). "
+                f"Received: shape={tuple(input_shape)}. Pad the waveform or take shorter frames."
             )
         return (batch, self.num_frames(samples), self.num_bands)
 
@@ -156,25 +156,21 @@ class LogMelSpectrogram(FrontEnd):
         **kwargs,
     ):
         super().__init__(sample_rate, hop_seconds, num_mels, **kwargs)
-        if compression not in ("log", "decibel", None):
-            raise ValueError(f'`compression` must be "log", "decibel" or None. Received {compression!r}.')
-        if dft not in ("fft", "conv"):
-            raise ValueError(f'`dft` must be "fft" or "conv". Received {dft!r}.')
-        if pad_mode not in ("reflect", "constant"):
-            raise ValueError(f'`pad_mode` must be "reflect" or "constant". Received {pad_mode!r}.')
+        check_choice("compression", compression, ("log", "decibel", None))
+        check_choice("dft", dft, ("fft", "conv"))
+        check_choice("pad_mode", pad_mode, ("reflect", "constant"))
         if not center and (pad_mode != "reflect" or drop_last_frame):
-            raise ValueError("`pad_mode` and `drop_last_frame` need `center=True`: other frames lie in the waveform.")
+            raise ValueError("`pad_mode` and `drop_last_frame` need `center`=True: other frames lie in the waveform.")
         if top_db is not None and compression != "decibel":
-            raise ValueError(f'`top_db` needs `compression="decibel"`. Received compression={compression!r}.')
-        for name, value in (("floor", floor), ("power", power), ("top_db", top_db)):
-            if value is not None and not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received {value}.")
+            raise ValueError(f"`top_db` must be None without `compression`='decibel'. Received: top_db={top_db!r}")
+        check_positive(floor=floor, power=power, **({} if top_db is None else {"top_db": top_db}))
         self.frame_seconds = frame_seconds
         self.frame_length = self.in_samples("frame_seconds", frame_seconds)
         self.fft_length = 1 << (self.frame_length - 1).bit_length() if fft_length is None else fft_length
         if self.fft_length < self.frame_length:
             raise ValueError(
-                f"`fft_length` must be at least {self.frame_length}, the samples of a frame. Received {fft_length}."
+                f"`fft_length` must be at least {self.frame_length}, the samples of a frame. "
+                f"Received: fft_length={fft_length}"
             )
         self.num_mels = num_mels
         self.min_hz = min_hz

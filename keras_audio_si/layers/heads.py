@@ -32,12 +32,13 @@ class ClassScores(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.class_names = None if class_names is None else tuple(class_names)
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
-            raise ValueError(f"class_names must differ, got {self.class_names}")
+            raise ValueError(f"`class_names` must differ. Received: class_names={self.class_names}")
 
     def build(self, input_shape):
         if self.class_names is not None and len(self.class_names) != input_shape[-1]:
             raise ValueError(
-                f"class_names must name the {input_shape[-1]} classes of the logits, got {len(self.class_names)} names"
+                f"`class_names` must name the {input_shape[-1]} classes of the logits. "
+                f"Received: {len(self.class_names)} names"
             )
 
     def call(self, logits):

@@ -146,7 +146,10 @@ class ImportanceNetwork(keras.layers.Layer):
     def __init__(self, dilations=(1, 1, 1, 1, 1), negative_slope=0.0, batch_norm_momentum=0.9, **kwargs):
         super().__init__(**kwargs)
         if len(dilations) != 5 or min(dilations) < 1:
-            raise ValueError(f"dilations must be five numbers from 1 on, one for each block, got {tuple(dilations)}")
+            raise ValueError(
+                "`dilations` must be five numbers from 1 on, one for each block. "
+                f"Received: dilations={tuple(dilations)}"
+            )
         self.supports_masking = True
         self.dilations, self.negative_slope = tuple(dilations), negative_slope
         self.batch_norm_momentum = batch_norm_momentum

@@ -54,7 +54,7 @@ class LearnedFilterbank(FrontEnd):
         check_choice("padding", padding, ("same", "valid"))
         if filter_stride < 1 or self.hop_length % filter_stride:
             raise ValueError(
-                f"`filter_stride` must divide the hop of {self.hop_length} samples. Received {filter_stride}."
+                f"`filter_stride` must divide the hop of {self.hop_length}. Received: filter_stride={filter_stride}"
             )
         self.num_filters = num_filters
         self.frame_seconds = frame_seconds
@@ -101,7 +101,7 @@ class LearnedFilterbank(FrontEnd):
         return ops.cast(features, self.compute_dtype)
 
     def pool_energy(self, outputs, window):
-        """Sum the energies of complex filter outputs under a window `(num_taps, channels)`."""
+        """Sums the energies of complex filter outputs under a window `(num_taps, channels)`."""
         window = window[self.window_steps.start :: self.filter_stride] * self.filter_stride
         return filter_frames.pool_hops(filter_frames.squared_modulus(outputs), window)
 

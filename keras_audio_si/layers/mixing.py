@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_interval
 from keras_audio_si.ops import mixing
 
 LABEL_RULES = ("convex", "union")
@@ -38,12 +39,11 @@ class BatchMixing(keras.layers.Layer):
     def __init__(self, weight_range, label_rule="convex", union_limit=None, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.weight_range = _checked_range(weight_range)
-        if label_rule not in LABEL_RULES:
-            raise ValueError(f"`label_rule` must be one of {LABEL_RULES}; received {label_rule!r}.")
+        check_choice("label_rule", label_rule, LABEL_RULES)
         if union_limit is not None and (label_rule != "union" or not 0 < union_limit <= 1):
             raise ValueError(
-                f'`union_limit` must be above 0 and at most 1, with `label_rule="union"`, or None; received '
-                f"{union_limit!r} with {label_rule!r}."
+                "`union_limit` must be in (0, 1], with `label_rule`='union', or None. "
+                f"Received: union_limit={union_limit!r}, label_rule={label_rule!r}"
             )
         self.label_rule = label_rule
         self.union_limit = union_limit
@@ -109,8 +109,8 @@ class BatchMixing(keras.layers.Layer):
         inputs, labels = _pair(inputs)
         if self.waveforms_only and len(inputs.shape) != 2:
             raise ValueError(
-                f"{type(self).__name__} mixes waveforms of one channel, (batch, samples); received inputs of shape "
-                f"{tuple(inputs.shape)}. Average the channels or put them on the batch axis."
+                f"{type(self).__name__} mixes waveforms of one channel, (batch, samples). Received: "
+                f"shape={tuple(inputs.shape)}. Average the channels or put them on the batch axis."
             )
         return inputs, labels
 
@@ -185,13 +185,9 @@ class MixUp(BatchMixing):
         **kwargs,
     ):
         super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
-        if not 0 < probability <= 1:
-            raise ValueError(f"`probability` must be above 0 and at most 1; received {probability!r}.")
+        check_interval("(0, 1]", probability=probability)
+        check_interval("(0, inf)", alpha=alpha)
         self.probability = probability
-        if not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
-            raise ValueError(
-                f"`alpha` must be a positive number; received {alpha!r}. Leave the layer out for no mixing."
-            )
         self.alpha = float(alpha)
         self.gain_aware = gain_aware
         self._table = _beta_logits(self.alpha)
@@ -282,8 +278,7 @@ class TimeMix(BatchMixing):
         **kwargs,
     ):
         super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
-        if position not in ("ends", "anywhere"):
-            raise ValueError(f"`position` must be 'ends' or 'anywhere'; received {position!r}.")
+        check_choice("position", position, ("ends", "anywhere"))
         self.position = position
 
     def draw(self, batch_size):
@@ -312,23 +307,25 @@ class TimeMix(BatchMixing):
 def _checked_range(weight_range):
     low, high = weight_range
     if not 0 <= low <= high <= 1:
-        raise ValueError(f"`weight_range` must be two numbers, 0 <= low <= high <= 1; received {weight_range!r}.")
+        raise ValueError(
+            f"`weight_range` must be two numbers, 0 <= low <= high <= 1. Received: weight_range={weight_range!r}"
+        )
     return float(low), float(high)
 
 
 def _pair(inputs):
     if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
-        raise ValueError(f"The input must be a pair (inputs, labels); received {type(inputs).__name__}.")
+        raise ValueError(f"The input must be a pair (inputs, labels). Received: {type(inputs).__name__}")
     for name, value in zip(("inputs", "labels"), inputs, strict=True):
         dtype = keras.backend.standardize_dtype(value.dtype)
         if not keras.backend.is_float_dtype(dtype):
             advice = "Turn class indices into one-hot labels." if name == "labels" else "Scale them to [-1, 1]."
-            raise TypeError(f"The {name} must be floating point to be mixed; received {dtype}. {advice}")
+            raise TypeError(f"The {name} must be floating point to be mixed. Received: dtype={dtype}. {advice}")
         if len(value.shape) == 0:
-            raise ValueError(f"The {name} must have a batch axis; received a scalar.")
+            raise ValueError(f"The {name} must have a batch axis. Received: a scalar")
     sizes = [value.shape[0] for value in inputs]
     if None not in sizes and sizes[0] != sizes[1]:
-        raise ValueError(f"Inputs and labels must hold as many examples; received {sizes[0]} and {sizes[1]}.")
+        raise ValueError(f"Inputs and labels must hold as many examples. Received: {sizes[0]} and {sizes[1]}")
     return tuple(inputs)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.checks import check_positive
+from keras_audio_si.checks import check_interval, check_positive
 from keras_audio_si.ops.pcen import pcen
 
 LEAST_BIAS = 1e-3
@@ -26,7 +26,7 @@ class Bounds(keras.constraints.Constraint):
 
 
 def bounded_weight(layer, name, shape, value, low=None, high=None):
-    """Add a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
+    """Adds a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
     bounds = Bounds(low, high)
     return layer.add_weight(
         shape=shape,
@@ -86,14 +86,9 @@ class PCEN(keras.layers.Layer):
 
     def __init__(self, gain=0.98, bias=2.0, root=2.0, smoothing=0.025, floor=1e-6, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        for name, value, low, high in (
-            ("gain", gain, 0, 1),
-            ("bias", bias, LEAST_BIAS, float("inf")),
-            ("root", root, 1, float("inf")),
-            ("smoothing", smoothing, 0, 1),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"`{name}` must be from {low} to {high}. Received {value}.")
+        check_interval("[0, 1]", gain=gain, smoothing=smoothing)
+        check_interval(f"[{LEAST_BIAS}, inf)", bias=bias)
+        check_interval("[1, inf)", root=root)
         check_positive(floor=floor)
         self.initial = {"gain": gain, "bias": bias, "root": root, "smoothing": smoothing}
         self.floor = floor
@@ -121,5 +116,5 @@ class PCEN(keras.layers.Layer):
     def _check_rank(self, shape):
         if len(shape) != 3:
             raise ValueError(
-                f"{self.name} expects energies of shape (batch, time, bands). Received shape {tuple(shape)}."
+                f"{self.name} takes energies of shape (batch, time, bands). Received: shape={tuple(shape)}"
             )

@@ -24,10 +24,10 @@ class PhaseWaveform(keras.layers.Layer):
 
     Args:
         content: `"phase"`, `"magnitude"`, or `"both"` for two channels in this order.
-        fft_length: samples per frame, the points of the transform.
-        hop_length: samples from one frame to the next, at most `fft_length`.
+        fft_length: Samples per frame, the points of the transform.
+        hop_length: Samples from one frame to the next, at most `fft_length`.
         window: `"rectangular"`, `"hann"` or `"hamming"`.
-        **kwargs: keyword arguments of `keras.layers.Layer`, such as `name`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name`.
 
     Input shape:
         `(batch, samples)`, floats. `samples` may be None where the backend has dynamic shapes.
@@ -36,8 +36,8 @@ class PhaseWaveform(keras.layers.Layer):
         `(batch, samples)`, or `(batch, samples, 2)` for `content="both"`, float32.
 
     Raises:
-        ValueError: if an argument is out of range or unknown, or the input is not of rank 2.
-        TypeError: if the input is not of a real float type.
+        ValueError: If an argument is out of range or unknown, or the input is not of rank 2.
+        TypeError: If the input is not of a real float type.
 
     Example:
 
@@ -53,7 +53,9 @@ class PhaseWaveform(keras.layers.Layer):
         check_choice("content", content, CONTENTS)
         check_positive(fft_length=fft_length, hop_length=hop_length)
         if hop_length > fft_length:
-            raise ValueError(f"`hop_length` must be at most `fft_length`, {fft_length}; received {hop_length}.")
+            raise ValueError(
+                f"`hop_length` must be at most `fft_length`, {fft_length}. Received: hop_length={hop_length}"
+            )
         framing.make_window(fft_length, window)
         self.content = content
         self.fft_length = fft_length
@@ -89,5 +91,5 @@ class PhaseWaveform(keras.layers.Layer):
     def _check_rank(self, inputs):
         if len(inputs.shape) != 2:
             raise ValueError(
-                f"PhaseWaveform takes waveforms of one channel, (batch, samples); received shape {tuple(inputs.shape)}."
+                f"PhaseWaveform takes waveforms of one channel, (batch, samples). Received: shape={tuple(inputs.shape)}"
             )

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
 from keras_audio_si.ops.padding import check_padding, output_size
@@ -18,14 +19,11 @@ POOL_MODES = ("max", "average", None)
 def _pair(value, name, smallest=1):
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(not isinstance(n, int) or n < smallest for n in pair):
-        raise ValueError(f"{name} must be an integer >= {smallest} or a pair (time, mel) of them, got {value!r}")
+        raise ValueError(
+            f"`{name}` must be an integer of at least {smallest} or a pair (time, mel) of them. "
+            f"Received: {name}={value!r}"
+        )
     return pair
-
-
-def _one_of(value, name, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return value
 
 
 def _initializer(identifier):
@@ -54,7 +52,8 @@ class _FilteredPool(keras.layers.Layer):
         self.strides = _pair(strides, "strides", smallest_stride)
         self.filter_size = _pair(filter_size, "filter_size")
         self.filter = filter
-        self.pool_mode = _one_of(pool_mode, "pool_mode", POOL_MODES)
+        check_choice("pool_mode", pool_mode, POOL_MODES)
+        self.pool_mode = pool_mode
         self.padding = check_padding(padding)
         self.initializer = initializer if initializer in STARTS else _initializer(initializer)
         self.taps = None
@@ -63,7 +62,7 @@ class _FilteredPool(keras.layers.Layer):
         if len(input_shape) not in (3, 4) or input_shape[-1] is None:
             raise ValueError(
                 f"{type(self).__name__} takes maps of shape (batch, time, channels) or (batch, time, mel, channels) "
-                f"with a known number of channels, got {tuple(input_shape)}"
+                f"with a known number of channels. Received: shape={tuple(input_shape)}"
             )
         if len(input_shape) == 3:
             self.pool_size, self.strides, self.filter_size = (
@@ -95,8 +94,8 @@ class _FilteredPool(keras.layers.Layer):
             n is not None and n % s for n, s in zip(spatial, self.strides, strict=False)
         ):
             raise ValueError(
-                f"padding 'circular' needs sizes that the strides {self.strides} divide, got a map of shape "
-                f"{tuple(shape)}; pad or crop the input, or choose another padding"
+                f"`padding`='circular' needs sizes that the strides {self.strides} divide. "
+                f"Received: shape={tuple(shape)}. Pad or crop the input, or choose another padding."
             )
 
     def _as_map(self, x):
@@ -189,7 +188,7 @@ class AntiAliasPool(_FilteredPool):
         initializer="binomial",
         **kwargs,
     ):
-        _one_of(filter, "filter", FILTERS)
+        check_choice("filter", filter, FILTERS)
         super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
 
     def call(self, x):
@@ -264,11 +263,12 @@ class AdaptivePolyphasePool(_FilteredPool):
         return_indices=False,
         **kwargs,
     ):
-        _one_of(filter, "filter", (None, *FILTERS))
+        check_choice("filter", filter, (None, *FILTERS))
         super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
         if self.strides == (1, 1):
-            raise ValueError(f"strides must be at least 2 on one axis, got {strides!r}")
-        self.criterion = _one_of(criterion, "criterion", CRITERIA)
+            raise ValueError(f"`strides` must be at least 2 on one axis. Received: strides={strides!r}")
+        check_choice("criterion", criterion, CRITERIA)
+        self.criterion = criterion
         self.return_indices = return_indices
 
     def call(self, x, indices=None):

@@ -33,7 +33,7 @@ _FILTERED = re.compile(
 
 
 def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
-    """Build the pooling layer that a name, a callable or a layer config describes.
+    """Builds the pooling layer that a name, a callable or a layer config describes.
 
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
@@ -64,7 +64,8 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
         return _called(pooling, strides)
     if not isinstance(pooling, str):
         raise ValueError(
-            f"`pooling` must be a name, a callable that returns a new layer or a layer config. Received: {pooling!r}"
+            "`pooling` must be a name, a callable that returns a new layer or a layer config. "
+            f"Received: pooling={pooling!r}"
         )
     common = {"pool_size": pool_size, "strides": strides, "padding": padding, "name": name}
     if pooling in ("max", "average"):
@@ -81,8 +82,9 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
         or bool(match["plus"]) != bool(match["filter"] and match["aps"])
         or (match["box"] and not trainable)
     ):
+        known = ", ".join(map(repr, EXAMPLES))
         near = difflib.get_close_matches(pooling, EXAMPLES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown pooling {pooling!r}; did you mean {near!r}? Known: {', '.join(EXAMPLES)}")
+        raise ValueError(f"`pooling` must be such as {known}. Received: pooling={pooling!r}. Did you mean {near!r}?")
     if match["filter"] == "triangular":
         common["filter"], common["filter_size"] = "triangular", 2 * strides + 1
     elif match["filter"]:

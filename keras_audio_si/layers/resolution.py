@@ -5,6 +5,7 @@ import typing
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice, check_choices, check_interval
 from keras_audio_si.layers.importance import ImportanceNetwork
 from keras_audio_si.layers.resolution_layer import ResolutionLayer, within
 from keras_audio_si.ops import guide
@@ -109,16 +110,12 @@ class DiffResLayer(ResolutionLayer):
     ):
         super().__init__(reduction_rate, num_frames, frames_per_second, input_frames_per_second, **kwargs)
         aggregations = tuple(aggregations)
-        if not aggregations or not set(aggregations) <= set(AGGREGATIONS) or len(set(aggregations)) < len(aggregations):
-            raise ValueError(f"aggregations must be some of {', '.join(map(repr, AGGREGATIONS))}, got {aggregations}")
-        for name, value, allowed in (
-            ("rescale", rescale, RESCALES),
-            ("guide_form", guide_form, guide.GUIDE_FORMS),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-        if guide_weight < 0:
-            raise ValueError(f"guide_weight must not be negative, got {guide_weight}")
+        check_choices("aggregations", aggregations, AGGREGATIONS)
+        if len(set(aggregations)) < len(aggregations):
+            raise ValueError(f"`aggregations` must differ. Received: aggregations={aggregations!r}")
+        check_choice("rescale", rescale, RESCALES)
+        check_choice("guide_form", guide_form, guide.GUIDE_FORMS)
+        check_interval("[0, inf)", guide_weight=guide_weight)
         self.aggregations, self.resolution_encoding = aggregations, resolution_encoding
         self.rescale, self.even = rescale, even
         self.guide_weight, self.guide_threshold, self.guide_form = guide_weight, guide_threshold, guide_form

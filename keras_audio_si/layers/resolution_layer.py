@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_interval
+
 SILENCE = float(np.log(np.float32(1e-12)))
 TARGETS = ("reduction_rate", "num_frames", "frames_per_second")
 
@@ -155,21 +157,23 @@ def resolution_target(
     given = dict(zip(TARGETS, (reduction_rate, num_frames, frames_per_second), strict=True))
     given = {name: value for name, value in given.items() if value is not None} or {"reduction_rate": default}
     if len(given) > 1:
-        raise ValueError(f"the target must be one of {', '.join(TARGETS)}, got {' and '.join(given)}")
-    if not 0 <= given.get("reduction_rate", 0) < 1:
-        raise ValueError(f"reduction_rate must be from 0 to below 1, got {reduction_rate}")
+        received = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ValueError(
+            f"The target must be one of {', '.join(f'`{name}`' for name in TARGETS)}. Received: {received}"
+        )
+    check_interval("[0, 1)", reduction_rate=given.get("reduction_rate", 0))
     if num_frames is not None and (num_frames != int(num_frames) or num_frames < 1):
-        raise ValueError(f"num_frames must be a positive integer, got {num_frames}")
+        raise ValueError(f"`num_frames` must be an integer of at least 1. Received: num_frames={num_frames!r}")
     if (frames_per_second is None) != (input_frames_per_second is None):
         raise ValueError(
-            "frames_per_second and input_frames_per_second go together, got "
+            "`frames_per_second` and `input_frames_per_second` need each other. Received: "
             f"frames_per_second={frames_per_second}, input_frames_per_second={input_frames_per_second}"
         )
     if frames_per_second is not None:
         if not 0 < frames_per_second <= input_frames_per_second:
             raise ValueError(
-                f"frames_per_second must be above 0 and at most input_frames_per_second={input_frames_per_second}, "
-                f"got {frames_per_second}"
+                f"`frames_per_second` must be above 0 and at most `input_frames_per_second`={input_frames_per_second}. "
+                f"Received: frames_per_second={frames_per_second}"
             )
         given["input_frames_per_second"] = input_frames_per_second
     return given

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.checks import check_choice
+from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.layers.augmentation import check_probability
 from keras_audio_si.ops.arguments import as_float32
 
@@ -66,10 +66,9 @@ class SpecAugment(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        counts = {"max_mels": max_mels, "num_mel_masks": num_mel_masks, "num_time_masks": num_time_masks}
-        for name, value in (counts if max_frames is None else {**counts, "max_frames": max_frames}).items():
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(f"`{name}` must be an integer, 0 or more. Received {value!r}.")
+        check_integer(0, max_mels=max_mels, num_mel_masks=num_mel_masks, num_time_masks=num_time_masks)
+        if max_frames is not None:
+            check_integer(0, max_frames=max_frames)
         if isinstance(fill, str):
             check_choice("fill", fill, ("mean",))
         self.max_mels = max_mels
@@ -166,8 +165,8 @@ class SpecAugment(keras.layers.Layer):
     def _check_rank(self, shape):
         if len(shape) not in (3, 4):
             raise ValueError(
-                f"{self.name} expects spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
-                f"Received shape {tuple(shape)}."
+                f"{self.name} takes spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
+                f"Received: shape={tuple(shape)}"
             )
 
 

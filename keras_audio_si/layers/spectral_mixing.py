@@ -40,7 +40,7 @@ def stft_sizes(sample_rate):
     ((1024, 256), (2048, 512), (4096, 1024))
     """
     if not sample_rate >= 100:
-        raise ValueError(f"`sample_rate` must be at least 100 Hz; received {sample_rate!r}.")
+        raise ValueError(f"`sample_rate` must be at least 100 Hz. Received: sample_rate={sample_rate!r}")
     if sample_rate in _RELEASED_SIZES:
         return _RELEASED_SIZES[sample_rate]
     octaves = math.floor(math.log2(sample_rate / 22050))
@@ -259,9 +259,9 @@ def _checked_sizes(sizes):
     for size in sizes:
         if len(size) != 2 or not 0 < size[1] <= size[0] // 2:
             raise ValueError(
-                f"`sizes` must be pairs (fft_length, hop_length) in samples, hops of at most half a frame; "
-                f"received {size!r}."
+                "`sizes` must be pairs (fft_length, hop_length) in samples, hops of at most half a frame. "
+                f"Received: sizes={sizes!r}"
             )
     if not sizes:
-        raise ValueError("`sizes` must hold at least one pair (fft_length, hop_length).")
+        raise ValueError("`sizes` must hold at least one pair (fft_length, hop_length). Received: sizes=()")
     return sizes

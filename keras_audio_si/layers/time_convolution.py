@@ -53,9 +53,13 @@ class TimeConvolution(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if check_padding(padding) == "valid":
-            raise ValueError("padding must keep the length: 'reflect', 'same', 'edge' or 'circular', got 'valid'")
+            raise ValueError(
+                "`padding` must keep the length: 'reflect', 'same', 'edge' or 'circular'. Received: padding='valid'"
+            )
         if filters is not None and dilation != 1:
-            raise ValueError(f"dilation must be 1 unless filters is None, got {dilation} for {filters} filters")
+            raise ValueError(
+                f"`dilation` must be 1 unless `filters` is None. Received: dilation={dilation}, filters={filters}"
+            )
         self.filters, self.kernel_size, self.dilation = filters, kernel_size, dilation
         self.padding, self.negative_slope = padding, negative_slope
         self.norm = keras.layers.BatchNormalization(
@@ -91,7 +95,7 @@ class TimeConvolution(keras.layers.Layer):
         return x
 
     def folded(self):
-        """Return the kernel and the bias that convolve and normalise at once, by the moving statistics."""
+        """Returns the kernel and the bias that convolve and normalise at once, by the moving statistics."""
         norm = self.norm
         scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
         bias = norm.beta - norm.moving_mean * scale

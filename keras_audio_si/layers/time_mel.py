@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 # mode: (statistic, axis) taken first, then (statistic, axis). The released names are the second column.
 ORDERS = {
     "mean_mel_max_time": (("mean", 2), ("max", 1)),  # maxmeanfreq
@@ -16,12 +18,6 @@ STATISTICS = {
     "mean_max": ("mean", "max"),  # gapgmp
     "mean_max_deviation": ("mean", "max", "deviation"),  # gapgmpstd
 }
-
-
-def _check_mode(mode, allowed):
-    if mode not in allowed:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, allowed))}, got {mode!r}")
-    return mode
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -50,7 +46,8 @@ class TimeMelPool(keras.layers.Layer):
 
     def __init__(self, mode="mean_mel_max_time", pool_size=2, **kwargs):
         super().__init__(**kwargs)
-        self.mode = _check_mode(mode, ORDERS)
+        check_choice("mode", mode, ORDERS)
+        self.mode = mode
         self.pool_size = pool_size
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
@@ -98,7 +95,8 @@ class GlobalTimeMelPool(keras.layers.Layer):
 
     def __init__(self, mode="mean_mel_max_time", **kwargs):
         super().__init__(**kwargs)
-        self.mode = _check_mode(mode, (*ORDERS, *STATISTICS))
+        check_choice("mode", mode, (*ORDERS, *STATISTICS))
+        self.mode = mode
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, x):

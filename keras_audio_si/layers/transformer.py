@@ -6,7 +6,7 @@ from keras import layers, ops
 
 
 def interpolate_positions(positions, length):
-    """Stretch the learned positions of a sequence to another length, linearly; the class token keeps its own.
+    """Stretches the learned positions of a sequence to another length, linearly; the class token keeps its own.
 
     Args:
         positions: Array of shape `(1, 1 + tokens, width)`, that of the class token first.
@@ -55,7 +55,8 @@ class ClassToken(keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 3 or None in input_shape[1:]:
             raise ValueError(
-                f"ClassToken takes sequences of shape (batch, tokens, width) of known size, got {tuple(input_shape)}"
+                "ClassToken takes sequences of shape (batch, tokens, width) of known size. "
+                f"Received: shape={tuple(input_shape)}"
             )
         _, tokens, width = input_shape
         self.input_spec = layers.InputSpec(ndim=3, axes={1: tokens, 2: width})
@@ -116,7 +117,7 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, input_shape):
         width = input_shape[-1]
         if width % self.heads:
-            raise ValueError(f"heads must divide the width of the tokens, {width}, got {self.heads}")
+            raise ValueError(f"`heads` must divide the width of the tokens, {width}. Received: heads={self.heads}")
         self.input_spec = layers.InputSpec(ndim=3, axes={-1: width})
         common = {"dtype": self.dtype_policy}
         self.queries_keys_values = layers.Dense(3 * width, name="queries_keys_values", **common)
@@ -133,7 +134,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.feed_forward_norm(x + self.dropout(self.contracted(hidden), training=training))
 
     def attend(self, x, training=False):
-        """Return what the tokens gather from each other, without what they are added to."""
+        """Returns what the tokens gather from each other, without what they are added to."""
         tokens, width = ops.shape(x)[1], x.shape[2]
         heads = ops.reshape(self.queries_keys_values(x), (-1, tokens, 3, self.heads, width // self.heads))
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)

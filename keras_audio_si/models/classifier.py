@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.frame_mask import FrameMask
 
 LENGTHS = (None, "zeros", "input")
@@ -83,13 +84,12 @@ def Classifier(
 
 def _check(front_end, resolution, backbone, lengths):
     if not isinstance(backbone, keras.Model):
-        raise ValueError(f"`backbone` must be a Keras model. Received: {type(backbone).__name__}")
-    if lengths not in LENGTHS:
-        raise ValueError(f"`lengths` must be None, 'zeros' or 'input'. Received: lengths={lengths!r}")
+        raise ValueError(f"`backbone` must be a Keras model. Received: backbone={backbone!r}")
+    check_choice("lengths", lengths, LENGTHS)
     if resolution is not None and front_end is None:
-        raise ValueError("resolution changes the frames of spectrograms: it needs a front_end")
+        raise ValueError("`resolution` changes the frames of spectrograms: it needs a `front_end`. Received: None")
     if resolution is None and lengths is not None:
-        raise ValueError("lengths are there for the mask of a resolution layer: without resolution it must be None")
+        raise ValueError(f"`lengths` must be None without `resolution`, whose mask they are for. Received: {lengths!r}")
 
 
 def _check_features(features, wanted, backbone, input_samples):

@@ -70,7 +70,9 @@ def PiczakNet(
     """
     frames, bands = input_shape
     if None in (frames, bands) or frames < 20 or bands < 4:
-        raise ValueError(f"`input_shape` must be at least 20 frames and 4 bands. Received {tuple(input_shape)}.")
+        raise ValueError(
+            f"`input_shape` must be at least 20 frames and 4 bands. Received: input_shape={tuple(input_shape)}"
+        )
 
     dropping = MonteCarloDropout if dropout_in_inference else layers.Dropout
 

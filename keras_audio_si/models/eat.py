@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from keras_audio_si.checks import new_names
+from keras_audio_si.checks import check_choice, new_names
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.pooling import AntiAliasPool
@@ -45,7 +45,7 @@ def EAT(
     peak=None,
     name="eat",
 ):
-    """Build the network: strided convolutions with residual blocks, then a transformer over what is left of time.
+    """Builds the network: strided convolutions with residual blocks, then a transformer over what is left of time.
 
     Every factor downsamples by a convolution, a low-pass filter and a stride, and doubles the channels; a residual
     block follows every other one. Two more stages of three dilated residual blocks and a factor of 2 each follow.
@@ -150,7 +150,7 @@ def EAT(
 
 
 def EATSmall(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
-    """Build EAT-S: 16 channels, 4 transformer blocks of 8 heads, tokens of width 128; see `EAT`.
+    """Builds EAT-S: 16 channels, 4 transformer blocks of 8 heads, tokens of width 128; see `EAT`.
 
     Example:
 
@@ -165,7 +165,7 @@ def EATSmall(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activatio
 
 
 def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activation="sigmoid", **kwargs):
-    """Build EAT-M: 32 channels, 6 transformer blocks of 16 heads, tokens of width 256; see `EAT`.
+    """Builds EAT-M: 32 channels, 6 transformer blocks of 16 heads, tokens of width 256; see `EAT`.
 
     Example:
 
@@ -187,7 +187,7 @@ def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activati
 
 
 def with_input_length(model, input_length):
-    """Copy a network on waveforms for another length, with the learned positions of its tokens interpolated.
+    """Copies a network on waveforms for another length, with the learned positions of its tokens interpolated.
 
     All other weights are the same. What a short clip becomes in a long network is not what it was: the positions
     stand for other times. Windows of the old length, whose scores are averaged, leave the network as it is.
@@ -215,17 +215,16 @@ def with_input_length(model, input_length):
         if isinstance(old, ClassToken):
             values = [values[0], interpolate_positions(values[1], new.positions.shape[1] - 1)]
         if [value.shape for value in values] != [tuple(weight.shape) for weight in new.weights]:
-            raise ValueError(f"the weights of the layer {old.name!r} of {model.name!r} depend on the input length")
+            raise ValueError(f"The weights of the layer {old.name!r} of {model.name!r} depend on the input length")
         new.set_weights(values)
     return longer
 
 
 def _check(factors, residual, aggregation):
     if not factors or any(not isinstance(factor, int) or factor < 2 for factor in factors):
-        raise ValueError(f"factors must be integers of at least 2, got {factors!r}")
-    for value, label, allowed in ((residual, "residual", RESIDUALS), (aggregation, "aggregation", AGGREGATIONS)):
-        if value not in allowed:
-            raise ValueError(f"{label} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(f"`factors` must be integers of at least 2. Received: factors={factors!r}")
+    check_choice("residual", residual, RESIDUALS)
+    check_choice("aggregation", aggregation, AGGREGATIONS)
 
 
 def _smallest_length(factors, residual, padding):

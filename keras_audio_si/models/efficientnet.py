@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_audio_si.checks import new_names
+from keras_audio_si.checks import check_choice, new_names
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.models.keras_cv_backbones import KERAS_CV_VARIANTS, keras_cv_backbone
@@ -157,13 +157,10 @@ def EfficientNetBackbone(
 
 
 def _check(variant, library, weights):
-    for value, label, known in ((variant, "variant", VARIANTS), (library, "library", LIBRARIES)):
-        if value not in known:
-            raise ValueError(f"{label} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if library == "keras_cv" and variant not in KERAS_CV_VARIANTS:
-        raise ValueError(f"library 'keras_cv' has the variants {', '.join(KERAS_CV_VARIANTS)}, got {variant!r}")
+    check_choice("library", library, LIBRARIES)
+    check_choice("variant", variant, KERAS_CV_VARIANTS if library == "keras_cv" else VARIANTS)
     if library == "keras_cv" and weights is not None:
-        raise ValueError("weights need library='keras.applications'; with 'keras_cv' they are random (None)")
+        raise ValueError(f"`weights` must be None with `library`='keras_cv'. Received: weights={weights!r}")
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("EfficientNets need keras.config.set_image_data_format('channels_last')")
 
@@ -187,14 +184,14 @@ def _pretrained_weights(variant, weights):
     file = f"efficientnet{variant.lower().replace('v2', 'v2-')}_notop.h5"
     path = None if weights == "imagenet" else pathlib.Path(weights)
     if path is not None and not path.is_file():
-        raise FileNotFoundError(f"weights must be None, 'imagenet' or a file such as {file}; there is no file {path}")
+        raise FileNotFoundError(f"`weights` must be None, 'imagenet' or a file such as {file}. There is no file {path}")
     try:
         network = _application(variant)(**_options(variant), weights=str(weights), input_shape=(None, None, 3))
     except Exception as error:  # Keras raises bare ones where a download fails.
         if path is not None:
             raise ValueError(f"{path} does not hold the weights of EfficientNet{variant}, no top: {error}") from error
         raise OSError(
-            f"the ImageNet weights of EfficientNet{variant} could not be had from {WEIGHTS_ADDRESS}{file} ({error}). "
+            f"The ImageNet weights of EfficientNet{variant} could not be had from {WEIGHTS_ADDRESS}{file} ({error}). "
             "Download that file where there is a network, and give its path: weights='path/to/" + file + "'"
         ) from error
     return _without_preprocessing(network).get_weights()

@@ -22,7 +22,7 @@ KERAS_CV_VARIANTS = {  # Stages, factor on the widths, factor on the repeats.
 
 
 def keras_cv_backbone(variant, images):
-    """Build an EfficientNetV2 of keras-cv with random weights.
+    """Builds an EfficientNetV2 of keras-cv with random weights.
 
     It is built from its stages: the presets of keras-cv are downloaded, without weights as well.
 

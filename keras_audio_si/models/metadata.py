@@ -6,7 +6,7 @@ from keras_audio_si.layers.nested import nested_layers
 
 
 def class_names_of(model):
-    """Return the class names that a model carries in its `ClassScores` layer, or None.
+    """Returns the class names that a model carries in its `ClassScores` layer, or None.
 
     Args:
         model: A Keras model; models inside it are searched as well.
@@ -56,7 +56,7 @@ def front_end_of(model, any_length=False):
 
 
 def fit_length_of(model):
-    """Return the `FitLength` of a model, or None.
+    """Returns the `FitLength` of a model, or None.
 
     What it keeps of the clips can be set, and is saved with the model: `fit_length_of(model).sample_rate = 16000`.
 

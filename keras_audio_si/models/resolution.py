@@ -36,12 +36,12 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
     """
     given = dict(zip(TARGETS, (reduction_rate, num_frames, frames_per_second), strict=True))
     if all(value is None for value in given.values()):
-        raise ValueError(f"with_resolution needs a target: one of {', '.join(TARGETS)}")
+        raise ValueError(f"One of {', '.join(f'`{name}`' for name in TARGETS)} must be given. Received: none")
     target = resolution_target(**given, input_frames_per_second=input_frames_per_second)
     copying = _Copying(target)
     copied = copying.copy(model)
     if not copying.changed:
-        raise ValueError(f"model {model.name!r} has no layer that changes the time resolution")
+        raise ValueError(f"The model {model.name!r} has no layer that changes the time resolution")
     return copied
 
 
@@ -71,7 +71,7 @@ class _Copying:
             outputs = copied(*args, **kwargs)
             copied.set_weights(layer.get_weights())
         except ValueError as error:
-            raise ValueError(f"layer {layer.name!r} cannot have another number of frames: {error}") from error
+            raise ValueError(f"The layer {layer.name!r} cannot have another number of frames: {error}") from error
         return outputs
 
     def config(self, layer):

@@ -75,7 +75,7 @@ class GridMap:
                 f"{grid.origin!r} ({'adaptive' if grid.adaptive else 'at fixed positions'})" for grid in grids.values()
             ]
             raise ValueError(
-                f"adaptive sampling cannot be kept aligned in layer {layer.name!r}: its inputs are on the grids of "
+                f"Adaptive sampling cannot be kept aligned in layer {layer.name!r}: its inputs are on the grids of "
                 f"{' and '.join(origins)}, which are not known to match. Replace the strided convolutions as well "
                 "(strided_convolutions=True) if one of these is one, or choose a mechanism without adaptive grids, "
                 "such as 'blur5' or 'tlpf5'"
@@ -87,7 +87,7 @@ class GridMap:
         return self._sampled.setdefault((parent, tuple(strides), adaptive), Grid(origin, adaptive))
 
     def follow(self, layer, tensors, outputs, moves=False):
-        """Note the grids of the outputs of a layer that was not replaced.
+        """Notes the grids of the outputs of a layer that was not replaced.
 
         Args:
             layer: The layer, or operation.

@@ -6,7 +6,7 @@ from keras_audio_si.layers.heads import ClassScores
 
 
 def with_classes(model, class_names, activation=None):
-    """Give a trained classifier other classes: a new last dense layer, all other weights shared.
+    """Gives a trained classifier other classes: a new last dense layer, all other weights shared.
 
     Args:
         model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`.

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS, GridMap
@@ -12,7 +13,7 @@ BORDERS = ("edge", "reflect", "circular")
 
 
 def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
-    """Copy a model with its subsampling done by an anti-aliased or adaptive mechanism; all weights are kept.
+    """Copies a model with its subsampling done by an anti-aliased or adaptive mechanism; all weights are kept.
 
     A pool or convolution with stride `s` becomes the same layer with stride 1, under the same name, followed by a
     layer `<name>_sample` that filters and subsamples. Pool size, padding and sampling phase stay those of the
@@ -56,16 +57,16 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
     prototype = build_pooling(pooling)
     if not isinstance(prototype, (AntiAliasPool, AdaptivePolyphasePool)):
         raise ValueError(
-            f"pooling must be anti-aliased or adaptive, such as 'blur5', 'tlpf5', 'aps' or 'tlpf5+aps', got {pooling!r}"
+            "`pooling` must be anti-aliased or adaptive, such as 'blur5', 'tlpf5', 'aps' or 'tlpf5+aps'. "
+            f"Received: pooling={pooling!r}"
         )
-    if padding not in BORDERS:
-        raise ValueError(f"padding must be one of {', '.join(map(repr, BORDERS))}, got {padding!r}")
+    check_choice("padding", padding, BORDERS)
     copying = _Copying(prototype, strided_convolutions, padding)
     swapped = copying.copy(model)
     if not copying.swaps:
         strided = [layer.name for layer in copying.clones_of if isinstance(layer, CONVOLUTIONS) and _strided(layer)]
         hint = f"; strided_convolutions=True would replace {', '.join(map(repr, strided))}" if strided else ""
-        raise ValueError(f"model {model.name!r} has no pool that subsamples{hint}")
+        raise ValueError(f"The model {model.name!r} has no pool that subsamples{hint}")
     copying.copy_weights()
     return swapped
 
@@ -134,17 +135,17 @@ class _Copying:
             else:
                 y = sampler(dense)
         except ValueError as error:
-            raise ValueError(f"layer {original.name!r} cannot be replaced: {error}") from error
+            raise ValueError(f"The layer {original.name!r} cannot be replaced: {error}") from error
         wanted = original.compute_output_shape(x.shape)
         if tuple(y.shape) != tuple(wanted):
             raise ValueError(
-                f"layer {original.name!r} cannot be replaced with padding {self.padding!r}: it gives maps of shape "
+                f"The layer {original.name!r} cannot be replaced with padding {self.padding!r}: it gives maps of shape "
                 f"{tuple(wanted)}, its replacement {tuple(y.shape)}; use padding='edge'"
             )
         return y
 
     def crop(self, layer, dense, sizes):
-        """Leave out what the strided layer skips: under "same" its first window may start later than the dense one."""
+        """Leaves out what the strided layer skips: under "same" its first window may start later than the dense one."""
         if layer.padding != "same":
             return dense
         phases = [_phase(layer, *axis) for axis in zip(sizes, _windows(layer), layer.strides, strict=True)]
@@ -152,8 +153,8 @@ class _Copying:
             return dense
         if self.padding == "circular":
             raise ValueError(
-                f"layer {layer.name!r} cannot be replaced with padding 'circular': it pads its input with zeros; pad "
-                "with SpatialPadding(padding='circular') and convolve with padding 'valid', or use padding='edge'"
+                f"The layer {layer.name!r} cannot be replaced with padding 'circular': it pads its input with zeros; "
+                "pad with SpatialPadding(padding='circular') and convolve with padding 'valid', or use padding='edge'"
             )
         name = f"{layer.name}_from_{'_'.join(map(str, phases))}"
         if name not in self.croppings:
@@ -182,7 +183,9 @@ def _strided(layer):
 
 def _check_layout(layer):
     if layer.data_format != "channels_last":
-        raise ValueError(f"layer {layer.name!r} has data_format 'channels_first'; only 'channels_last' is known here")
+        raise ValueError(
+            f"The layer {layer.name!r} has data_format 'channels_first'; only 'channels_last' is known here"
+        )
 
 
 def _pair(values):
@@ -201,7 +204,7 @@ def _phase(layer, size, window, stride):
     phases = {same_padding(n, window, 1)[0] - same_padding(n, window, stride)[0] for n in sizes}
     if len(phases) > 1:
         raise ValueError(
-            f"layer {layer.name!r} cannot be replaced: where its windows lie depends on the size of its input, which "
-            "is not known; build the model with a fixed input shape"
+            f"The layer {layer.name!r} cannot be replaced: where its windows lie depends on the size of its input, "
+            "which is not known; build the model with a fixed input shape"
         )
     return phases.pop()

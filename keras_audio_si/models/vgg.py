@@ -26,7 +26,7 @@ def VGG41(
     class_names=None,
     name="vgg41",
 ):
-    """Build the network of four blocks of two 3x3 convolutions, after a convolution in front, as released.
+    """Builds the network of four blocks of two 3x3 convolutions, after a convolution in front, as released.
 
     Pooling follows the first three blocks; a mean over mel and a maximum over time follow the fourth.
 
@@ -99,7 +99,7 @@ def VGG41(
 
 
 def VGG42(num_classes, input_shape=(101, 96), pooling="max", width=1.0, name="vgg42", **kwargs):
-    """Build VGG41 with twice the filters in every convolution; the arguments are those of `VGG41`.
+    """Builds VGG41 with twice the filters in every convolution; the arguments are those of `VGG41`.
 
     Example:
 

@@ -7,17 +7,19 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 def as_float32(x, name="x"):
-    """Return `x` as float32; a TypeError names it if it is not of a real float type."""
+    """Returns `x` as float32; a TypeError names it if it is not of a real float type."""
     if not hasattr(x, "dtype"):
         x = ops.convert_to_tensor(x)
     dtype = backend.standardize_dtype(x.dtype)
     if "float" not in dtype:
-        raise TypeError(f"`{name}` must be of a real float type. Received {dtype}: scale integer samples to [-1, 1].")
+        raise TypeError(
+            f"`{name}` must be of a real float type. Received: dtype={dtype}. Scale integer samples to [-1, 1]."
+        )
     return ops.cast(x, "float32")
 
 
 def constant(array):
-    """Return a float32 copy that callers of a cached function cannot change."""
+    """Returns a float32 copy that callers of a cached function cannot change."""
     array = array.astype(np.float32)
     array.setflags(write=False)
     return array

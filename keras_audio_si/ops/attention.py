@@ -6,7 +6,7 @@ SMALLEST_ATTENTION = 1e-7  # Below it (and above one minus it) attention is cut 
 
 
 def normalised_attention(logits):
-    """Turn logits of attention into weights of the frames, which add up to 1 over time.
+    """Turns logits of attention into weights of the frames, which add up to 1 over time.
 
     Args:
         logits: `(batch, time, ...)`
@@ -28,7 +28,7 @@ def normalised_attention(logits):
 
 
 def attention_pool(attention_logits, class_logits, head_weights):
-    """Average the class scores of the frames by the attention of each head, and add the heads up.
+    """Averages the class scores of the frames by the attention of each head, and adds the heads up.
 
     Args:
         attention_logits: `(batch, time, heads, classes)`

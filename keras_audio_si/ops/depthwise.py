@@ -8,7 +8,7 @@ from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise
 
 
 def binomial_taps(*sizes):
-    """Return the binomial low-pass filter: rows of Pascal's triangle, one per axis, with sum 1.
+    """Returns the binomial low-pass filter: rows of Pascal's triangle, one per axis, with sum 1.
 
     Args:
         *sizes: Number of taps on each axis.
@@ -25,7 +25,7 @@ def binomial_taps(*sizes):
 
 
 def triangular_taps(*sizes):
-    """Return the triangular low-pass filter of gazneli2022, `[1 .. d + 1 .. 1]` on each axis, with sum 1.
+    """Returns the triangular low-pass filter of gazneli2022, `[1 .. d + 1 .. 1]` on each axis, with sum 1.
 
     Args:
         *sizes: Number of taps on each axis, `2 d + 1`.
@@ -37,7 +37,7 @@ def triangular_taps(*sizes):
         ValueError: If a size is even.
     """
     if any(size % 2 == 0 for size in sizes):
-        raise ValueError(f"filter_size must be odd for a triangular filter, got {sizes}")
+        raise ValueError(f"`filter_size` must be odd for a triangular filter. Received: filter_size={sizes}")
     return _outer([np.convolve(np.ones(size // 2 + 1), np.ones(size // 2 + 1)) for size in sizes])
 
 
@@ -50,7 +50,7 @@ def _outer(axes):
 
 
 def softmax_taps(raw):
-    """Return trainable low-pass taps: a softmax over all taps of each channel, so non-negative with sum 1.
+    """Returns trainable low-pass taps: a softmax over all taps of each channel, so non-negative with sum 1.
 
     Args:
         raw: Unconstrained weights, shape `(time taps, mel taps, channels, 1)`.
@@ -66,7 +66,7 @@ def softmax_taps(raw):
 
 
 def low_pass(x, taps, strides=(1, 1), padding="same"):
-    """Filter every channel of `x` with its own taps (a correlation) and subsample.
+    """Filters every channel of `x` with its own taps (a correlation) and subsamples.
 
     Costs one multiply-add per tap and output element. Under XLA the taps are shifted multiply-adds, which fuse
     into one loop: 10 ms for 5x5 taps on `(32, 101, 96, 48)` on two cores, where a depthwise convolution takes
@@ -108,7 +108,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
 
 
 def _shifts(x, taps, strides):
-    """Yield every tap's `(row, column, slice of x)`, the slice holding what the tap multiplies."""
+    """Yields every tap's `(row, column, slice of x)`, the slice holding what the tap multiplies."""
     height, width = taps.shape[:2]
     spans = [(n - k) // s * s + 1 for n, k, s in zip(ops.shape(x)[1:3], (height, width), strides, strict=True)]
     for i in range(height):
@@ -117,7 +117,7 @@ def _shifts(x, taps, strides):
 
 
 def _correlate(x, taps, strides):
-    """Correlate without padding, as shifted multiply-adds."""
+    """Correlates without padding, as shifted multiply-adds."""
     x, y = materialise(x), 0.0
     for i, j, shifted in _shifts(x, taps, strides):
         y = y + shifted * taps[i, j, :, 0]
@@ -125,7 +125,7 @@ def _correlate(x, taps, strides):
 
 
 def _correlate_slopes(x, taps, upstream, strides):
-    """Return the gradients of `_correlate` for the map and for the taps."""
+    """Returns the gradients of `_correlate` for the map and for the taps."""
     height, width, channels, _ = taps.shape
     by_tap = _tap_slopes(x, taps, upstream, strides)
     dilated = dilate(upstream, strides)
@@ -138,7 +138,7 @@ def _correlate_slopes(x, taps, upstream, strides):
 
 
 def _tap_slopes(x, taps, upstream, strides, groups=4):
-    """Return the sum over all positions of `upstream` times what each tap saw, in float32 inside.
+    """Returns the sum over all positions of `upstream` times what each tap saw, in float32 inside.
 
     XLA reduces a fused product element by element. Here time is first folded into `groups` terms of one vectorised
     sum, which leaves little to reduce.
@@ -157,7 +157,7 @@ def _tap_slopes(x, taps, upstream, strides, groups=4):
 
 
 def dilate(x, strides):
-    """Put `stride - 1` zeros between neighbours on time and mel."""
+    """Puts `stride - 1` zeros between neighbours on time and mel."""
     _, time, mel, channels = ops.shape(x)
     widths = ((0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0))
     x = ops.pad(ops.reshape(x, (-1, time, 1, mel, 1, channels)), widths)

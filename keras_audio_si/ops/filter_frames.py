@@ -15,7 +15,7 @@ from keras_audio_si.ops.padding import pad_axis
 
 
 def filter_hops(x, taps, num_hops, hop_length, stride=1):
-    """Correlate waveforms with filters, at every `stride`-th sample of a number of hops.
+    """Correlates waveforms with filters, at every `stride`-th sample of a number of hops.
 
     Args:
         x: Float tensor `(batch, samples)`; zeros are added at its end where the filters want more, up to one hop and
@@ -51,7 +51,7 @@ def squared_modulus(y):
 
 
 def pool_hops(y, window):
-    """Weigh and sum the steps of a window from every hop on.
+    """Weighs and sums the steps of a window from every hop on.
 
     Args:
         y: Tensor `(batch, hops, steps, channels)`.
@@ -75,7 +75,7 @@ def pool_hops(y, window):
 
 
 def max_pool_hops(y, length):
-    """Take the maximum of `length` steps from every hop on; shapes and hops as for `pool_hops`.
+    """Takes the maximum of `length` steps from every hop on; shapes and hops as for `pool_hops`.
 
     Example:
 

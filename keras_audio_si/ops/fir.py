@@ -41,7 +41,7 @@ def band_taps(cutoff, num_taps=15, band="low", scale="band"):
     check_choice("band", band, BANDS)
     check_choice("scale", scale, TAP_SCALES)
     if num_taps % 2 == 0:
-        raise ValueError(f"`num_taps` must be odd, so that a filter does not delay. Received {num_taps}.")
+        raise ValueError(f"`num_taps` must be odd, so that a filter does not delay. Received: num_taps={num_taps}")
     offsets = np.arange(num_taps) - num_taps // 2
     window = 0.54 + 0.46 * np.cos(2 * np.pi * offsets / max(num_taps - 1, 1))
     signs = np.cos(np.pi * offsets) if band == "high" and scale == "band" else np.ones(num_taps)
@@ -77,7 +77,7 @@ def delay_taps(delay, num_taps=31):
 
 
 def correlate_each(x, taps):
-    """Correlate every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k]`.
+    """Correlates every example with its own taps: `y[n]` is the sum of `taps[k] * x[n + k]`.
 
     Args:
         x: Float tensor, `(batch, samples)`.
@@ -104,7 +104,7 @@ def correlate_each(x, taps):
 
 
 def reflect_ends(x, count):
-    """Mirror `count` samples to either end, several times over where the clip is shorter.
+    """Mirrors `count` samples to either end, several times over where the clip is shorter.
 
     Example:
 

@@ -8,7 +8,7 @@ _BLOCK = 1 << 10
 
 
 def scaled_divmod(index, numerator, denominator):
-    """Return `divmod(index * numerator, denominator)`, although the product may not fit int32.
+    """Returns `divmod(index * numerator, denominator)`, although the product may not fit int32.
 
     Args:
         index: int, or int array or tensor, not negative.
@@ -53,7 +53,7 @@ def sampled_frames(num_frames, lengths, output_lengths):
 
 
 def pooled_frames(x, num_frames, lengths, output_lengths, aggregations=("mean",)):
-    """Pool adaptively along time: output frame `i` is taken over the input frames that `[i, i + 1] * T / t` touches.
+    """Pools adaptively along time: output frame `i` is taken over the input frames that `[i, i + 1] * T / t` touches.
 
     Args:
         x: float32 tensor of shape `(batch, frames, features)`.

@@ -139,7 +139,7 @@ def make_window(frame_length, window="hann"):
 
 
 def exact_window(frame_length, window):
-    """Return the window in float64; see `make_window`."""
+    """Returns the window in float64; see `make_window`."""
     check_positive(frame_length=frame_length)
     check_choice("window", window, tuple(_WINDOWS))
     mean = _WINDOWS[window]
@@ -147,23 +147,23 @@ def exact_window(frame_length, window):
 
 
 def check_one_frame(x, frame_length):
-    """Raise a ValueError if `x` is known to be shorter than a frame."""
+    """Raises a ValueError if `x` is known to be shorter than a frame."""
     num_samples = x.shape[-1]
     if num_samples is not None and num_samples < frame_length:
         raise ValueError(
             f"`x` must have at least one frame of {frame_length} samples on its last axis. "
-            f"Received shape {tuple(x.shape)}: pad the signal or use a shorter frame."
+            f"Received: shape={tuple(x.shape)}. Pad the signal or use a shorter frame."
         )
 
 
 def pad_last(x, before, after):
-    """Return `x` with zeros at both ends of its last axis."""
+    """Returns `x` with zeros at both ends of its last axis."""
     if before == after == 0:
         return x
     return ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(before, after)])
 
 
 def lead(x, inner_axes=1):
-    """Return the sizes of the axes before the last `inner_axes`, the first of them left to `reshape` to find."""
+    """Returns the sizes of the axes before the last `inner_axes`, the first of them left to `reshape` to find."""
     sizes = tuple(ops.shape(x)[:-inner_axes])
     return (-1,) + sizes[1:] if sizes else ()

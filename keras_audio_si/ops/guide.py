@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 GUIDE_FORMS = ("paper", "released")
 
 _EMPTY_RMS = 1e-4
@@ -32,8 +34,7 @@ def empty_frames(frames, form="paper", mask=None):
     Reference:
         liu2022, eq. 4 and 7.
     """
-    if form not in GUIDE_FORMS:
-        raise ValueError(f"form must be one of {', '.join(map(repr, GUIDE_FORMS))}, got {form!r}")
+    check_choice("form", form, GUIDE_FORMS)
     frames = ops.convert_to_tensor(frames)
     if form == "paper":
         empty = ops.mean(ops.square(frames), axis=-1) < _EMPTY_RMS**2

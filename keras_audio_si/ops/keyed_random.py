@@ -20,7 +20,7 @@ _MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # As int32: every backend wraps
 
 
 def random_bits(keys, count):
-    """Hash the positions 0 to `count - 1` with a key for each example.
+    """Hashes the positions 0 to `count - 1` with a key for each example.
 
     Args:
         keys: int32 tensor, `(batch, 2)`.

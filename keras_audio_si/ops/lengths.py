@@ -4,7 +4,7 @@ from keras import ops
 
 
 def content_lengths(waveforms):
-    """Find where each waveform ends: after its last sample that is not zero.
+    """Finds where each waveform ends: after its last sample that is not zero.
 
     Args:
         waveforms: `(batch, samples)`
@@ -23,7 +23,7 @@ def content_lengths(waveforms):
 
 
 def frame_mask(lengths, num_frames, frame_samples, hop_length):
-    """Tell the frames that a clip has without the zeros after it from the others.
+    """Tells the frames that a clip has without the zeros after it from the others.
 
     Those are the frames that lie inside it as a whole, and the first one, so that no clip is without a frame.
 

@@ -85,7 +85,7 @@ def mel_spaced_hz(count, sample_rate, min_hz=0.0, max_hz=None, scale="htk"):
     if not 0 <= min_hz < max_hz <= sample_rate / 2:
         raise ValueError(
             f"`min_hz` and `max_hz` must satisfy 0 <= min_hz < max_hz <= {sample_rate / 2:g}, half of "
-            f"`sample_rate`. Received min_hz={min_hz}, max_hz={max_hz}."
+            f"`sample_rate`. Received: min_hz={min_hz}, max_hz={max_hz}"
         )
     to_mel, to_hz = _MEL_SCALES[scale]
     return to_hz(np.linspace(to_mel(min_hz), to_mel(max_hz), count))
@@ -112,7 +112,7 @@ def log_compress(x, floor=1e-10):
     """
     x = as_float32(x)
     if not floor >= TINY:
-        raise ValueError(f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received {floor}.")
+        raise ValueError(f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received: floor={floor}")
     return ops.log(ops.maximum(x, floor))
 
 
@@ -166,9 +166,9 @@ def deltas(x, width=9):
     [2.0, 2.0, 2.0, 2.0]
     """
     if width < 3 or width % 2 == 0:
-        raise ValueError(f"`width` must be odd and at least 3. Received {width}.")
+        raise ValueError(f"`width` must be odd and at least 3. Received: width={width}")
     if x.shape[1] is not None and x.shape[1] < width:
-        raise ValueError(f"`x` must have at least `width`={width} frames. Received shape {tuple(x.shape)}.")
+        raise ValueError(f"`x` must have at least `width`={width} frames. Received: shape={tuple(x.shape)}")
     half = width // 2
     slopes = 0.0
     for k in range(1, half + 1):

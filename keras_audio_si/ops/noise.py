@@ -16,7 +16,7 @@ VARIANTS = ("exact", "released")
 
 
 def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact"):
-    """Shape white noise, given by its spectrum, to a power that goes with a power of the frequency.
+    """Shapes white noise, given by its spectrum, to a power that goes with a power of the frequency.
 
     Args:
         real: Float tensor, `(batch, fft_length // 2 + 1)`, the real part of the spectrum of white noise.
@@ -54,7 +54,7 @@ def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact")
 
 
 def unit_power(noise):
-    """Scale every example to a mean square of 1; silence stays silence.
+    """Scales every example to a mean square of 1; silence stays silence.
 
     Example:
 
@@ -85,7 +85,7 @@ def fast_fft_length(num_samples):
 
 
 def add_noise(x, noise, decibels):
-    """Add noise to every example so that the mean square of the signal is `decibels` above that of the noise.
+    """Adds noise to every example so that the mean square of the signal is `decibels` above that of the noise.
 
     Args:
         x: Float tensor, `(batch, samples)`; silence stays silence.
@@ -105,7 +105,7 @@ def add_noise(x, noise, decibels):
 
 
 def add_sine(x, hertz, phase, decibels, sample_rate):
-    """Add a sine to every example, as loud as the signal-to-noise ratio says for a whole number of periods.
+    """Adds a sine to every example, as loud as the signal-to-noise ratio says for a whole number of periods.
 
     Args:
         x: Float tensor, `(batch, samples)`; silence stays silence.
@@ -131,7 +131,7 @@ def add_sine(x, hertz, phase, decibels, sample_rate):
 
 
 def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
-    """Turn the phase of every bin of a short-time Fourier transform by an angle.
+    """Turns the phase of every bin of a short-time Fourier transform by an angle.
 
     Args:
         x: Float tensor, `(batch, samples)`.

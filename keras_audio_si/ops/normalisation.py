@@ -7,7 +7,7 @@ from keras_audio_si.ops.xla import compiled_by_xla
 
 
 def normalise_batch(x, scale, offset, epsilon):
-    """Normalise every channel over batch and time, in float32 inside.
+    """Normalises every channel over batch and time, in float32 inside.
 
     Args:
         x: Tensor of shape `(batch, time, channels)`.

@@ -2,18 +2,19 @@
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 PADDINGS = ("same", "valid", "reflect", "edge", "circular")
 
 
 def check_padding(padding):
-    """Return `padding` if it is one of `PADDINGS`, else raise a ValueError that lists them."""
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {', '.join(map(repr, PADDINGS))}, got {padding!r}")
+    """Returns `padding` if it is one of `PADDINGS`, else raises a ValueError that lists them."""
+    check_choice("padding", padding, PADDINGS)
     return padding
 
 
 def same_padding(size, window, stride):
-    """Return the (before, after) zeros of TensorFlow's "SAME" for one axis.
+    """Returns the (before, after) zeros of TensorFlow's "SAME" for one axis.
 
     With a stride above 1 both depend on the size, so the sampling phase follows the parity of the map, as it
     does in the released code of the paper. `size` may be a tensor.
@@ -28,12 +29,12 @@ def same_padding(size, window, stride):
 
 
 def centred_padding(window):
-    """Return the (before, after) that keep output `i` centred on input `stride * i` whatever the size."""
+    """Returns the (before, after) that keep output `i` centred on input `stride * i` whatever the size."""
     return (window - 1) // 2, window // 2
 
 
 def pad_axis(x, axis, before, after, mode, value=0.0):
-    """Extend one axis of `x` by `before` and `after` elements.
+    """Extends one axis of `x` by `before` and `after` elements.
 
     Args:
         x: Tensor.
@@ -66,8 +67,8 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
     needed = {"reflect": added + 1, "circular": added, "edge": 1}[mode]
     if size is not None and size < needed:
         raise ValueError(
-            f"padding {mode!r} adds {before} and {after} elements to axis {axis}, which must have at least "
-            f"{needed}, got shape {tuple(x.shape)}; use padding 'same' or a smaller window"
+            f"`x` must have at least {needed} elements on axis {axis}, to which padding {mode!r} adds {before} and "
+            f"{after}. Received: shape={tuple(x.shape)}. Use padding 'same' or a smaller window."
         )
 
     def part(start, stop):
@@ -89,14 +90,14 @@ def _is_zero(amount):
 
 
 def pad_spatial(x, amounts, mode, value=0.0):
-    """Extend the axes 1, 2, ... of `x` by the (before, after) pairs in `amounts`; see `pad_axis`."""
+    """Extends the axes 1, 2, ... of `x` by the (before, after) pairs in `amounts`; see `pad_axis`."""
     for axis, (before, after) in enumerate(amounts, start=1):
         x = pad_axis(x, axis, before, after, mode, value)
     return x
 
 
 def window_padding(shape, window, strides, padding):
-    """Return the (before, after) of every spatial axis for a window moved with `strides` under `padding`.
+    """Returns the (before, after) of every spatial axis for a window moved with `strides` under `padding`.
 
     `shape` holds the sizes of the spatial axes, as integers or tensors.
     """
@@ -109,7 +110,7 @@ def window_padding(shape, window, strides, padding):
 
 
 def output_size(size, window, stride, padding):
-    """Return the length of one axis after a window of `window` elements moved with `stride`; None stays None."""
+    """Returns the length of one axis after a window of `window` elements moved with `stride`; None stays None."""
     if size is None:
         return None
     if padding == "valid":

@@ -6,13 +6,14 @@ A map subsampled with strides `(s, r)` has `s * r` polyphase components. Compone
 
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.padding import check_padding, pad_spatial
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
 
 
 def pad_to_multiple(x, strides, padding="same"):
-    """Make time and mel divisible by their strides, so that all polyphase components have one size.
+    """Makes time and mel divisible by their strides, so that all polyphase components have one size.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.
@@ -32,13 +33,13 @@ def pad_to_multiple(x, strides, padding="same"):
 
 
 def grids(x, strides):
-    """View `x` with its polyphase offsets as axes: `(batch, t, time offset, f, mel offset, channels)`."""
+    """Views `x` with its polyphase offsets as axes: `(batch, t, time offset, f, mel offset, channels)`."""
     _, time, mel, channels = ops.shape(x)
     return ops.reshape(x, (-1, time // strides[0], strides[0], mel // strides[1], strides[1], channels))
 
 
 def criterion_values(x, strides, criterion="channel_l1"):
-    """Measure every polyphase component of each example, in float32 whatever the dtype of `x`.
+    """Measures every polyphase component of each example, in float32 whatever the dtype of `x`.
 
     Args:
         x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
@@ -49,8 +50,7 @@ def criterion_values(x, strides, criterion="channel_l1"):
     Returns:
         float32 tensor of shape `(batch, components)`.
     """
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
+    check_choice("criterion", criterion, CRITERIA)
     x = ops.cast(x, "float32")
     if criterion == "linf":
         values = ops.max(_reduce_positions(ops.max, ops.abs(x), strides), axis=-1)
@@ -69,7 +69,7 @@ def criterion_values(x, strides, criterion="channel_l1"):
 
 
 def _reduce_positions(reduce, x, strides):
-    """Reduce over the positions of each component: `(batch, time offset, mel offset, channels)`.
+    """Reduces over the positions of each component: `(batch, time offset, mel offset, channels)`.
 
     Time goes first, over rows that lie contiguous in memory: one pass at the speed of memory on every backend.
     """
@@ -79,7 +79,7 @@ def _reduce_positions(reduce, x, strides):
 
 
 def choose(x, strides, criterion="channel_l1"):
-    """Return the index of the component that maximises the criterion, the lowest one of equals.
+    """Returns the index of the component that maximises the criterion, the lowest one of equals.
 
     Args:
         x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
@@ -94,7 +94,7 @@ def choose(x, strides, criterion="channel_l1"):
 
 
 def select(x, indices, strides, padding="same"):
-    """Take component `indices[b]` of example `b`, as if `pad_to_multiple` had padded the map.
+    """Takes component `indices[b]` of example `b`, as if `pad_to_multiple` had padded the map.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.
@@ -133,7 +133,7 @@ def grid_positions(size, stride, offset, padding):
 
 
 def take_positions(x, rows, columns):
-    """Gather `x[b, rows[b]][:, columns[b]]` for every example `b`.
+    """Gathers `x[b, rows[b]][:, columns[b]]` for every example `b`.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.

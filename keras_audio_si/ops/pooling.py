@@ -7,7 +7,7 @@ from keras_audio_si.ops.xla import compiled_by_xla, compiled_for_cpu, custom_gra
 
 
 def dense_max(x, window, padding="same"):
-    """Take the maximum of every `window` with stride 1.
+    """Takes the maximum of every `window` with stride 1.
 
     Of equal maxima the first one (row by row) gets the gradient, as in the libraries' max pooling.
 
@@ -66,7 +66,7 @@ def _neighbours(x, axis):
 
 
 def dense_average(x, window, padding="same"):
-    """Average every `window` with stride 1; under "same" the padding does not count.
+    """Averages every `window` with stride 1; under "same" the padding does not count.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.

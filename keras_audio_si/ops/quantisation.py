@@ -6,7 +6,7 @@ from keras_audio_si.ops.arguments import as_float32
 
 
 def quantise(x, bits):
-    """Round to multiples of `2^(1 - bits)`, the steps of linear pulse code modulation.
+    """Rounds to multiples of `2^(1 - bits)`, the steps of linear pulse code modulation.
 
     Args:
         x: Float tensor, `(batch, samples)`, in [-1, 1]; what lies outside is rounded in the same steps, not clipped.
@@ -25,7 +25,7 @@ def quantise(x, bits):
 
 
 def quantise_mu_law(x, bits):
-    """Round to `2^bits` levels that are evenly spaced after the compression of mu-law coding, mu = `2^bits - 1`.
+    """Rounds to `2^bits` levels that are evenly spaced after the compression of mu-law coding, mu = `2^bits - 1`.
 
     Args:
         x: Float tensor, `(batch, samples)`, in [-1, 1].

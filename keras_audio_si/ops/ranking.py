@@ -22,7 +22,7 @@ def average_precision(targets, scores, valid=None):
         `(C,)` float32; NaN for a class without a positive example.
 
     Raises:
-        ValueError: if the shapes do not agree.
+        ValueError: If the shapes do not agree.
 
     Example:
 
@@ -51,7 +51,7 @@ def roc_auc(targets, scores, valid=None):
         `(C,)` float32; NaN for a class without a positive or without a negative example.
 
     Raises:
-        ValueError: if the shapes do not agree.
+        ValueError: If the shapes do not agree.
 
     Example:
 
@@ -77,7 +77,7 @@ def d_prime(auc):
     digit of `auc`.
 
     Args:
-        auc: area under the ROC curve, number or tensor in [0, 1].
+        auc: Area under the ROC curve, number or tensor in [0, 1].
 
     Returns:
         float32 tensor of the shape of `auc`; infinite at 0 and 1.
@@ -109,13 +109,13 @@ def _curve(targets, scores, valid):
     targets, scores = ops.convert_to_tensor(targets), ops.convert_to_tensor(scores)
     if len(targets.shape) != 2 or tuple(targets.shape) != tuple(scores.shape):
         raise ValueError(
-            "`targets` and `scores` must both be (examples, classes) with static shapes; "
-            f"received {tuple(targets.shape)} and {tuple(scores.shape)}."
+            "`targets` and `scores` must both be (examples, classes) with static shapes. "
+            f"Received: shapes {tuple(targets.shape)} and {tuple(scores.shape)}"
         )
     size = targets.shape[0]
     valid = ops.ones((size,), "float32") if valid is None else ops.cast(valid, "float32")
     if tuple(valid.shape) != (size,):
-        raise ValueError(f"`valid` must be ({size},), one value per example; received {tuple(valid.shape)}.")
+        raise ValueError(f"`valid` must be ({size},), one value per example. Received: shape={tuple(valid.shape)}")
 
     targets = ops.transpose(ops.cast(ops.cast(targets, "float32") > 0.5, "float32") * valid[:, None])
     scores = ops.transpose(ops.where(valid[:, None] > 0, ops.cast(scores, "float32"), -math.inf))
@@ -143,7 +143,7 @@ def _previous(counts):
 
 
 def _sum(values):
-    """Sum over the last axis in two stages: float32 rounding stays near 1e-7 for any number of values."""
+    """Sums over the last axis in two stages: float32 rounding stays near 1e-7 for any number of values."""
     rows, size = values.shape
     block = max(1, math.isqrt(size))
     values = ops.pad(values, [[0, 0], [0, -size % block]])

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_positive
 from keras_audio_si.ops.arguments import as_float32, constant
 
 _ROLLOFF = 0.95
@@ -14,7 +15,7 @@ _BLOCK = 128  # Output samples per product: enough for library kernels to run at
 
 
 def resample(x, length_factor, num_zeros=64):
-    """Stretch a signal in time, and its frequencies with it.
+    """Stretches a signal in time, and its frequencies with it.
 
     Output samples are sums of input samples under a windowed sinc, a product with a fixed matrix for every block.
 
@@ -39,8 +40,7 @@ def resample(x, length_factor, num_zeros=64):
         The resampler of gazneli2022's code: a Kaiser window with beta 14, cut off at 0.95 of the lower Nyquist
         frequency. Equal to it with `num_zeros=64`.
     """
-    if not length_factor > 0:
-        raise ValueError(f"`length_factor` must be positive. Received {length_factor}.")
+    check_positive(length_factor=length_factor)
     x = as_float32(x)
     ratio = fractions.Fraction(length_factor).limit_denominator(1000)
     matrix, before, hop = _block_matrix(ratio, num_zeros)

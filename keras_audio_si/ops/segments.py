@@ -6,7 +6,7 @@ from keras_audio_si.ops.xla import custom_gradient
 
 
 def segment_sum(x, segments, num_segments):
-    """Add up the rows of every segment.
+    """Adds up the rows of every segment.
 
     Args:
         x: Tensor of shape `(rows, ...)`.
@@ -32,7 +32,7 @@ def segment_sum(x, segments, num_segments):
 
 
 def segment_max(x, segments, num_segments):
-    """Take the largest of every column in every segment; equal ones share the gradient.
+    """Takes the largest of every column in every segment; equal ones share the gradient.
 
     Args:
         x: float tensor of shape `(rows, columns)`.

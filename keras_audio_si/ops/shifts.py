@@ -13,7 +13,7 @@ INTERPOLATIONS = ("sinc", "fourier")
 
 
 def shift_samples(x, samples, circular=False, margin=0):
-    """Move every example by its own number of samples.
+    """Moves every example by its own number of samples.
 
     Args:
         x: Float tensor, `(batch, samples)`.
@@ -44,7 +44,7 @@ def shift_samples(x, samples, circular=False, margin=0):
 
 
 def delay(x, samples, fraction, circular=False, interpolation="sinc"):
-    """Delay every example by its own number of samples and a fraction of one.
+    """Delays every example by its own number of samples and a fraction of one.
 
     Args:
         x: Float tensor, `(batch, samples)`; for `"fourier"` the number of samples must be known.

@@ -140,7 +140,7 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
     if real.shape[-1] != fft_length // 2 + 1:
         raise ValueError(
             f"`real` and `imag` must have {fft_length // 2 + 1} bins on their last axis for `fft_length` "
-            f"{fft_length}. Received shape {tuple(real.shape)}: pass the `fft_length` of the `stft`."
+            f"{fft_length}. Received: shape={tuple(real.shape)}. Pass the `fft_length` of the `stft`."
         )
     left, _ = _window_margins(frame_length, fft_length)
     frames = ops.irfft((real, imag), fft_length=fft_length)[..., left : left + frame_length]
@@ -153,7 +153,7 @@ def istft(real, imag, frame_length, hop_length, fft_length=None, window="hann", 
     elif isinstance(length, int) and isinstance(span, int) and not 0 < length < span + hop_length:
         raise ValueError(
             f"`length` must be from 1 to {span + hop_length - 1} samples for {num_frames} frames. "
-            f"Received {length}: another frame would be needed, or the settings are not those of the `stft`."
+            f"Received: length={length}. Another frame would be needed, or the settings are not those of the `stft`."
         )
     return pad_last(signal, 0, hop_length - 1)[..., start : start + length]
 
@@ -243,7 +243,7 @@ def _extend(x, before, after, pad_mode):
     if pad_mode == "reflect" and num_samples is not None and num_samples <= max(before, after):
         raise ValueError(
             f'`x` must have more than {max(before, after)} samples to be extended by `pad_mode="reflect"`. '
-            f'Received shape {tuple(x.shape)}: pad the signal or use `pad_mode="constant"`.'
+            f'Received: shape={tuple(x.shape)}. Pad the signal or use `pad_mode="constant"`.'
         )
     flat = ops.reshape(x, (-1, ops.shape(x)[-1]))
     flat = ops.pad(flat, [(0, 0), (before, after)], mode=pad_mode)
@@ -261,6 +261,6 @@ def _check_fft_length(frame_length, fft_length):
     if fft_length < frame_length:
         raise ValueError(
             f"`fft_length` must be at least `frame_length`. "
-            f"Received fft_length={fft_length}, frame_length={frame_length}."
+            f"Received: fft_length={fft_length}, frame_length={frame_length}"
         )
     return fft_length

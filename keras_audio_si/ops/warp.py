@@ -10,6 +10,7 @@ import typing
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.segments import segment_max, segment_sum
 
 RESCALES = ("released", "paper")
@@ -36,7 +37,7 @@ class Warp(typing.NamedTuple):
 
 
 def rescale_scores(scores, num_frames, rescale="released", mask=None):
-    """Scale importance scores to weights of at most 1 that add up to at most the number of output frames.
+    """Scales importance scores to weights of at most 1 that add up to at most the number of output frames.
 
     Scores that are all zero count as all equal.
 
@@ -63,8 +64,7 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
     Reference:
         liu2022, section 2.2.1.
     """
-    if rescale not in RESCALES:
-        raise ValueError(f"rescale must be one of {', '.join(map(repr, RESCALES))}, got {rescale!r}")
+    check_choice("rescale", rescale, RESCALES)
     scores = ops.convert_to_tensor(scores)
     equal = ops.ones_like(scores) if mask is None else ops.cast(mask, scores.dtype)
     largest = ops.max(scores, axis=1, keepdims=True)
@@ -82,7 +82,7 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
 
 
 def warp_of(scores, even=True):
-    """Find out which output frames the input frames go to, and with which weights.
+    """Finds out which output frames the input frames go to, and with which weights.
 
     The positions are added up as fixed-point numbers: their rounding does not grow with the length of the clip, and
     frames behind do not change it.
@@ -123,7 +123,7 @@ def warp_of(scores, even=True):
 
 
 def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positions=None, lowest=0.0):
-    """Aggregate input frames to output frames.
+    """Aggregates input frames to output frames.
 
     Args:
         frames: float32 tensor of shape `(batch, input frames, features)`.

@@ -4,7 +4,7 @@ import keras
 
 
 def compiled_by_xla(x):
-    """Return whether `x` belongs to a function that JAX or TensorFlow compiles by XLA.
+    """Returns whether `x` belongs to a function that JAX or TensorFlow compiles by XLA.
 
     XLA fuses slices and arithmetic into one loop but runs depthwise convolutions, pooling gradients and gathers
     slowly on a CPU; without it every operation is a kernel and a pass over memory, and the library kernels win.
@@ -23,7 +23,7 @@ def compiled_by_xla(x):
 
 
 def on_cpu():
-    """Return whether JAX or TensorFlow has a CPU alone."""
+    """Returns whether JAX or TensorFlow has a CPU alone."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -37,7 +37,7 @@ def on_cpu():
 
 
 def custom_gradient(forward, backward):
-    """Give `forward(*args)` the gradient `backward(args, result, upstream)`, a tuple with a value for every argument.
+    """Gives `forward(*args)` the gradient `backward(args, result, upstream)`, a tuple with a value for every argument.
 
     Of several results the first one has a gradient. torch keeps its own gradient of `forward`, which is neither slow
     there nor different.
@@ -68,7 +68,7 @@ def custom_gradient(forward, backward):
 
 
 def materialise(x):
-    """Keep XLA from fusing what computes `x` into each of its consumers, which would compute it many times."""
+    """Keeps XLA from fusing what computes `x` into each of its consumers, which would compute it many times."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -85,7 +85,7 @@ def materialise(x):
 
 
 def sum_positions(x):
-    """Sum `(batch, time, mel, channels)` to one value per channel.
+    """Sums `(batch, time, mel, channels)` to one value per channel.
 
     For so few columns the product with ones is 4 times faster than the reduction on JAX, and 8 times slower in the
     XLA of TensorFlow.
@@ -97,7 +97,7 @@ def sum_positions(x):
 
 
 def compiled_for_cpu(x):
-    """Return whether `x` belongs to a function that JAX compiles, or to a graph of TensorFlow, for a CPU."""
+    """Returns whether `x` belongs to a function that JAX compiles, or to a graph of TensorFlow, for a CPU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -106,7 +106,7 @@ def compiled_for_cpu(x):
 
 
 def by_example(function, x, shared, indices=None):
-    """Call `function(x, *shared, index) -> (y, index)` for one example after the other.
+    """Calls `function(x, *shared, index) -> (y, index)` for one example after the other.
 
     Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time goes into the
     page faults; the maps of one example stay in the cache.
@@ -146,7 +146,7 @@ def by_example(function, x, shared, indices=None):
 
 
 def map_examples(function, args, dtypes):
-    """Call `function` with the slices of `args` along their first axis, and stack its results, of these dtypes."""
+    """Calls `function` with the slices of `args` along their first axis, and stacks its results, of these dtypes."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -160,7 +160,7 @@ def map_examples(function, args, dtypes):
 
 
 def each_example(function, args):
-    """Call `function(*args)`, of one float32 result, example by example where that is faster.
+    """Calls `function(*args)`, of one float32 result, example by example where that is faster.
 
     On a CPU the intermediate values of a whole batch of sounds are larger than what an allocator keeps: the pages
     that it asks for anew at every call take more time than the work. Those of one example stay in the cache. The

@@ -33,7 +33,7 @@ class ActivenessLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if not self._layers():
-            raise ValueError(f"model {self.model.name!r} has no DiffResLayer: leave ActivenessLog out")
+            raise ValueError(f"The model {self.model.name!r} has no DiffResLayer: leave ActivenessLog out")
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -13,7 +13,7 @@ class AugmentedModel(keras.Model):
 
     Args:
         model: Keras model from inputs to scores.
-        mixing: layer from `(inputs, labels)` to `(inputs, labels)`, such as `layers.mixing.MixUp`, or a list of
+        mixing: Layer from `(inputs, labels)` to `(inputs, labels)`, such as `layers.mixing.MixUp`, or a list of
             such layers in their order; None trains on the batches as they come.
         averages: `WeightAverages` of the model, which take in its weights at each step; None for none.
 

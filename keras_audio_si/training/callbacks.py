@@ -23,7 +23,7 @@ class ClipValidation(keras.callbacks.Callback):
 
     Args:
         patch_dataset: `data.pipeline.PatchDataset` of the validation clips.
-        batch_size: patches per batch.
+        batch_size: Patches per batch.
 
     Example:
 
@@ -72,15 +72,15 @@ class BestCheckpoint(keras.callbacks.Callback):
     there are any.
 
     Args:
-        path: the `.keras` file to write.
-        monitor: name of the logged value to be as large as possible.
+        path: The `.keras` file to write.
+        monitor: Name of the logged value to be as large as possible.
 
     Attributes:
-        best: largest value so far; None before the first.
-        best_epoch: its epoch, counted from 0; None before the first.
+        best: Largest value so far; None before the first.
+        best_epoch: Its epoch, counted from 0; None before the first.
 
     Raises:
-        ValueError: if `path` does not end in `.keras`, or nothing logs `monitor`.
+        ValueError: If `path` does not end in `.keras`, or nothing logs `monitor`.
 
     Example:
 
@@ -93,14 +93,14 @@ class BestCheckpoint(keras.callbacks.Callback):
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".keras":
-            raise ValueError(f"`path` must end in .keras; received {str(path)!r}.")
+            raise ValueError(f"`path` must end in .keras. Received: path={str(path)!r}")
         self.monitor = monitor
         self.best = None
         self.best_epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in logs:
-            raise ValueError(f"`monitor`={self.monitor!r} is not logged; the logs have {sorted(logs)}.")
+            raise ValueError(f"`monitor` must be one of the logs, {sorted(logs)}. Received: monitor={self.monitor!r}")
         value = float(logs[self.monitor])
         if math.isnan(value) or (self.best is not None and value <= self.best):
             return
@@ -117,8 +117,8 @@ class RunLog(keras.callbacks.Callback):
     run are written anew; without TensorFlow there are none. The names are those of Keras' own callbacks.
 
     Args:
-        folder: folder for `log.csv` and `tensorboard/`.
-        history: the `keras.callbacks.History`, which comes before this callback.
+        folder: Folder for `log.csv` and `tensorboard/`.
+        history: The `keras.callbacks.History`, which comes before this callback.
 
     Example:
 

@@ -31,13 +31,13 @@ class Checkpoint(NamedTuple):
     """A point of a training that it can be continued from.
 
     Attributes:
-        epoch: number of complete epochs.
-        step: number of steps done in the epoch after them.
-        finished: whether the training ends here.
-        identity: dict of what the training is one of, from names to values as JSON has them.
-        counters: list of `[class name, dict of values]` of the callbacks that count.
-        variables: list of arrays, by position: those of model, optimizer and metrics.
-        generators: list of arrays: states of the backend's own random generators, where it has any.
+        epoch: Number of complete epochs.
+        step: Number of steps done in the epoch after them.
+        finished: Whether the training ends here.
+        identity: Dict of what the training is one of, from names to values as JSON has them.
+        counters: List of `[class name, dict of values]` of the callbacks that count.
+        variables: List of arrays, by position: those of model, optimizer and metrics.
+        generators: List of arrays: states of the backend's own random generators, where it has any.
     """
 
     epoch: int
@@ -76,7 +76,7 @@ class Checkpoint(NamedTuple):
         """Reads a checkpoint.
 
         Raises:
-            ValueError: if the file is not one, or is damaged.
+            ValueError: If the file is not one, or is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -97,7 +97,7 @@ class Checkpoint(NamedTuple):
             A `Checkpoint`, or None if there is none.
 
         Raises:
-            ValueError: if there are checkpoints and all are damaged.
+            ValueError: If there are checkpoints and all are damaged.
         """
         problems = []
         for _, path in reversed(_files(folder)):
@@ -127,15 +127,15 @@ class TrainingCheckpoints(keras.callbacks.Callback):
     It comes after all callbacks that count, and before those whose work can be done again from a checkpoint.
 
     Args:
-        folder: folder of the run; the checkpoints lie in `checkpoints/`.
-        identity: dict that says what training this is.
-        callbacks: list of the callbacks whose counters belong to the training.
+        folder: Folder of the run; the checkpoints lie in `checkpoints/`.
+        identity: Dict that says what training this is.
+        callbacks: List of the callbacks whose counters belong to the training.
         start: `Checkpoint` to continue from, or None.
-        redo: callback that comes after this one. After a checkpoint at the end of an epoch its `on_epoch_end`
+        redo: Callback that comes after this one. After a checkpoint at the end of an epoch its `on_epoch_end`
             is called again, since the process may have ended before or in it.
 
     Attributes:
-        last: the newest `Checkpoint`; None before the first.
+        last: The newest `Checkpoint`; None before the first.
 
     Example:
 
@@ -202,9 +202,9 @@ class StepCheckpoints(TrainingCheckpoints):
     preparing a step while the one before it runs.
 
     Args:
-        steps: number of steps between two checkpoints.
-        steps_per_epoch: number of steps in an epoch, which its end has its own checkpoint for.
-        **kwargs: those of `TrainingCheckpoints`.
+        steps: Number of steps between two checkpoints.
+        steps_per_epoch: Number of steps in an epoch, which its end has its own checkpoint for.
+        **kwargs: Those of `TrainingCheckpoints`.
 
     Example:
 
@@ -234,7 +234,7 @@ class ShortFirstEpoch(keras.callbacks.Callback):
     Keras has one number of steps for all epochs. It comes before the callbacks that may end the training.
 
     Args:
-        steps: number of steps of the first epoch.
+        steps: Number of steps of the first epoch.
 
     Example:
 
@@ -293,7 +293,7 @@ def assign_by_position(variables, arrays):
     """Gives variables the values that a checkpoint, or another file with arrays in their order, has for them.
 
     Raises:
-        ValueError: if there are others than these variables, or of other shapes.
+        ValueError: If there are others than these variables, or of other shapes.
     """
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:

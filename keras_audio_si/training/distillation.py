@@ -10,7 +10,7 @@ def frozen_copy(model):
     """A copy of a functional model with the same weights, none of which is trained.
 
     Args:
-        model: functional Keras model.
+        model: Functional Keras model.
 
     Returns:
         Keras model.
@@ -35,12 +35,12 @@ def auxiliary_classifier(stage_shape, width, num_classes, dtype=None, seed=0, na
     of the paper, which has no pooling here), the mean over all positions, and a dense layer.
 
     Args:
-        stage_shape: shape of the stage's output, `(batch, ..., channels)`.
-        width: number of features.
-        num_classes: number of classes.
-        dtype: dtype policy of its layers.
-        seed: integer, sets its initial weights.
-        name: name of the model.
+        stage_shape: Shape of the stage's output, `(batch, ..., channels)`.
+        width: Number of features.
+        num_classes: Number of classes.
+        dtype: Dtype policy of its layers.
+        seed: Integer, sets its initial weights.
+        name: Name of the model.
 
     Returns:
         Keras model from the stage's output to `[features, logits]`, `(batch, width)` and `(batch, num_classes)`.
@@ -78,12 +78,12 @@ def self_distillation_loss(
         logits: `(batch, classes)`, the classifier's.
         model_features: `(batch, width)`
         model_logits: `(batch, classes)`
-        label_loss: scalar, the classifier's loss against the labels.
+        label_loss: Scalar, the classifier's loss against the labels.
         kind: `"softmax"` or `"sigmoid"`; see `distillation_loss`.
-        reduction: as in `classification_loss`.
-        weight: at least 0 and below 1.
-        feature_weight: at least 0.
-        temperature: positive.
+        reduction: As in `classification_loss`.
+        weight: At least 0 and below 1.
+        feature_weight: At least 0.
+        temperature: Positive.
 
     Returns:
         Scalar.
@@ -111,9 +111,9 @@ def teacher_loss(logits, teacher_logits, kind, reduction, temperature):
     Args:
         logits: `(batch, classes)`
         teacher_logits: `(batch, classes)`
-        kind: as in `distillation_loss`.
-        reduction: as in `classification_loss`. A softmax has one value for all classes.
-        temperature: positive.
+        kind: As in `distillation_loss`.
+        reduction: As in `classification_loss`. A softmax has one value for all classes.
+        temperature: Positive.
 
     Returns:
         Scalar.

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.training.settings import UPDATES
 
 _RELEASED_INTERVAL = 5  # steps
@@ -20,10 +21,10 @@ def decay_after(step, decay, update="step", steps_per_epoch=None):
       `decay` that of an epoch; in the first two epochs 0.01 takes its place.
 
     Args:
-        step: number of the step, from 0; integer, or integer tensor.
-        decay: above 0 and below 1.
+        step: Number of the step, from 0; integer, or integer tensor.
+        decay: Above 0 and below 1.
         update: `"step"` or `"released"`.
-        steps_per_epoch: needed by `"released"`.
+        steps_per_epoch: Needed by `"released"`.
 
     Returns:
         Scalar, float32.
@@ -58,9 +59,9 @@ class WeightAverages(keras.layers.Layer):
 
     Args:
         model: Keras model, built.
-        decay: above 0 and below 1.
+        decay: Above 0 and below 1.
         update: `"step"` or `"released"`; see `decay_after`.
-        steps_per_epoch: needed by `"released"`.
+        steps_per_epoch: Needed by `"released"`.
 
     Input shape:
         Any.
@@ -69,7 +70,7 @@ class WeightAverages(keras.layers.Layer):
         The same.
 
     Raises:
-        ValueError: if `update` is unknown, or `steps_per_epoch` is missing.
+        ValueError: If `update` is unknown, or `steps_per_epoch` is missing.
 
     Example:
 
@@ -87,8 +88,7 @@ class WeightAverages(keras.layers.Layer):
 
     def __init__(self, model, decay, update="step", steps_per_epoch=None, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        if update not in UPDATES:
-            raise ValueError(f"`update` must be one of {UPDATES}; received {update!r}.")
+        check_choice("update", update, UPDATES)
         if update == "released" and not steps_per_epoch:
             raise ValueError("`update`='released' needs `steps_per_epoch`: its decay is that of an epoch.")
         self.decay, self.update, self.steps_per_epoch = decay, update, steps_per_epoch

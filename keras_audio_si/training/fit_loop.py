@@ -8,6 +8,7 @@ import sys
 
 import keras
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
@@ -38,10 +39,10 @@ class TrainingResult:
     """What `fit` returns.
 
     Attributes:
-        best_model_path: the `.keras` file with the model of the best epoch.
-        best_epoch: counted from 0.
-        best_value: value of the monitored metric in that epoch.
-        history: for each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
+        best_model_path: The `.keras` file with the model of the best epoch.
+        best_epoch: Counted from 0.
+        best_value: Value of the monitored metric in that epoch.
+        history: For each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
             `val_d_prime` and `val_accuracy`) a list with one value per epoch.
     """
 
@@ -78,39 +79,39 @@ def fit(
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
         settings: `TrainingSettings`.
-        output_dir: folder for the results. No other process can use it meanwhile.
-        callbacks: further Keras callbacks; they see the validation values in the logs. One that counts from
+        output_dir: Folder for the results. No other process can use it meanwhile.
+        callbacks: Further Keras callbacks; they see the validation values in the logs. One that counts from
             epoch to epoch names what it counts, numbers or lists of them, in an attribute `counters`.
-        verbose: as in `keras.Model.fit`.
-        resume: whether to continue from the last checkpoint in `output_dir`, if there is one. A training that
+        verbose: As in `keras.Model.fit`.
+        resume: Whether to continue from the last checkpoint in `output_dir`, if there is one. A training that
             is finished is not repeated.
-        overwrite: whether to replace a run that `output_dir` has. Without either a run there is an error.
-        checkpoint_steps: steps of an epoch after which there is a checkpoint each time, beside the one after
+        overwrite: Whether to replace a run that `output_dir` has. Without either a run there is an error.
+        checkpoint_steps: Steps of an epoch after which there is a checkpoint each time, beside the one after
             each epoch; None for no others.
-        augmentation: layer from a pair `(waveforms, labels)` to the same, which is called with `training=True`
+        augmentation: Layer from a pair `(waveforms, labels)` to the same, which is called with `training=True`
             in the compiled step, before `MixUp` where the settings have that; None for none.
-        teacher: trained Keras model of the same classes and inputs, whose logits the model learns from beside
+        teacher: Trained Keras model of the same classes and inputs, whose logits the model learns from beside
             the labels; it is not changed. None for none.
-        target: layer from waveforms to spectrograms, without weights to train, that the model is to reproduce
+        target: Layer from waveforms to spectrograms, without weights to train, that the model is to reproduce
             instead of giving scores (`training.forcing`); the settings' loss is then `"mse"`. None for labels.
 
     Returns:
         `TrainingResult`.
 
     Raises:
-        ValueError: if training and validation classes differ, the model has another number of scores or not
+        ValueError: If training and validation classes differ, the model has another number of scores or not
             the logits that the settings need, or a run is continued with other settings, data or models.
-        FileExistsError: if `output_dir` has a run, and neither `resume` nor `overwrite` is set.
-        BlockingIOError: if another process uses `output_dir`.
-        OSError: if `output_dir` cannot be written to, or its disk is full.
-        FloatingPointError: if no epoch gave a value of `settings.monitor`: the training diverged.
+        FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: If another process uses `output_dir`.
+        OSError: If `output_dir` cannot be written to, or its disk is full.
+        FloatingPointError: If no epoch gave a value of `settings.monitor`: the training diverged.
 
     Example:
 
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
     if (target is not None) != (settings.loss == "mse"):
-        raise ValueError(f"`target` and `loss`='mse' need each other; received the loss {settings.loss!r}.")
+        raise ValueError(f"`target` and `loss`='mse' need each other. Received: loss={settings.loss!r}")
     if target is not None:
         check_target(model, target, train_data, validation)
     else:
@@ -253,12 +254,12 @@ def _schedule(settings):
 def _check_classes(model, train_data, validation):
     if tuple(train_data.class_names) != tuple(validation.class_names):
         raise ValueError(
-            "Training and validation data must have the same classes in the same order; "
-            f"received {list(train_data.class_names)} and {list(validation.class_names)}."
+            "Training and validation data must have the same classes in the same order. "
+            f"Received: {list(train_data.class_names)} and {list(validation.class_names)}"
         )
     expected, received = (None, len(train_data.class_names)), tuple(model.output_shape)
     if received != expected:
-        raise ValueError(f"The model must give a score for each class, {expected}; its output shape is {received}.")
+        raise ValueError(f"The model must give a score for each class, {expected}. Received: output_shape={received}")
     check_class_names(model, train_data.class_names)
     for patches in (train_data, validation):
         check_sample_rate(model, patches.sample_rate)
@@ -266,7 +267,10 @@ def _check_classes(model, train_data, validation):
 
 def _check_teacher(teacher, train_data, settings):
     if settings.loss in ("score-bce", "mse"):
-        raise ValueError("`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
+        raise ValueError(
+            "`teacher` needs a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'. "
+            f"Received: loss={settings.loss!r}"
+        )
     check_class_names(teacher, train_data.class_names)
     check_sample_rate(teacher, train_data.sample_rate)
 
@@ -274,8 +278,8 @@ def _check_teacher(teacher, train_data, settings):
 def _check_saving(resume, overwrite, checkpoint_steps):
     if resume and overwrite:
         raise ValueError("`resume` and `overwrite` exclude each other: choose one.")
-    if checkpoint_steps is not None and (not isinstance(checkpoint_steps, int) or checkpoint_steps < 1):
-        raise ValueError(f"`checkpoint_steps` must be None or an integer of at least 1; received {checkpoint_steps!r}.")
+    if checkpoint_steps is not None:
+        check_integer(1, checkpoint_steps=checkpoint_steps)
 
 
 def _write_settings(settings, path):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.data.loud_patches import spectrograms_of
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
@@ -83,8 +84,7 @@ def normalised(front_end, statistics, form="unit", **kwargs):
     Reference:
         juettner, section 2.3.2.
     """
-    if form not in FORMS:
-        raise ValueError(f"`form` must be one of {FORMS}; received {form!r}.")
+    check_choice("form", form, FORMS)
     extent = statistics.maximum - statistics.minimum
     if not extent > 0:
         raise ValueError(f"All values of the spectrograms are {statistics.minimum}: there is nothing to reproduce.")
@@ -126,7 +126,8 @@ def check_target(model, target, train_data, validation):
         raise ValueError(f"`target` gives {wanted}, the model {tuple(model.output_shape)}: they must be the same.")
     if target.trainable_weights:
         raise ValueError(
-            f"`target` must have no weights that could be trained; {target.name!r} has {len(target.trainable_weights)}."
+            "`target` must have no weights that could be trained. "
+            f"Received: {target.name!r}, which has {len(target.trainable_weights)}"
         )
     for patches in (train_data, validation):
         check_sample_rate(model, patches.sample_rate)

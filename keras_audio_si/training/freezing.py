@@ -4,6 +4,8 @@ import contextlib
 import functools
 import inspect
 
+from keras_audio_si.checks import check_choice
+
 FROZEN = ("inference", "training")
 
 
@@ -39,13 +41,13 @@ def chosen_layers(model, paths):
 
     Args:
         model: Keras model.
-        paths: tuple of paths as in `layers_by_path`.
+        paths: Tuple of paths as in `layers_by_path`.
 
     Returns:
         List of layers.
 
     Raises:
-        ValueError: if there is no such layer; the message lists those with weights.
+        ValueError: If there is no such layer; the message lists those with weights.
     """
     known = layers_by_path(model)
     for path in paths:
@@ -64,13 +66,13 @@ def training_only(model, paths=None, frozen="inference"):
 
     Args:
         model: Keras model.
-        paths: paths of the layers to train, each with all that is inside of it; None for all layers.
-        frozen: how the frozen layers run in training: `"inference"`, without dropout and with the moving statistics of
+        paths: Paths of the layers to train, each with all that is inside of it; None for all layers.
+        frozen: How the frozen layers run in training: `"inference"`, without dropout and with the moving statistics of
             batch normalisations, or `"training"`, like the others: with dropout, and with the statistics of batches,
             which the moving ones follow.
 
     Raises:
-        ValueError: if a path is unknown, or `frozen` is none of its values.
+        ValueError: If a path is unknown, or `frozen` is none of its values.
 
     Example:
 
@@ -82,8 +84,7 @@ def training_only(model, paths=None, frozen="inference"):
     >>> len(model.trainable_variables)
     4
     """
-    if frozen not in FROZEN:
-        raise ValueError(f"`frozen` must be one of {FROZEN}; received {frozen!r}.")
+    check_choice("frozen", frozen, FROZEN)
     if paths is None:
         yield
         return

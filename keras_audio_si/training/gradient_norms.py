@@ -55,7 +55,7 @@ def with_gradient_norms(optimizer_class):
     """An optimizer class that takes the norms of its gradients.
 
     Args:
-        optimizer_class: subclass of `keras.optimizers.Optimizer`.
+        optimizer_class: Subclass of `keras.optimizers.Optimizer`.
 
     Returns:
         Subclass of it and of `GradientNorms`.

@@ -18,7 +18,7 @@ def run_identity(model, train_data, validation, settings, augmentation=None, tea
         model: Keras model.
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
-        settings: dataclass of the settings.
+        settings: Dataclass of the settings.
         augmentation: Keras layer, or None.
         teacher: Keras model, or None.
         target: Keras layer, or None.
@@ -43,8 +43,8 @@ def refuse_differences(before, now):
     """Raises a `ValueError` that names what differs between two dicts of a run's properties.
 
     Args:
-        before: dict as it was recorded.
-        now: dict as it is now.
+        before: Dict as it was recorded.
+        now: Dict as it is now.
 
     Example:
 

@@ -23,15 +23,15 @@ class LogitTrainingModel(AugmentedModel):
     the settings monitor a balanced accuracy, the training has a metric `accuracy`.
 
     Args:
-        model: functional Keras model that ends in `layers.ClassScores`, or has a model in the end that does.
+        model: Functional Keras model that ends in `layers.ClassScores`, or has a model in the end that does.
         settings: `TrainingSettings`; of those it takes the ones that speak of losses and auxiliary classifiers.
-        mixing: as in `AugmentedModel`.
-        averages: as in `AugmentedModel`.
+        mixing: As in `AugmentedModel`.
+        averages: As in `AugmentedModel`.
         teacher: Keras model as `model` is, with as many classes; None for none. A frozen copy of it is asked, and
             gets the waveforms as the model gets them, augmented.
 
     Raises:
-        ValueError: if the logits cannot be found, or a layer to supervise is not there.
+        ValueError: If the logits cannot be found, or a layer to supervise is not there.
 
     Example:
 
@@ -116,11 +116,11 @@ def training_view(model, auxiliary_layers=(), seed=0):
     """A functional model of a model's own layers, from its inputs to the logits and to auxiliary classifiers.
 
     Args:
-        model: functional Keras model that ends in `layers.ClassScores`, or in a functional model that does, such
+        model: Functional Keras model that ends in `layers.ClassScores`, or in a functional model that does, such
             as `models.Classifier` makes.
-        auxiliary_layers: names of layers of the model that ends in `ClassScores`, each of which gets a new
+        auxiliary_layers: Names of layers of the model that ends in `ClassScores`, each of which gets a new
             classifier.
-        seed: integer, sets the initial weights of the classifiers.
+        seed: Integer, sets the initial weights of the classifiers.
 
     Returns:
         Keras model whose output is a dictionary: `"logits"` `(batch, classes)` and, with auxiliary layers,
@@ -128,7 +128,7 @@ def training_view(model, auxiliary_layers=(), seed=0):
         `[features, logits]`.
 
     Raises:
-        ValueError: if the model has no logits that can be found, or no such layer.
+        ValueError: If the model has no logits that can be found, or no such layer.
 
     Example:
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_choice
+
 
 def smooth_labels(labels, amount):
     """Spreads a share of each label evenly over the other classes.
@@ -12,7 +14,7 @@ def smooth_labels(labels, amount):
 
     Args:
         labels: `(batch, classes)`, of one class per example or mixtures of them.
-        amount: at least 0 and below 1.
+        amount: At least 0 and below 1.
 
     Returns:
         `(batch, classes)`
@@ -78,7 +80,7 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
         kind: `"bce"`, `"softmax"` or `"softmax-or-bce"`.
         reduction: `"mean"` over batch and classes, `"batch-mean"` over the batch, or `"sum"`, as released.
             The softmax has one value for all classes, so that the first two are the same for it.
-        label_smoothing: of the softmax losses, at least 0 and below 1.
+        label_smoothing: Of the softmax losses, at least 0 and below 1.
 
     Returns:
         Scalar, float32.
@@ -117,13 +119,13 @@ def distillation_loss(logits, teacher_logits, kind="softmax", temperature=1.0):
         kind: `"softmax"`, one class per example; `"sigmoid"`, each class for itself; or `"sigmoid-released"`,
             which leaves out the divergence of the probabilities that a class is absent. Its smallest value is
             not at the teacher's logits: it pushes all logits up.
-        temperature: positive number that both logits are divided by.
+        temperature: Positive number that both logits are divided by.
 
     Returns:
         `(batch,)`, float32, summed over the classes.
 
     Raises:
-        ValueError: if the kind is unknown.
+        ValueError: If the kind is unknown.
 
     Example:
 
@@ -134,16 +136,15 @@ def distillation_loss(logits, teacher_logits, kind="softmax", temperature=1.0):
     Reference:
         Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
     """
+    check_choice("kind", kind, ("softmax", "sigmoid", "sigmoid-released"))
     student = ops.cast(logits, "float32") / temperature
     teacher = ops.stop_gradient(ops.cast(teacher_logits, "float32")) / temperature
     if kind == "softmax":
         divergence = ops.softmax(teacher) * (ops.log_softmax(teacher) - ops.log_softmax(student))
-    elif kind in ("sigmoid", "sigmoid-released"):
+    else:
         divergence = ops.sigmoid(teacher) * (ops.log_sigmoid(teacher) - ops.log_sigmoid(student))
         if kind == "sigmoid":
             divergence += ops.sigmoid(-teacher) * (ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student))
-    else:
-        raise ValueError(f"`kind` must be 'softmax', 'sigmoid' or 'sigmoid-released'; received {kind!r}.")
     return temperature**2 * ops.sum(divergence, axis=-1)
 
 

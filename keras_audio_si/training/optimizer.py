@@ -13,9 +13,9 @@ class CycledAdamW(keras.optimizers.AdamW):
     """AdamW whose first beta follows a schedule, a function of the step, as its learning rate may.
 
     Args:
-        learning_rate: number or schedule.
-        beta_1: number or schedule.
-        **kwargs: those of `keras.optimizers.AdamW`.
+        learning_rate: Number or schedule.
+        beta_1: Number or schedule.
+        **kwargs: Those of `keras.optimizers.AdamW`.
 
     Example:
 
@@ -62,9 +62,9 @@ class L2Adam(keras.optimizers.Adam):
     """Adam whose weight decay is a term of the gradient, as PyTorch's is: that of the squares of all weights.
 
     Args:
-        learning_rate: number or schedule.
-        l2: factor on a weight in its gradient.
-        **kwargs: those of `keras.optimizers.Adam`.
+        learning_rate: Number or schedule.
+        l2: Factor on a weight in its gradient.
+        **kwargs: Those of `keras.optimizers.Adam`.
 
     Example:
 
@@ -96,7 +96,7 @@ def spared_variables(variables):
     embedding. Keras' attention layers have biases of two axes, for which PyTorch has one.
 
     Args:
-        variables: list of Keras variables.
+        variables: List of Keras variables.
 
     Returns:
         List of some of them.
@@ -116,8 +116,8 @@ def build_optimizer(settings, variables, steps):
 
     Args:
         settings: `TrainingSettings`.
-        variables: list of the variables that are trained.
-        steps: number of steps of the whole training.
+        variables: List of the variables that are trained.
+        steps: Number of steps of the whole training.
 
     Returns:
         Keras optimizer.

@@ -37,12 +37,12 @@ def locked(folder, name="run.lock"):
     What a killed process left half written is removed.
 
     Args:
-        folder: the folder, made if there is none.
-        name: name of the lock file in it, removed at the end.
+        folder: The folder, made if there is none.
+        name: Name of the lock file in it, removed at the end.
 
     Raises:
-        BlockingIOError: if another process has the lock.
-        OSError: if the folder cannot be written to.
+        BlockingIOError: If another process has the lock.
+        OSError: If the folder cannot be written to.
 
     Example:
 

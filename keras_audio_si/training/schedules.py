@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_audio_si.checks import check_integer, check_interval
+
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
@@ -14,14 +16,14 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     After it the value stays. It depends on the step alone, so that a training which is continued finds its place.
 
     Args:
-        steps: number of steps of the whole training.
-        start: value of the first step.
-        peak: value at the end of the warm-up.
-        end: value of the last step.
-        warm_up: share of the steps, above 0 and below 1.
+        steps: Number of steps of the whole training.
+        start: Value of the first step.
+        peak: Value at the end of the warm-up.
+        end: Value of the last step.
+        warm_up: Share of the steps, above 0 and below 1.
 
     Raises:
-        ValueError: if `steps` or `warm_up` is out of its range.
+        ValueError: If `steps` or `warm_up` is out of its range.
 
     Example:
 
@@ -34,10 +36,8 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, steps, start, peak, end, warm_up=0.1):
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"`steps` must be an integer of at least 1; received {steps!r}.")
-        if not 0 < warm_up < 1:
-            raise ValueError(f"`warm_up` must be above 0 and below 1; received {warm_up!r}.")
+        check_integer(1, steps=steps)
+        check_interval("(0, 1)", warm_up=warm_up)
         self.steps, self.start, self.peak, self.end, self.warm_up = steps, start, peak, end, warm_up
 
     def __call__(self, step):
@@ -58,8 +58,8 @@ def one_cycle_learning_rate(steps, maximum):
     """The cycle of the learning rate: from a 25th of its maximum up, and down to 1e-4 of where it began.
 
     Args:
-        steps: number of steps of the whole training.
-        maximum: largest learning rate.
+        steps: Number of steps of the whole training.
+        maximum: Largest learning rate.
 
     Returns:
         `OneCycle`
@@ -80,7 +80,7 @@ def one_cycle_momentum(steps):
     """The cycle of Adam's first beta: 0.95, down to 0.85 while the learning rate rises, and back.
 
     Args:
-        steps: number of steps of the whole training.
+        steps: Number of steps of the whole training.
 
     Returns:
         `OneCycle`
@@ -104,16 +104,16 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     As released: the first stair has no height, so that the first 50 steps move nothing but moving statistics.
 
     Args:
-        peak: largest learning rate.
-        steps_per_epoch: number of steps of an epoch.
-        decay_start_epoch: first epoch with a lower rate, counted from 0.
-        decay_every_epochs: epochs from one decay to the next.
-        decay_factor: what each decay multiplies by, above 0 and at most 1.
-        warm_up_steps: steps until the peak; 0 for no warm-up.
-        stair_steps: steps of a stair.
+        peak: Largest learning rate.
+        steps_per_epoch: Number of steps of an epoch.
+        decay_start_epoch: First epoch with a lower rate, counted from 0.
+        decay_every_epochs: Epochs from one decay to the next.
+        decay_factor: What each decay multiplies by, above 0 and at most 1.
+        warm_up_steps: Steps until the peak; 0 for no warm-up.
+        stair_steps: Steps of a stair.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
 
@@ -143,11 +143,8 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             "stair_steps": stair_steps,
         }
         for name, value in self.settings.items():
-            least = 0 if name in ("decay_start_epoch", "warm_up_steps") else 1
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"`{name}` must be an integer of at least {least}; received {value!r}.")
-        if not 0 < decay_factor <= 1:
-            raise ValueError(f"`decay_factor` must be above 0 and at most 1; received {decay_factor!r}.")
+            check_integer(0 if name in ("decay_start_epoch", "warm_up_steps") else 1, **{name: value})
+        check_interval("(0, 1]", decay_factor=decay_factor)
         self.settings |= {"peak": peak, "decay_factor": decay_factor}
 
     def __call__(self, step):

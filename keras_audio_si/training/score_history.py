@@ -50,8 +50,8 @@ class ScoreHistory(keras.callbacks.Callback):
         self.clip_names = [str(name) for name in names]
         if self.waveforms.ndim != 2 or not 0 < len(self.clip_names) == len(self.waveforms):
             raise ValueError(
-                f"ScoreHistory takes waveforms (clips, samples) and as many clip_names, got waveforms of shape "
-                f"{self.waveforms.shape} and {len(self.clip_names)} names"
+                "`waveforms` must be (clips, samples), and `clip_names` as many. "
+                f"Received: shape={self.waveforms.shape} and {len(self.clip_names)} names"
             )
 
     def on_train_begin(self, logs=None):

@@ -1,9 +1,8 @@
 """Settings of a training."""
 
 import dataclasses
-import math
 
-from keras_audio_si.checks import check_choice, check_integer, new_names
+from keras_audio_si.checks import check_choice, check_integer, check_interval, new_names
 
 LOSSES = ("score-bce", "bce", "softmax", "softmax-or-bce", "mse")
 REDUCTIONS = ("mean", "batch-mean", "sum")
@@ -14,6 +13,19 @@ MONITORS = ("val_mAP", "val_d_prime", "val_accuracy", *PATCH_MONITORS, FORCING_M
 OPTIMIZERS = ("adam", "adam-l2", "adamw", "sgd")
 SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay", "constant")
 CLIPPED = ("global", "variable")
+
+_OPTIONAL = ("early_stopping_patience", "mixup_alpha", "gradient_clip_norm", "ema_decay")  # None leaves them out.
+_INTEGERS = {  # By the least of them.
+    1: ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs"),
+    0: ("seed", "warm_up_steps", "decay_start_epoch"),
+}
+_INTERVALS = {
+    "(0, inf)": ("learning_rate", "teacher_temperature", "auxiliary_temperature", "mixup_alpha", "gradient_clip_norm"),
+    "[0, inf)": ("weight_decay", "teacher_weight", "auxiliary_feature_weight"),
+    "(0, 1)": ("plateau_factor", "ema_decay"),
+    "(0, 1]": ("mixup_probability", "decay_factor"),
+    "[0, 1)": ("beta_1", "beta_2", "momentum", "label_smoothing", "auxiliary_weight"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +88,7 @@ class TrainingSettings:
         auxiliary_temperature: Temperature that both logits are divided by for it.
 
     Raises:
-        ValueError: if a value is out of its range, or does not go with another.
+        ValueError: If a value is out of its range, or does not go with another.
 
     Example:
 
@@ -126,30 +138,10 @@ class TrainingSettings:
 
     def __post_init__(self):
         object.__setattr__(self, "auxiliary_layers", tuple(self.auxiliary_layers))
-        counts = ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs")
-        given = {name: getattr(self, name) for name in counts if getattr(self, name) is not None}
-        check_integer(1, **given)
-        check_integer(0, **{name: getattr(self, name) for name in ("seed", "warm_up_steps", "decay_start_epoch")})
-        for name in ("learning_rate", "teacher_temperature", "auxiliary_temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"`{name}` must be a positive number. Received: {name}={getattr(self, name)!r}")
-        for name in ("mixup_alpha", "gradient_clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"`{name}` must be a positive number or None. Received: {name}={value!r}")
-        for name in ("weight_decay", "teacher_weight", "auxiliary_feature_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"`{name}` must be a number of at least 0. Received: {name}={getattr(self, name)!r}")
-        if not 0 < self.plateau_factor < 1:
-            raise ValueError(f"`plateau_factor` must be above 0 and below 1. Received: {self.plateau_factor!r}")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"`ema_decay` must be above 0 and below 1, or None. Received: {self.ema_decay!r}")
-        for name in ("mixup_probability", "decay_factor"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be above 0 and at most 1. Received: {name}={getattr(self, name)!r}")
-        for name in ("beta_1", "beta_2", "momentum", "label_smoothing", "auxiliary_weight"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={getattr(self, name)!r}")
+        for least, names in _INTEGERS.items():
+            check_integer(least, **self._given(names))
+        for interval, names in _INTERVALS.items():
+            check_interval(interval, **self._given(names))
         for name, values in {
             "monitor": MONITORS,
             "jit_compile": (True, False, "auto"),
@@ -166,21 +158,37 @@ class TrainingSettings:
             raise ValueError("`optimizer`='adam-l2' has no cycle of beta 1: take 'adamw' with `schedule`='one-cycle'.")
         self._check_loss()
 
+    def _given(self, names):
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
+
     def _check_loss(self):
         if self.optimizer == "sgd" and self.schedule == "one-cycle":
-            raise ValueError("`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'. Received: 'one-cycle'")
+            raise ValueError(
+                "`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'. "
+                f"Received: schedule={self.schedule!r}"
+            )
         if (self.loss == "mse") != (self.monitor == FORCING_MONITOR):
             raise ValueError(
-                f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other. Received: {self.loss!r} and "
-                f"{self.monitor!r}"
+                f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other. "
+                f"Received: loss={self.loss!r}, monitor={self.monitor!r}"
             )
         if self.label_smoothing and "softmax" not in self.loss:
-            raise ValueError(f"`label_smoothing` must be 0 with `loss`={self.loss!r}; the softmax losses take it.")
+            raise ValueError(
+                f"`label_smoothing` must be 0 with `loss`={self.loss!r}; the softmax losses take it. "
+                f"Received: label_smoothing={self.label_smoothing}"
+            )
         if self.loss in ("score-bce", "mse"):
             if self.loss_reduction != "mean":
-                raise ValueError(f"`loss_reduction` must be 'mean' with `loss`={self.loss!r}; 'bce' takes any.")
+                raise ValueError(
+                    f"`loss_reduction` must be 'mean' with `loss`={self.loss!r}; 'bce' takes any. "
+                    f"Received: loss_reduction={self.loss_reduction!r}"
+                )
             if self.auxiliary_layers:
-                raise ValueError("`auxiliary_layers` need a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'.")
+                raise ValueError(
+                    "`auxiliary_layers` need a `loss` of logits: 'bce', 'softmax' or 'softmax-or-bce'. "
+                    f"Received: loss={self.loss!r}"
+                )
 
 
 # An argument under its old name is an error that has the new one.

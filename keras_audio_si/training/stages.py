@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
@@ -25,18 +26,18 @@ class Stage:
     """One training of several.
 
     Args:
-        name: of the stage and its folder: letters, digits, "-" and "_".
+        name: Of the stage and its folder: letters, digits, "-" and "_".
         model: Keras model to train. Stages may share a model, and models may share layers.
         settings: `TrainingSettings`: epochs, optimizer, learning rate and all else.
-        trains: paths of the layers that are trained (`freezing.layers_by_path`); None for all.
-        start: the weights to begin with. None: those that the model has when `train_stages` is called; the name of an
+        trains: Paths of the layers that are trained (`freezing.layers_by_path`); None for all.
+        start: The weights to begin with. None: those that the model has when `train_stages` is called; the name of an
             earlier stage: all weights of its best epoch; a dict from paths of layers to names of earlier stages: the
             weights of these layers, one after the other, and what the model has at first for the others.
-        frozen: how the frozen layers run in training: `"inference"` or `"training"` (`freezing.training_only`).
-        target: layer that the model is to reproduce, as in `fit`; None for labels.
+        frozen: How the frozen layers run in training: `"inference"` or `"training"` (`freezing.training_only`).
+        target: Layer that the model is to reproduce, as in `fit`; None for labels.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
 
@@ -57,14 +58,13 @@ class Stage:
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w-]+", self.name) or self.name.startswith("initial-"):
-            raise ValueError(f"`name` must be of letters, digits, '-' and '_'; received {self.name!r}.")
-        if self.frozen not in FROZEN:
-            raise ValueError(f"`frozen` must be one of {FROZEN}; received {self.frozen!r}.")
+            raise ValueError(f"`name` must be of letters, digits, '-' and '_'. Received: name={self.name!r}")
+        check_choice("frozen", self.frozen, FROZEN)
         if self.trains is not None:
             object.__setattr__(self, "trains", tuple(self.trains))
             chosen_layers(self.model, self.trains)
             if not self.trains:
-                raise ValueError("`trains` must name at least one layer; None trains all.")
+                raise ValueError("`trains` must name at least one layer, or be None for all. Received: trains=()")
 
     def plan(self):
         """What the stage is beside what the identity of its run says, as JSON has it."""
@@ -92,18 +92,18 @@ def train_stages(
     logs as if nothing had happened, to the bit (on a CPU and with the same backend).
 
     Args:
-        stages: list of `Stage`, in their order.
+        stages: List of `Stage`, in their order.
         train_data: `data.pipeline.PatchDataset` of the training clips.
         validation: `data.pipeline.PatchDataset` of the validation clips.
-        output_dir: folder for the folders of the stages. It also gets `stages.json` and the initial state of every
+        output_dir: Folder for the folders of the stages. It also gets `stages.json` and the initial state of every
             model, which a continued training begins its next stages from.
-        resume: whether to continue what is in `output_dir`, if anything.
-        overwrite: whether to replace it. Without either a run that is there is an error.
-        callbacks_of: function from a `Stage` to a list of further callbacks for `fit`; None for none.
-        verbose: as in `keras.Model.fit`.
-        checkpoint_steps: as in `fit`.
-        augmentation: as in `fit`.
-        after_stage: function of a `Stage` and its `TrainingResult`, called when it has ended and its model has the
+        resume: Whether to continue what is in `output_dir`, if anything.
+        overwrite: Whether to replace it. Without either a run that is there is an error.
+        callbacks_of: Function from a `Stage` to a list of further callbacks for `fit`; None for none.
+        verbose: As in `keras.Model.fit`.
+        checkpoint_steps: As in `fit`.
+        augmentation: As in `fit`.
+        after_stage: Function of a `Stage` and its `TrainingResult`, called when it has ended and its model has the
             weights of its best epoch; once more when the stages after it are continued. None for none.
 
     Returns:
@@ -111,11 +111,11 @@ def train_stages(
         epoch.
 
     Raises:
-        ValueError: if stages do not fit together, or are continued with others.
-        FileExistsError: if `output_dir` has a run, and neither `resume` nor `overwrite` is set.
-        BlockingIOError: if another process uses `output_dir`.
-        OSError: if `output_dir` cannot be written to.
-        FloatingPointError: if a stage diverged.
+        ValueError: If stages do not fit together, or are continued with others.
+        FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
+        BlockingIOError: If another process uses `output_dir`.
+        OSError: If `output_dir` cannot be written to.
+        FloatingPointError: If a stage diverged.
 
     Example:
 
@@ -159,8 +159,8 @@ def begin_stage(stage, stages, folder):
 
     Args:
         stage: `Stage`.
-        stages: list of all of them.
-        folder: folder that `train_stages` has trained the earlier ones in.
+        stages: List of all of them.
+        folder: Folder that `train_stages` has trained the earlier ones in.
     """
     folder = pathlib.Path(folder)
     with np.load(_initial_state(stage, stages, folder)) as arrays:

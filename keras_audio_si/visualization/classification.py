@@ -26,7 +26,7 @@ def plot_confusion(confusion, class_names, path, title=None):
     """
     counts = np.asarray(confusion.counts)
     if len(class_names) != len(counts):
-        raise ValueError(f"A matrix of {len(counts)} classes needs as many names. Received {len(class_names)}.")
+        raise ValueError(f"`class_names` must be as many as the {len(counts)} classes. Received: {len(class_names)}")
     shares = shares_of_rows(counts)
     # What is written into the cells must stay legible; above some thirty classes the colours alone speak.
     written = len(counts) <= 30

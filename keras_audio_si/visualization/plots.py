@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.checks import check_choice
 from keras_audio_si.files import written_whole
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
@@ -39,9 +40,9 @@ class StabilityPanel(NamedTuple):
 
     Attributes:
         kind: `"time"`, `"freq"` or `"samples"`.
-        class_name: name of the class whose scores are drawn.
-        curves: dict from the model's name to its scores after shifts by 0, 1, 2, ...
-        hop_seconds: duration of a frame's hop in seconds, for the label of a time axis.
+        class_name: Name of the class whose scores are drawn.
+        curves: Dict from the model's name to its scores after shifts by 0, 1, 2, ...
+        hop_seconds: Duration of a frame's hop in seconds, for the label of a time axis.
     """
 
     kind: str
@@ -54,22 +55,21 @@ def plot_stability(panels, path):
     """Draws scores against shifts, one panel below the other.
 
     Args:
-        panels: list of `StabilityPanel`, the time shift first as in the paper.
-        path: file to write; its extension chooses the format.
+        panels: List of `StabilityPanel`, the time shift first as in the paper.
+        path: File to write; its extension chooses the format.
 
     Returns:
         The path.
 
     Raises:
-        ImportError: if matplotlib is missing.
-        ValueError: if a panel's kind is unknown.
+        ImportError: If matplotlib is missing.
+        ValueError: If a panel's kind is unknown.
 
     Reference:
         Fonseca et al., 2021, Fig. 2.
     """
     for panel in panels:
-        if panel.kind not in _SHIFT_LABELS:
-            raise ValueError(f"`kind` must be one of {sorted(_SHIFT_LABELS)}; got {panel.kind!r}.")
+        check_choice("kind", panel.kind, _SHIFT_LABELS)
     models = list(dict.fromkeys(name for panel in panels for name in panel.curves))
 
     def draw(figure):
@@ -92,17 +92,17 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
     """Draws what logs have of every epoch, such as the training loss and a validation metric, against epochs.
 
     Args:
-        runs: dict from the model's name to the `log.csv` of its run, or to a list of them (one per seed,
+        runs: Dict from the model's name to the `log.csv` of its run, or to a list of them (one per seed,
             drawn in one colour).
-        path: file to write; its extension chooses the format.
-        columns: columns of the logs, one panel below the other.
+        path: File to write; its extension chooses the format.
+        columns: Columns of the logs, one panel below the other.
 
     Returns:
         The path.
 
     Raises:
-        ImportError: if matplotlib is missing.
-        ValueError: if a log lacks a column.
+        ImportError: If matplotlib is missing.
+        ValueError: If a log lacks a column.
     """
     logs = {}
     for name, files in runs.items():
