@@ -48,7 +48,7 @@ class Run:
         teacher: Folder of a run whose `model.keras` teaches this one; None for none.
         resume: Whether to continue what the folder has, if anything.
         overwrite: Whether to replace it.
-        checkpoint_steps: As in `training.fit.fit`.
+        checkpoint_steps: As in `training.fit`.
         verbose: As in `keras.Model.fit`.
     """
 

@@ -54,7 +54,7 @@ def run_experiment(
         resume: Whether to continue what `folder` has, if anything. Runs that are in `runs.csv` are not repeated. Rows
             may be added, and rows that are not given stay in the report.
         overwrite: Whether to replace what `folder` has. Without either runs there are an error.
-        checkpoint_steps: As in `training.fit.fit`.
+        checkpoint_steps: As in `training.fit`.
         verbose: As in `keras.Model.fit`.
 
     Returns:
