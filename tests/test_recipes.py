@@ -7,10 +7,8 @@ from keras import ops
 from keras_audio_si.data.datasets import LAYOUTS
 from keras_audio_si.experiments import fonseca2021, gazneli2022, liu2022
 from keras_audio_si.experiments.model import build_front_end
-from keras_audio_si.experiments.presets import preset, quick_epochs
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.layers import build_pooling
-from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.training.optimizer import build_optimizer
 
 pytestmark = pytest.mark.once
@@ -179,20 +177,3 @@ def test_juettner():
     assert clipping["MelConvNet IceBreaker"] == 3.0 and clipping["HeuriNet IceBreaker"] is None
     assert [row.stages.icebreaker for row in rows.values()] == [False, False, True, False, True, False, True]
     assert RECIPES["juettner"].rows(learning_rate=0.1)[0]["MSTNet random"].training.learning_rate == 0.1
-
-
-class TestPresets:
-    @pytest.mark.parametrize("network", NETWORKS)
-    def test_every_network_has_both(self, network):
-        for name in ("quick", "paper"):
-            settings = preset(name, network)
-            assert settings.model.network == network and settings.evaluation.protocols == ()
-            given = [name for name in ("width", "dense_units", "batch_norm_momentum") if getattr(settings.model, name)]
-            assert set(given) <= set(NETWORKS[network].options)
-
-    def test_epochs_by_the_number_of_steps(self):
-        assert [quick_epochs("vgg41", steps) for steps in (10, 100, 10000)] == [60, 20, 2]
-
-    def test_unknown(self):
-        with pytest.raises(ValueError, match="`preset` must be one of 'quick', 'paper'"):
-            preset("fast", "vgg41")

@@ -11,8 +11,8 @@ def add_arguments(parser):
     parser.usage = "keras-audio-si train --data PATH --output DIR [--preset NAME | --recipe NAME] [options]"
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the models and the report")
     group = parser.add_argument_group("what is trained")
-    help = "settings to start from: quick (15 minutes on two cores for an hour of clips) or paper (default: quick)"
-    group.add_argument("--preset", choices=("quick", "paper"), help=help)
+    help = "settings to start from: quick (15 minutes on two cores), thorough (hours, or a GPU) or paper (quick)"
+    group.add_argument("--preset", choices=("quick", "thorough", "paper"), help=help)
     group.add_argument("--recipe", metavar="NAME", help="a published experiment, see `list recipes`")
     group.add_argument("--table", nargs="+", metavar="N", help="its tables (default: the main one)")
     group.add_argument("--row", nargs="+", metavar="NAME", help="some of the rows of its tables (default: all)")
@@ -56,12 +56,11 @@ def train(args):
                 raise ValueError(f"--{name} belongs to --recipe NAME; see `keras-audio-si list recipes`.")
         rows, paper, layout, folds = {"": _preset(args, given)}, None, args.layout, {}
         quantity = rows[""].training.monitor.removeprefix("val_").replace("d_prime", "d'")
-    first = next(iter(rows.values()))
     manifest = read_dataset(args.data, layout)
+    divisions = _divisions(args, manifest, next(iter(rows.values())).data, folds)
+    if args.recipe is None:
+        rows = {"": _for_clips(args, given, divisions)}
     _check_parts(rows, manifest.class_names)
-    divisions = _divisions(args, manifest, first.data, folds)
-    if args.recipe is None and args.preset != "paper" and "epochs" not in given:
-        rows = {"": _with_quick_epochs(first, divisions, args)}
     _print_plan(rows, divisions, seeds, args)
     scores = run_experiment(
         rows,
@@ -107,11 +106,23 @@ def _recipe_rows(args, given):
     return *recipe.rows(args.table, args.row, **given), recipe
 
 
-def _preset(args, given):
+def _preset(args, given, *clips):
     from keras_audio_si.experiments.presets import preset
 
-    network = given.get("network", "vgg41")
-    return preset(args.preset or "quick", network).changed(**given)
+    return preset(args.preset or "quick", given.get("network", "vgg41"), *clips, **given)
+
+
+def _for_clips(args, given, divisions):
+    """The settings of the preset for the training clips of the first division."""
+    from keras_audio_si.data.statistics import clip_statistics
+
+    clips = clip_statistics(next(iter(divisions.values())).select(split="train"))
+    labels = "one label" if clips.single_label else "any number of labels"
+    print(
+        f"Preset {args.preset or 'quick'} for {clips.num_clips} training clips of {clips.median_seconds:.3g} s (median), "
+        f"each with {labels}."
+    )
+    return _preset(args, given, clips)
 
 
 def _divisions(args, manifest, data, folds):
@@ -129,27 +140,6 @@ def _divisions(args, manifest, data, folds):
         validation_split=data.validation_split,
         shared_validation_groups=data.shared_validation_groups,
     )
-
-
-def _with_quick_epochs(settings, divisions, args):
-    from keras_audio_si.experiments.presets import quick_epochs
-
-    steps = _examples(settings, divisions, args) / settings.training.batch_size
-    return settings.changed(epochs=quick_epochs(settings.model.network, steps))
-
-
-def _examples(settings, divisions, args):
-    """The number of training examples of the first division."""
-    from keras_audio_si.data.clip_cache import ClipCache
-    from keras_audio_si.experiments.model import build_model
-    from keras_audio_si.experiments.run import Run, cut_patches
-    from keras_audio_si.experiments.runner import merged
-
-    manifest = next(iter(divisions.values())).select(split="train")
-    cache = ClipCache.build(merged(divisions.values()), settings.data.sample_rate, args.cache_dir, decoder=args.decoder)
-    model = build_model(manifest.class_names, settings)
-    run = Run(args.output, args.cache_dir)
-    return cut_patches(model, cache.of(manifest), settings, run, "train").num_examples
 
 
 def _append_results(args, scores, paper, quantity, divisions):
@@ -195,6 +185,7 @@ def _print_plan(rows, divisions, seeds, args):
             f"  {row + ': ' if row else ''}{chain}, pooling {model.pooling or 'as built'}, {training.epochs} epochs, "
             f"batches of {training.batch_size}, {training.optimizer} {training.learning_rate:g}, {training.schedule}, "
             f"loss {training.loss}, augmentation {model.augment}, "
-            f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}",
+            f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}, "
+            f"SpecAugment {'on' if model.spec_augment else 'off'}",
         )
     sys.stdout.flush()

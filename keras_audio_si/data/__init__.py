@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "patch_sequence": "PatchSequence",
         "pipeline": "PatchDataset",
         "splits": "assign_splits",
+        "statistics": "ClipStatistics clip_statistics",
         "synthetic": "write_dataset",
     },
 )

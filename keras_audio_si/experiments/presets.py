@@ -1,11 +1,15 @@
-"""Settings by network: "quick" for an hour of clips on two cores, "paper" as published."""
+"""Settings by network and clips: "quick" for two cores, "thorough" for hours or a GPU, "paper" as published."""
+
+import math
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.data.statistics import ClipStatistics
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.models.networks import NETWORKS
 
-PRESETS = ("quick", "paper")
+PRESETS = ("quick", "thorough", "paper")
+AN_HOUR = ClipStatistics(num_clips=720, median_seconds=5.0, single_label=True)
 
 _PAPER = {
     "vgg41": "fonseca2021",
@@ -20,65 +24,126 @@ _PAPER = {
     "mstnet": "juettner",
     "melconvnet": "juettner",
 }
+_SHARED = {"schedule": "one-cycle", "learning_rate": 1e-3, "early_stopping_patience": None, "optimizer": "adam"}
+_FAMILIES = {
+    "vgg": {
+        "batch_size": 16,
+        "crops": "random",
+        "frame_seconds": 0.04,
+        "hop_seconds": 0.02,
+        "num_mels": 64,
+        "short": "repeat",
+    },
+    "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
+    "efficientnet": {"batch_size": 16, "crops": "random", "short": "repeat"},
+    "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
+}
+# Longest patch, in seconds; juettner's has a fixed length.
+_PATCH_SECONDS = {"vgg": 4.0, "eat": 5.2, "efficientnet": 10.0}
+# Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
+_AUDIO_SECONDS = {"vgg": 64_000, "eat": 40_000, "efficientnet": 60_000, "juettner": 120_000}
+_THOROUGH = 10  # As much of the preset thorough.
+_MOST_EPOCHS = 500
+# From this many epochs on a network sees its clips so often that it learns them by heart, unless they are varied.
+_VARIED_EPOCHS = 20
+_VARIED = {
+    "vgg": {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2},
+    "eat": {"mixings": ("mixup", "timemix", "freqmix", "phasemix")},
+    "efficientnet": {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2},
+    "juettner": {},
+}
+_MANY_STEPS = 5000  # From here on the moving statistics keep up at the momentum as published.
 
 
-def preset(name, network):
-    """Returns the settings of a preset for a network.
+def preset(name, network, clips=AN_HOUR, **changes):
+    """Returns the settings of a preset for a network and the clips that it is trained on.
 
     Args:
-        name: "quick": settings for about 15 minutes on two cores and an hour of clips (docs/training.md has the table
-            that they come from). "paper": those of the paper that the network is from.
+        name: "quick": about 15 minutes on two cores. "thorough": some hours on two cores, or a GPU. Both choose by the
+            clips the length of the patches, the epochs, the loss and whether clips are varied by mixing and masking;
+            docs/training.md has the trials that they come from. "paper": as published, whatever the clips.
         network: Name of a network.
+        clips: `data.ClipStatistics` of the training clips.
+        **changes: Flat settings that count in place of those of the preset.
 
     Returns:
         `Settings`
 
     Raises:
-        ValueError: If the preset is unknown.
+        ValueError: If the preset, the network or a setting is unknown.
 
     Example:
 
     >>> preset("paper", "eat-s").training.epochs
     3500
-    >>> preset("quick", "vgg41").training.schedule
-    'one-cycle'
+    >>> from keras_audio_si.data import ClipStatistics
+    >>> for num_clips in (200, 5000):
+    ...     settings = preset("quick", "vgg41", ClipStatistics(num_clips, median_seconds=5.0, single_label=True))
+    ...     print(settings.training.epochs, settings.training.mixup_alpha, settings.data.frames)
+    77 0.4 199
+    3 None 199
     """
     check_choice("preset", name, PRESETS)
     check_choice("network", network, NETWORKS)
     if name == "paper":
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=())
-        return settings.changed(resolution="none", frames_per_second=None)
-    return _quick(network)
-
-
-# Steps that fit into about 12 minutes on two cores, with the batch size beside them.
-_QUICK = {
-    "vgg": {"width": 0.5, "batch_size": 32, "batch_norm_momentum": 0.9},
-    "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
-    "efficientnet": {"batch_size": 16, "batch_norm_momentum": 0.9},
-    "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
-}
-_STEPS = {"vgg": 2000, "eat": 1000, "efficientnet": 800, "juettner": 2000}
-
-
-def _quick(network):
-    family = _family(network)
-    shared = {"schedule": "one-cycle", "learning_rate": 1e-3, "early_stopping_patience": None, "optimizer": "adam"}
-    return Settings().changed(network=network, **{**shared, **_QUICK[family]})
-
-
-def quick_epochs(network, steps_per_epoch):
-    """Returns the number of epochs of the quick preset for a network, by the steps of an epoch.
-
-    Example:
-
-    >>> quick_epochs("vgg41", 50), quick_epochs("vgg41", 5000)
-    (40, 2)
-    """
-    return int(min(max(round(_STEPS[_family(network)] / steps_per_epoch), 2), 60))
+        return settings.changed(resolution="none", frames_per_second=None).changed(**changes)
+    family, factor = _family(network), _THOROUGH if name == "thorough" else 1
+    settings = Settings().changed(network=network, **{**_SHARED, **_FAMILIES[family], **_labels(family, clips)})
+    if family == "vgg" and name == "quick":
+        settings = settings.changed(width=0.5)
+    patch = {} if changes.get("initial") else _patch(family, settings.changed(**changes), clips)
+    settings = settings.changed(**{**patch, **changes})
+    seconds = _seconds(family, settings)
+    per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
+    epochs = round(factor * _AUDIO_SECONDS[family] / (seconds * settings.training.batch_size * per_epoch))
+    chosen = {"epochs": min(max(epochs, 2), _MOST_EPOCHS)}
+    if chosen["epochs"] >= _VARIED_EPOCHS:
+        chosen |= _VARIED[family]
+    if family in ("vgg", "efficientnet") and chosen["epochs"] * per_epoch < _MANY_STEPS:
+        chosen["batch_norm_momentum"] = 0.9
+    return settings.changed(**{**chosen, **changes})
 
 
 def _family(network):
     if network in ("piczak", "heurinet", "mstnet", "melconvnet"):
         return "juettner"
     return network.partition("-")[0].rstrip("0123456789")
+
+
+def _labels(family, clips):
+    """The loss: one label per clip gives scores that add up to 1, several give one for each class by itself."""
+    if family == "efficientnet":
+        return {}  # Its head has sigmoid scores.
+    if not clips.single_label:
+        return {"loss": "bce"}
+    return {"loss": "softmax-or-bce" if family == "eat" else "softmax"}
+
+
+def _patch(family, settings, clips):
+    """A patch as long as the clips, up to the longest of the family."""
+    if family == "juettner":
+        return {}
+    seconds = min(clips.median_seconds, _PATCH_SECONDS[family])
+    if family == "eat":
+        factors = settings.model.factors or (4, 4, 4, 4)
+        multiple = 4 * math.prod(factors)  # A clip of at least 32 tokens, below which EAT cannot be built.
+        return {"input_samples": multiple * max(32, int(seconds * settings.data.sample_rate / multiple))}
+    window, hop = settings.model.frame_seconds or 0.03, settings.model.hop_seconds or 0.01
+    return {"frames": max(8, 1 + int((seconds - window) / hop))}
+
+
+def _seconds(family, settings):
+    """Length of a patch."""
+    if family == "juettner":
+        return 20992 / 22050
+    if settings.data.input_samples:
+        return settings.data.input_samples / settings.data.sample_rate
+    return (settings.data.frames or 101) * (settings.model.hop_seconds or 0.01)
+
+
+def _patches(settings, clips, seconds):
+    """Training examples per clip."""
+    if settings.data.crops == "random":
+        return 1
+    return 1 + max(0, int((clips.median_seconds - seconds) / (seconds / 2)))

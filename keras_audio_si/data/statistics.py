@@ -1,0 +1,54 @@
+"""Number, length and labels of clips, from the headers of their files."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_audio_si.data.audio_io import AudioError, audio_info
+
+MOST_FILES = 1000  # Whose headers are read; of more clips as many, evenly spaced.
+
+
+class ClipStatistics(NamedTuple):
+    """What settings are chosen by.
+
+    Attributes:
+        num_clips: Number of clips.
+        median_seconds: Median of their lengths.
+        single_label: Whether every clip has exactly one label.
+    """
+
+    num_clips: int
+    median_seconds: float
+    single_label: bool
+
+
+def clip_statistics(manifest):
+    """Counts clips and takes the median of their lengths, without decoding them.
+
+    Args:
+        manifest: `Manifest`. Files whose header cannot be read do not count for the median.
+
+    Returns:
+        `ClipStatistics`
+
+    Raises:
+        AudioError: If no header can be read.
+
+    Example:
+
+    >>> from keras_audio_si.data import write_dataset
+    >>> manifest = write_dataset("sounds", num_clips=10, min_seconds=2.0, max_seconds=2.0)
+    >>> clip_statistics(manifest)
+    ClipStatistics(num_clips=10, median_seconds=2.0, single_label=True)
+    """
+    paths, seconds, failed = manifest.paths(), [], None
+    for index in np.unique(np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)):
+        try:
+            seconds.append(audio_info(paths[index]).seconds)
+        except AudioError as error:
+            failed = failed or error
+    if not seconds:
+        raise failed
+    single = all(len(clip.labels) == 1 for clip in manifest.clips)
+    return ClipStatistics(len(paths), float(np.median(seconds)), single)

@@ -1,0 +1,95 @@
+"""Presets: settings by network, and by the number, the length and the labels of the clips."""
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audio_si.data import AudioError, Clip, ClipStatistics, Manifest, clip_statistics
+from keras_audio_si.experiments.model import build_model
+from keras_audio_si.experiments.presets import AN_HOUR, PRESETS, preset
+from keras_audio_si.models.networks import NETWORKS
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_has_all(name, network):
+    for clips in (AN_HOUR, ClipStatistics(50, 0.4, False)):
+        settings = preset(name, network, clips)
+        assert settings.model.network == network and settings.evaluation.protocols == ()
+        given = [name for name in ("width", "dense_units", "batch_norm_momentum") if getattr(settings.model, name)]
+        assert set(given) <= set(NETWORKS[network].options)
+
+
+@pytest.mark.parametrize("network", ["vgg41", "eat-s", "efficientnet-b0", "piczak"])
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 3.7, 30.0])
+def test_patches_are_as_long_as_the_clips(network, seconds):
+    clips = ClipStatistics(300, seconds, True)
+    settings = preset("quick", network, clips)
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_model(("dog", "rain"), settings)
+    patch = model.input_shape[1] / settings.data.sample_rate
+    if network == "piczak":
+        assert patch == pytest.approx(0.952, abs=1e-3)
+    elif network == "eat-s":
+        assert patch == pytest.approx(min(max(seconds, 32768 / 22050), 5.2), abs=1024 / 22050)
+    else:
+        longest = {"vgg41": 4.0, "efficientnet-b0": 10.0}[network]
+        assert min(seconds, longest) - 0.04 < patch <= max(min(seconds, longest), 0.2) + 0.01
+
+
+def test_steps_are_the_same_for_few_clips_and_for_many():
+    def steps(num_clips, **changes):
+        settings = preset("quick", "vgg41", ClipStatistics(num_clips, 4.0, True), **changes)
+        return settings.training.epochs * -(-num_clips // settings.training.batch_size)
+
+    assert steps(300) == pytest.approx(steps(3000), rel=0.1) == pytest.approx(1000, rel=0.1)
+    assert steps(300, batch_size=32) == pytest.approx(500, rel=0.1)
+    assert steps(10) == 500  # Epochs have a limit.
+
+
+def test_clips_that_are_seen_often_are_varied():
+    few, many = (preset("quick", "vgg41", ClipStatistics(clips, 4.0, True)) for clips in (300, 3000))
+    assert few.model.spec_augment and few.training.mixup_alpha
+    assert not many.model.spec_augment and many.training.mixup_alpha is None
+    assert preset("quick", "eat-s", ClipStatistics(300, 4.0, True)).model.mixings
+
+
+def test_labels_choose_the_loss():
+    losses = [preset("quick", "vgg41", ClipStatistics(300, 4.0, single)).training.loss for single in (True, False)]
+    assert losses == ["softmax", "bce"]
+
+
+def test_statistics_follow_the_steps_of_the_training():
+    assert preset("quick", "vgg41").model.batch_norm_momentum == 0.9
+    assert preset("thorough", "vgg41").model.batch_norm_momentum is None
+
+
+def test_what_is_given_counts():
+    settings = preset("quick", "vgg41", epochs=3, frames=101, mixup_alpha=None, pooling="max")
+    assert (settings.training.epochs, settings.data.frames, settings.training.mixup_alpha) == (3, 101, None)
+    assert preset("quick", "vgg41", initial="model.keras").data.frames is None  # The model has its own length.
+    fixed = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), crops="fixed", frames=101)
+    random = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), frames=51)
+    assert fixed.training.epochs < random.training.epochs
+
+
+def test_unknown():
+    with pytest.raises(ValueError, match="`preset` must be one of 'quick', 'thorough', 'paper'"):
+        preset("fast", "vgg41")
+    with pytest.raises(ValueError, match="`epoch` is no setting. Did you mean `epochs`"):
+        preset("quick", "vgg41", epoch=3)
+
+
+def test_statistics_come_from_headers(tmp_path):
+    for number, seconds in enumerate((1.0, 2.0, 9.0)):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(int(8000 * seconds)), 8000)
+    (tmp_path / "3.wav").write_bytes(b"no audio")
+    clips = [Clip(f"{number}.wav", ("dog",)) for number in range(4)]
+    assert clip_statistics(Manifest(clips, root=tmp_path)) == ClipStatistics(4, 2.0, True)
+    several = [*clips[:3], Clip("3.wav", ("dog", "rain"))]
+    assert not clip_statistics(Manifest(several, root=tmp_path)).single_label
+    with pytest.raises(AudioError, match="3.wav"):
+        clip_statistics(Manifest(clips[3:], root=tmp_path))
