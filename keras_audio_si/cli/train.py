@@ -106,10 +106,10 @@ def _recipe_rows(args, given):
     return *recipe.rows(args.table, args.row, **given), recipe
 
 
-def _preset(args, given, *clips):
+def _preset(args, given, **clips):
     from keras_audio_si.experiments.presets import preset
 
-    return preset(args.preset or "quick", given.get("network", "vgg41"), *clips, **given)
+    return preset(args.preset or "quick", **{"network": "vgg41", **given}, **clips)
 
 
 def _for_clips(args, given, divisions):
@@ -118,11 +118,9 @@ def _for_clips(args, given, divisions):
 
     clips = clip_statistics(next(iter(divisions.values())).select(split="train"))
     labels = "one label" if clips.single_label else "any number of labels"
-    print(
-        f"Preset {args.preset or 'quick'} for {clips.num_clips} training clips of {clips.median_seconds:.3g} s (median), "
-        f"each with {labels}."
-    )
-    return _preset(args, given, clips)
+    length = f"{clips.median_seconds:.3g} s (median)"
+    print(f"Preset {args.preset or 'quick'} for {clips.num_clips} training clips of {length}, each with {labels}.")
+    return _preset(args, given, clips=clips)
 
 
 def _divisions(args, manifest, data, folds):

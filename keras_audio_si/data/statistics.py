@@ -33,7 +33,7 @@ def clip_statistics(manifest):
         `ClipStatistics`
 
     Raises:
-        AudioError: If no header can be read.
+        ValueError: If no header can be read.
 
     Example:
 
@@ -49,6 +49,6 @@ def clip_statistics(manifest):
         except AudioError as error:
             failed = failed or error
     if not seconds:
-        raise failed
+        raise ValueError(f"None of the {len(paths)} clips could be read. The first: {failed}")
     single = all(len(clip.labels) == 1 for clip in manifest.clips)
     return ClipStatistics(len(paths), float(np.median(seconds)), single)
