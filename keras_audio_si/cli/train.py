@@ -139,17 +139,19 @@ def _with_quick_epochs(settings, divisions, args):
 
 
 def _examples(settings, divisions, args):
-    """The number of training examples of the first division."""
+    """The number of training examples of the first division, the silent ones among them, whose levels take long."""
     from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.pipeline import PatchDataset
     from keras_audio_si.experiments.model import build_model
-    from keras_audio_si.experiments.run import Run, cut_patches
     from keras_audio_si.experiments.runner import merged
+    from keras_audio_si.inference.patching import patch_layout
 
-    manifest = next(iter(divisions.values())).select(split="train")
-    cache = ClipCache.build(merged(divisions.values()), settings.data.sample_rate, args.cache_dir, decoder=args.decoder)
-    model = build_model(manifest.class_names, settings)
-    run = Run(args.output, args.cache_dir)
-    return cut_patches(model, cache.of(manifest), settings, run, "train").num_examples
+    manifest, data = next(iter(divisions.values())).select(split="train"), settings.data
+    cache = ClipCache.build(merged(divisions.values()), data.sample_rate, args.cache_dir, decoder=args.decoder)
+    layout = patch_layout(build_model(manifest.class_names, settings.changed(weights=None)))
+    hop_samples, crops = (None, "fixed") if data.peak_of else (layout.hop_samples, data.crops)
+    short = data.short or layout.short
+    return PatchDataset(cache.of(manifest), layout.patch_samples, hop_samples, crops, short).num_examples
 
 
 def _append_results(args, scores, paper, quantity, divisions):
