@@ -28,9 +28,7 @@ def test_names(name, kind, settings):
     assert {key: getattr(pool, key) for key in settings} == settings
 
 
-@pytest.mark.parametrize(
-    "name, near", [("tlfp5", "tlpf5"), ("asp", "aps"), ("tlpf5aps", "tlpf5[+]aps"), ("+aps", "aps")]
-)
+@pytest.mark.parametrize("name, near", [("tlfp5", "tlpf5"), ("asp", "aps"), ("tlpf5aps", "tlpf5+aps"), ("+aps", "aps")])
 def test_an_unknown_name_brings_the_nearest(name, near):
     with pytest.raises(ValueError, match=f"Received: pooling={name!r}. Did you mean {near!r}".replace("+", "[+]")):
         build_pooling(name)
