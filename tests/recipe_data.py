@@ -23,6 +23,18 @@ def write_tones(folder, shortest, longest):
     return folder
 
 
+def untimed(path):
+    """The cells of a table in CSV or Markdown without the seconds, which differ from run to run."""
+    if path.suffix == ".md":
+        lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text().splitlines()]
+        lines = [line for line in lines if line[0].strip("-")]  # The rule is as wide as the cells.
+    else:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+    kept = [place for place, name in enumerate(lines[0]) if name != "seconds"]
+    return [[line[place] for place in kept] for line in lines if line[0] != "seconds"]
+
+
 def rows_of(path):
     """The rows of a CSV file, as dicts."""
     with open(path, newline="", encoding="utf-8") as file:

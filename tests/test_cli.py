@@ -7,14 +7,18 @@ import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.cli import train
 from keras_audio_si.cli.arguments import descriptions, saving_of
+from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.recipes import RECIPES
+from keras_audio_si.experiments.run import Run, cut_patches
 from keras_audio_si.experiments.settings import Settings, part_of
 from keras_audio_si.models.networks import NETWORKS
 
@@ -69,6 +73,8 @@ class TestList:
             "vgg42",
             "mstnet",
             "leaf",
+            "mel-pcen",
+            "attention",
             "diffres",
             "tlpf5+aps",
             "tlpf6x1+ibp",
@@ -186,6 +192,19 @@ class TestSettings:
         training = self.parse(*cycle.split())[1].training
         assert (training.schedule, training.optimizer, training.ema_decay) == ("one-cycle", "adamw", 0.9)
         assert training.early_stopping_patience is None
+
+    @pytest.mark.parametrize("options", [("piczak", "--dense-units", "5"), ("vgg41", "--width", "0.0625")])
+    def test_examples_are_counted_without_being_cut(self, options, monkeypatch, tmp_path, capsys):
+        parsed, settings = self.parse("--model", *options)
+        waveforms = [np.full(length, 0.1, "float32") for length in (70000, 30000, 9000)]
+        cache = ClipCache.from_waveforms(waveforms, [("dog",), ("rain",), ("dog",)], settings.data.sample_rate)
+        clips = tuple(dataclasses.replace(clip, split="train") for clip in cache.manifest.clips)
+        manifest = dataclasses.replace(cache.manifest, clips=clips)
+        monkeypatch.setattr(ClipCache, "build", lambda *args, **kwargs: cache)
+        count = train._examples(settings, {"test": manifest}, parsed)
+        assert capsys.readouterr().out == ""
+        patches = cut_patches(build_model(("dog", "rain"), settings), cache, settings, Run(tmp_path), "train")
+        assert count == patches.num_examples > 3
 
     def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
         assert saving_of(self.parse()[0]) == {"resume": False, "overwrite": False, "checkpoint_steps": None}

@@ -9,11 +9,12 @@ import pytest
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
-from keras_audio_si.experiments import runner
+from keras_audio_si.experiments import report, runner
 from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.report import RunScore, fold_table, read_scores, row_table
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.training.run_folder import locked
+from keras_audio_si.visualization import classification
 
 pytestmark = pytest.mark.once
 
@@ -101,7 +102,8 @@ class TestRunExperiment:
             (run.folder / "model.keras").write_text("a model")
             fold = next(iter(splits["test"].manifest.clips)).fold or 0
             accuracy = 0.1 * fold + 0.3 * settings.training.seed + (settings.model.pooling != "max")
-            return {"parameters": 9, "mAP": 0.5, "d'": 1.0, "accuracy": accuracy, "ROC AUC": 0.75}
+            cost = {"epochs": 10 + fold, "seconds": 100.5 + settings.training.seed}
+            return {"parameters": 9, **cost, "mAP": 0.5, "d'": 1.0, "accuracy": accuracy, "ROC AUC": 0.75}
 
         monkeypatch.setattr(runner.ClipCache, "build", build)
         monkeypatch.setattr(runner, "train_and_test", train_and_test)
@@ -132,6 +134,7 @@ class TestRunExperiment:
         ]
         first, second = rows_of(tmp_path / "table.csv")
         assert (first["row"], first["runs"], first["accuracy in the paper"]) == ("max", "6", "0.457")
+        assert (first["epochs"], first["seconds"]) == ("12", "101") and runs[5]["epochs"] == "13"
         assert float(first["accuracy"]) == pytest.approx(0.35) and second["accuracy in the paper"] == ""
         assert float(first["accuracy std"]) == pytest.approx(0.3 / 2**0.5)
         assert len(rows_of(tmp_path / "folds.csv")) == 6
@@ -144,6 +147,35 @@ class TestRunExperiment:
         self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(4,))
         assert self.places(tmp_path) == ["."]
         assert rows_of(tmp_path / "table.csv")[0]["row"] == "model" and not (tmp_path / "folds.csv").exists()
+
+    def test_figures_of_rows_in_stages(self, tmp_path, monkeypatch):
+        """Fig. 3 of juettner: each row by its phases, and all rows together from phase 1 on."""
+        drawn, train_and_test = {}, runner.train_and_test
+
+        def in_stages(splits, settings, run):
+            values = train_and_test(splits, settings, run)
+            if settings.model.pooling != "max":
+                (run.folder / "log.csv").unlink()
+                (run.folder / "stages.json").write_text('{"stages": ["forcing", "phase0", "phase1"]}')
+                for stage, column in (("forcing", "val_mse"), ("phase0", "val_mAP"), ("phase1", "val_mAP")):
+                    (run.folder / stage).mkdir()
+                    (run.folder / stage / "log.csv").write_text(f"epoch,loss,{column}\n0,0.5,0.1\n1,0.25,0.2\n")
+            return values
+
+        def plot_phases(rows, path, columns):
+            drawn[path.name] = rows, columns
+            return classification.plot_phases(rows, path, columns)
+
+        monkeypatch.setattr(runner, "train_and_test", in_stages)
+        monkeypatch.setattr(report, "plot_phases", plot_phases)
+        self.run(tmp_path)
+        place = tmp_path / "aps-blurred" / "fold-1" / "seed-0"
+        logs = {name: place / name.replace(" ", "") / "log.csv" for name in ("forcing", "phase 0", "phase 1")}
+        assert drawn["aps-blurred-phases.png"] == ({"aps, blurred": logs}, ("val_mAP",))
+        del logs["phase 0"]
+        alone = {"training": tmp_path / "max" / "fold-1" / "seed-0" / "log.csv"}
+        assert drawn["phases.png"] == ({"max": alone, "aps, blurred": logs}, ("val_mAP",)) and len(drawn) == 2
+        assert all((tmp_path / name).stat().st_size > 1000 for name in drawn)
 
     def test_clips_that_were_left_out_are_listed(self, tmp_path):
         self.failures = [("audio/Ygone.wav", "there is no such file")]
@@ -232,5 +264,6 @@ def test_a_seed_without_all_folds_is_in_no_mean_over_them():
     scores.append(RunScore("", "fold-1", 1, "", 0, values(0.75)))
     (row,) = row_table(scores)
     assert (row["runs"], row["accuracy"].mean) == (3, 0.375)
+    assert not {"epochs", "seconds"} & set(row)  # A report of an earlier version.
     found = [(row["tested on"], row["runs"], row["accuracy"].mean) for row in fold_table(scores)]
     assert found == [("fold-1", 2, 0.5), ("fold-2", 1, 0.5)]

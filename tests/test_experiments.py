@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from recipe_data import RATE, rows_of, write_tones
+from recipe_data import RATE, rows_of, untimed, write_tones
 
 from keras_audio_si import layers
 from keras_audio_si.data.clip_cache import ClipCache
@@ -15,7 +15,7 @@ from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.shift import shift_table
+from keras_audio_si.evaluation.shift import shift_consistency, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.experiments import run as run_module
 from keras_audio_si.experiments.divisions import divide
@@ -29,6 +29,7 @@ from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models import class_names_of, front_end_of
 from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.training.checkpoint import Checkpoint
+from keras_audio_si.training.fit_loop import TrainingResult
 from keras_audio_si.visualization.stability import typical_examples
 
 VGG = Settings().changed(
@@ -203,7 +204,9 @@ def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_pat
     monkeypatch.setattr(Checkpoint, "write", lambda self, folder: steps.append((self.epoch, self.step)))
     compare(ROWS, events, folder, resume=True)
     assert steps == [(1, 0)]
-    for name in ("runs.csv", "table.csv", "table.md", "experiment.json", "max/log.csv", "aps+ibp+mixup/log.csv"):
+    for name in ("runs.csv", "table.csv", "table.md"):
+        assert untimed(folder / name) == untimed(report[0] / name)
+    for name in ("experiment.json", "max/log.csv", "aps+ibp+mixup/log.csv"):
         assert (folder / name).read_bytes() == (report[0] / name).read_bytes()
     assert (folder / "stability.png").exists()
 
@@ -267,11 +270,13 @@ def test_options_of_a_training_reach_it(tones, tmp_path, monkeypatch):
 
     def fit(model, train, validation, training, folder, **arguments):
         seen.update(arguments, train=train, validation=validation, training=training)
+        return TrainingResult(None, 0, 0.5, {"loss": [0.5, 0.25]}, seconds=3.21)
 
     monkeypatch.setattr(run_module, "fit", fit)
     build_model(("high", "low"), EAT).save(tmp_path / "model.keras")
     run = Run(tmp_path, tones / "cache", teacher=tmp_path, resume=True, verbose=0)
-    train_and_test(splits, EAT.changed(sampling="class_balanced", seed=3), run)
+    values = train_and_test(splits, EAT.changed(sampling="class_balanced", seed=3), run)
+    assert list(values)[:3] == ["parameters", "epochs", "seconds"] and (values["epochs"], values["seconds"]) == (2, 3.2)
     assert (seen["train"].crops, seen["train"].sampling, seen["train"].short) == ("random", "class_balanced", "zero")
     assert seen["validation"].crops == "fixed" and seen["training"].seed == 3 and seen["resume"]
     assert seen["teacher"].input_shape == (None, 1024) and seen["validation"].background is None
@@ -317,6 +322,50 @@ class TestModel:
         layer = build_front_end(DIFFRES.changed(front_end=front_end, fft_length=None))
         mel = build_front_end(DIFFRES)
         assert (layer.num_bands, layer.hop_length, layer.short) == (mel.num_bands, mel.hop_length, "zero")
+
+    def test_pcen_behind_a_mel_spectrogram(self, rng):
+        settings = VGG.changed(front_end="mel-pcen", frames=24, num_mels=16, hop_seconds=0.01, spec_augment=True)
+        model = build_model(("a", "b"), settings)
+        assert [type(layer).__name__ for layer in model.layers[1:4]] == ["LogMelSpectrogram", "PCEN", "SpecAugment"]
+        waveforms = (0.1 * rng.standard_normal((2, model.input_shape[1]))).astype("float32")
+        mel = layers.LogMelSpectrogram(16000, hop_seconds=0.01, num_mels=16, compression=None)
+        wanted = model.get_layer("vgg41")(layers.PCEN()(mel(waveforms)))
+        np.testing.assert_allclose(model(waveforms), wanted, rtol=1e-5, atol=1e-6)
+        assert front_end_of(model).hop_length == 160 and model.count_params() == model.layers[-1].count_params() + 64
+        # Noise in place of bands is drawn behind PCEN: among energies it would be negative.
+        longer = np.concatenate([waveforms, waveforms], axis=1)
+        assert np.isfinite(shift_consistency(model, longer, "freq-3").mac)
+
+    def test_heads_by_name(self, one_block):
+        names, settings = ("a", "b", "c"), VGG.changed(frames=24, num_mels=16, protocols=())
+        vgg = build_model(names, settings.changed(head="attention")).get_layer("vgg41")
+        assert [type(layer).__name__ for layer in vgg.layers[-3:]] == ["MaxPooling2D", "AttentionHead", "ClassScores"]
+        assert vgg.layers[-2].input.shape == (None, 12, 8, 3) and class_names_of(vgg) == names
+        assert vgg.layers[-1].activation is keras.activations.linear
+        vgg = build_model(names, settings.changed(head="mean_max", loss="softmax")).get_layer("vgg41")
+        own = build_model(names, settings).get_layer("vgg41")
+        assert [layer.name for layer in vgg.layers] == [layer.name for layer in own.layers]
+        assert (vgg.layers[-3].mode, own.layers[-3].mode) == ("mean_max", "mean_mel_max_time")
+        assert vgg.layers[-1].activation is keras.activations.softmax and vgg.layers[-2].input.shape == (None, 6)
+        with keras.StatelessScope(initialize_variables=False):
+            settings = Settings().changed(network="efficientnet-b0", frames=64, loss="bce", head="mean")
+            network = build_model(names, settings).layers[-1]
+            assert [layer.name for layer in network.layers[-3:]] == ["global_pool", "logits", "scores"]
+            assert network.get_layer("logits").input.shape == (None, 1280)
+
+    def test_heads_of_networks_on_waveforms(self):
+        small = {"input_samples": 4096, "factors": (4, 2), "channels": 2, "transformer_layers": 1}
+        settings = Settings().changed(network="eat-s", sample_rate=8000, **small, head="attention")
+        model = build_model(("a", "b"), settings)
+        assert isinstance(model.layers[-2], layers.AttentionHead) and model.layers[-2].input.shape == (None, 128, 128)
+        assert class_names_of(model) == ("a", "b") and front_end_of(model).sample_rate == 8000
+
+        def head(classes):
+            return keras.Sequential([keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(classes)])
+
+        model = build_model(("a", "b"), settings.changed(head=head, loss="softmax"))
+        assert isinstance(model.layers[-2], keras.Sequential) and model.output_shape == (None, 2)
+        assert model.layers[-1].activation is keras.activations.softmax
 
     def test_settings_of_diffres_reach_the_layer(self):
         change = {
@@ -378,6 +427,12 @@ class TestModel:
             ({"network": "eat-s", "width": 2.0}, "The network 'eat-s' has no `width`"),
             ({"input_samples": 100}, "`input_samples` and `content` are for networks on waveforms"),
             ({"front_end": "cqt"}, "`front_end` must be one of"),
+            ({"head": "attention", "loss": "bce"}, "`loss` must be 'score-bce' with an attention head.* loss='bce'"),
+            ({"head": "atention"}, "`head` must be one of 'attention', .* Did you mean 'attention'"),
+            ({"network": "piczak", "head": "mean"}, "The network 'piczak' takes no other `head`"),
+            ({"network": small_classifier, "head": "mean"}, "The network 'small_classifier' takes no other `head`"),
+            ({"network": "eat-s", "head": "mean"}, "`head` must be 'attention' or a function for .*'eat-s'"),
+            ({"network": "eat-s", "head": "attention", "content": "phase"}, "`head` needs `content`='waveform'"),
             ({"front_end": "leaf", "fft_length": 512}, "The front-end 'leaf' has no `fft_length`"),
             ({"resolution": "stretch", "frames_per_second": 25}, "`resolution` must be one of"),
             ({"resolution": "diffres", "frames_per_second": 101}, "frames_per_second"),

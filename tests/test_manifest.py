@@ -58,7 +58,7 @@ def test_selection_keeps_all_classes():
         ("path,split\na.wav,train\n", r"m\.csv lacks the columns 'labels'\. It has: 'path', 'split'"),
         ("", r"lacks the columns 'path', 'labels'\. It has: none"),
         ("path,labels\n", "no rows"),
-        ("path,labels,fold\na.wav,dog,one\n", "line 2: `fold` must be an integer. Received: fold='one'"),
+        ("path,labels,fold\na.wav,dog,one\n", "line 2: `fold` must be a whole number. Received: fold='one'"),
         ("path,labels\na.wav\n", "line 2: expected 2 columns"),
         ("path,labels\na.wav,dog,rain\n", "line 2: expected 2 columns.*double quotes"),
         ("path;labels\na.wav;dog\n", "lacks the columns 'path', 'labels'. It has: 'path;labels'"),

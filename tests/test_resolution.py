@@ -66,7 +66,7 @@ class TestTarget:
             ({"reduction_rate": 1.0}, "`reduction_rate` must be in \\[0, 1\\). Received: reduction_rate=1.0"),
             (
                 {"reduction_rate": 0.5, "num_frames": 4},
-                "Only one of .* must be given. Received: reduction_rate=0.5, num_frames=4",
+                "The target must be one of .* Received: reduction_rate=0.5, num_frames=4",
             ),
             ({"num_frames": 0}, "`num_frames` must be an integer of at least 1. Received: num_frames=0"),
             ({"num_frames": 2.5}, "`num_frames` must be an integer of at least 1. Received: num_frames=2.5"),

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import time
+import types
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from kill_and_resume import ROOT, differences, kill, outcome, start, wait_for
 from tiny_training import CHECKPOINT_STEPS, RESUMED, VALIDATION, network, patches, train
 
+from keras_audio_si.training import checkpoint as checkpoint_module
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import KEPT, Checkpoint
 from keras_audio_si.training.fit_loop import fit
@@ -126,6 +128,40 @@ def test_a_training_cut_off_at_a_step_ends_the_same(undisturbed, tmp_path, step)
 def test_checkpoints_within_epochs_change_nothing(undisturbed, tmp_path):
     train(tmp_path, checkpoint_steps=None)
     assert differences(undisturbed[1], outcome(tmp_path)) == []
+
+
+class TestSeconds:
+    """A step takes a second, and everything else no time."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = types.SimpleNamespace(now=50.0)
+        monkeypatch.setattr(checkpoint_module, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+        return clock
+
+    def run(self, folder, clock, until=None, **arguments):
+        def tick(batch, logs):
+            clock.now += 1
+            if clock.now == until:
+                raise CutOff
+
+        return train(folder, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=tick)], **arguments)
+
+    def test_what_is_done_again_counts_once(self, tmp_path, clock):
+        with pytest.raises(CutOff):
+            self.run(tmp_path, clock, until=50 + STEPS + 3)
+        assert Checkpoint.newest(tmp_path / run_folder.CHECKPOINTS).seconds == STEPS + 2
+        clock.now = 1000.0
+        assert self.run(tmp_path, clock).seconds == RESUMED.epochs * STEPS
+        assert self.run(tmp_path, clock).seconds == RESUMED.epochs * STEPS  # It has ended before.
+
+    def test_unknown_where_an_earlier_version_began(self, tmp_path, clock):
+        with pytest.raises(CutOff):
+            self.run(tmp_path, clock, until=50 + STEPS + 3)
+        for path in checkpoints(tmp_path):
+            with np.load(path) as arrays:
+                np.savez(path, **{name: arrays[name] for name in arrays.files if name != "seconds"})
+        assert self.run(tmp_path, clock).seconds is None
 
 
 def test_the_best_model_is_saved_if_the_end_came_before(undisturbed, tmp_path, monkeypatch):

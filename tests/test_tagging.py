@@ -280,9 +280,9 @@ class TestTables:
         assert bad == {"file": "b, \n.wav", "error": "is empty (0 bytes)"}
 
     def test_wrong_choices(self):
-        with pytest.raises(ValueError, match="`top_k` must be at least 1"):
+        with pytest.raises(ValueError, match="`top_k` must be an integer of at least 1"):
             write_tags("csv", [], NAMES, io.StringIO(), top_k=0)
-        with pytest.raises(ValueError, match="table, csv, json"):
+        with pytest.raises(ValueError, match="one of 'table', 'csv', 'json'"):
             write_tags("xml", [], NAMES, io.StringIO())
 
 

@@ -123,7 +123,7 @@ def export_weights(args):
 def list_names(args):
     from keras_audio_si.data.datasets import LAYOUTS
     from keras_audio_si.evaluation.shift import PAPER_PROTOCOLS
-    from keras_audio_si.experiments.model import FRONT_ENDS, RESOLUTIONS
+    from keras_audio_si.experiments.model import FRONT_ENDS, HEADS, RESOLUTIONS
     from keras_audio_si.experiments.presets import PRESETS
     from keras_audio_si.experiments.recipes import RECIPES
     from keras_audio_si.experiments.settings import AUGMENTATIONS, MIXINGS
@@ -134,6 +134,7 @@ def list_names(args):
         "networks": [f"{name:18}{network.summary}" for name, network in NETWORKS.items()],
         "front-ends": [f"{name:18}{_summary(build)}" for name, build in FRONT_ENDS.items() if build],
         "resolutions": ["none", *(f"{name:18}{_summary(build)}" for name, build in RESOLUTIONS.items() if build)],
+        "heads": [f"{name:20}{_summary(layer)}" for name, layer in HEADS.items()],
         "poolings": (*EXAMPLES, "and blurK, tlpfK, tlpfTxM (time x mel) of any size, alone or +aps"),
         "augmentations": (*AUGMENTATIONS, "mixings: " + ", ".join(MIXINGS)),
         "presets": PRESETS,

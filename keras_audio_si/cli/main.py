@@ -120,6 +120,7 @@ LISTED = (
     "networks",
     "front-ends",
     "resolutions",
+    "heads",
     "poolings",
     "augmentations",
     "presets",

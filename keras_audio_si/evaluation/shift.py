@@ -24,6 +24,7 @@ from keras_audio_si.checks import check_interval
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.frontend import FrontEnd
+from keras_audio_si.layers.pcen import PCEN
 from keras_audio_si.models.metadata import fit_length_of
 
 PAPER_PROTOCOLS = ("time-1", "time-3", "time-5", "freq-1", "freq-3", "freq-5")
@@ -238,6 +239,9 @@ class _Subject:
         self.front_end_index = next((i for i, layer in enumerate(model.layers) if isinstance(layer, FrontEnd)), None)
         if self.front_end_index is not None:
             hop_length = model.layers[self.front_end_index].hop_length
+            # Not among energies, where noise would be negative, but behind the layer that compresses them.
+            following = model.layers[self.front_end_index + 1 : self.front_end_index + 2]
+            self.front_end_index += any(isinstance(layer, PCEN) for layer in following)
         fit_length = fit_length_of(model)
         self.peak = fit_length and fit_length.peak
         if hop_length is None and fit_length and fit_length.sample_rate:

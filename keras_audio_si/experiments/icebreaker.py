@@ -52,7 +52,7 @@ def train_in_stages(splits, settings, run):
         shown = {s.name: keras.models.load_model(run.folder / s.name / BEST_MODEL) for s in learned if s is not stage}
         write_pictures(shown | {stage.name: stage.model}, patches["val"], run.folder / stage.name)
 
-    train_stages(
+    results = train_stages(
         stages,
         patches["train"],
         patches["val"],
@@ -64,7 +64,7 @@ def train_in_stages(splits, settings, run):
     )
     with writing(run.folder), written_whole(run.folder / BEST_MODEL) as temporary:
         shutil.copyfile(run.folder / stages[-1].name / BEST_MODEL, temporary)
-    return measured(model, patches["test"], settings, run.folder)
+    return measured(model, patches["test"], settings, run.folder, results.values())
 
 
 def plan_stages(model, settings, train_patches):

@@ -1,12 +1,14 @@
 """Models and augmentations from settings: any front-end, resolution, network and head that fit."""
 
 import contextlib
+import functools
 import inspect
 
 import keras
 
 from keras_audio_si import layers, models
 from keras_audio_si.checks import check_choice
+from keras_audio_si.layers.time_mel import ORDERS, STATISTICS
 from keras_audio_si.models.networks import network as network_of
 
 RESOLUTIONS = {
@@ -20,11 +22,13 @@ RESOLUTIONS = {
 FRONT_ENDS = {
     "auto": None,
     "mel": layers.LogMelSpectrogram,
+    "mel-pcen": layers.PCEN,  # Behind a mel spectrogram of energies.
     "piczak": models.piczak_spectrogram,
     "td-fbank": layers.TDFilterbanks,
     "sincnet": layers.SincFilters,
     "leaf": layers.LEAF,
 }
+HEADS = {"attention": layers.AttentionHead, **dict.fromkeys((*ORDERS, *STATISTICS), layers.GlobalTimeMelPool)}
 _DIFFRES = ("aggregations", "resolution_encoding", "even", "guide_weight", "guide_form", "dilations")
 _FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length")
 _NETWORK = (
@@ -73,7 +77,7 @@ def build_model(class_names, settings):
 
 
 def build_front_end(settings):
-    """Builds the layer from waveforms to spectrograms of settings."""
+    """Builds the layer from waveforms to spectrograms of settings; "mel-pcen" is the mel spectrogram before PCEN."""
     model = settings.model
     if not isinstance(model.front_end, str):
         return model.front_end
@@ -87,13 +91,14 @@ def build_front_end(settings):
             raise ValueError(f"The front-end 'piczak' has its own `{next(iter(options))}`: leave that setting out.")
         return models.piczak_spectrogram(settings.data.sample_rate)
     bands = options.pop("num_mels", _default_shape(model.network)[1])
-    if name != "mel" and "fft_length" in options:
-        raise ValueError(f"The front-end {name!r} has no `fft_length`: leave that setting out.")
     if settings.data.short in ("repeat", "zero"):
         options["short"] = settings.data.short
-    return FRONT_ENDS[name](
-        settings.data.sample_rate, **{"num_mels" if name == "mel" else "num_filters": bands}, **options
-    )
+    if name in ("mel", "mel-pcen"):
+        compression = {"compression": None} if name == "mel-pcen" else {}
+        return layers.LogMelSpectrogram(settings.data.sample_rate, num_mels=bands, **compression, **options)
+    if "fft_length" in options:
+        raise ValueError(f"The front-end {name!r} has no `fft_length`: leave that setting out.")
+    return FRONT_ENDS[name](settings.data.sample_rate, num_filters=bands, **options)
 
 
 def build_resolution(settings, frames_per_second):
@@ -170,7 +175,7 @@ def _spectrogram_network(class_names, settings):
     if resolution is not None:
         shape = (resolution.output_frames(frames), front_end.num_bands, resolution.num_channels)
     backbone = _network(class_names, shape, settings)
-    front = [front_end]
+    front = [front_end, *([layers.PCEN(name="pcen")] if model.front_end == "mel-pcen" else [])]
     if model.spec_augment:
         bands = round(model.masked_bands * front_end.num_bands)
         masking = {"max_frames": None, "max_time_fraction": model.masked_frames, "seed": settings.training.seed}
@@ -193,6 +198,8 @@ def _waveform_network(class_names, settings):
     kept = {name: value for name, value in kept.items() if value is not None}
     if model.content == "waveform":
         return _network(class_names, (samples,), settings, **kept)
+    if model.head is not None:
+        raise ValueError(f"`head` needs `content`='waveform'. Received: content={model.content!r}")
     shape = (samples, 2) if model.content == "both" else (samples,)
     network = _network(class_names, shape, settings, **kept, **{"activation": None, "class_names": None})
     waveforms = keras.Input((samples,), name="waveform")
@@ -203,15 +210,48 @@ def _waveform_network(class_names, settings):
 def _network(names, shape, settings, **others):
     model = settings.model
     options = {name: getattr(model, name) for name in _NETWORK if getattr(model, name) is not None}
-    build = model.network
+    build, own_head = model.network, ()
     if isinstance(build, str):
         named = network_of(build)
         unknown = [name for name in options if name not in named.options]
         if unknown:
             raise ValueError(f"The network {build!r} has no `{unknown[0]}`: leave that setting out.")
-        build = named.build
+        build, own_head = named.build, named.head
     scores = {"activation": class_activation(settings.training), "class_names": names}
-    return build(len(names), shape, **{**scores, **options, **others})
+    if model.head is None:
+        return build(len(names), shape, **{**scores, **options, **others})
+    if not own_head:
+        raise ValueError(f"The network {_name(model.network)!r} takes no other `head`: leave that setting out.")
+    network = build(len(names), shape, **options, **others)
+    x = next(layer for layer in network.layers if layer.name in own_head).input
+    return _with_head(network, x, settings, **scores)
+
+
+def _with_head(network, x, settings, activation, class_names):
+    """The network up to its feature maps `x`, with the head of the settings behind them."""
+    head = settings.model.head
+    if isinstance(head, str):
+        check_choice("head", head, HEADS)
+        if head == "attention":
+            head = functools.partial(layers.AttentionHead, name="attention_head")
+        elif len(x.shape) != 4:
+            name = _name(settings.model.network)
+            raise ValueError(
+                f"`head` must be 'attention' or a function for the network {name!r}. Received: head={head!r}"
+            )
+        else:
+            x = layers.GlobalTimeMelPool(head, name="global_pool")(x)
+            head = functools.partial(keras.layers.Dense, name="logits")
+    layer = head(len(class_names))
+    if isinstance(layer, layers.AttentionHead):
+        if settings.training.loss != "score-bce":
+            raise ValueError(
+                "`loss` must be 'score-bce' with an attention head, which gives scores, not logits. "
+                f"Received: loss={settings.training.loss!r}"
+            )
+        activation = None
+    scores = layers.ClassScores(activation, class_names, name="scores")(layer(x))
+    return keras.Model(network.input, scores, name=network.name)
 
 
 def _trained(class_names, settings):

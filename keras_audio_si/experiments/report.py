@@ -1,6 +1,7 @@
 """The report of an experiment: a line per run, the table of the rows beside the paper's values, figures."""
 
 import csv
+import json
 import math
 import pathlib
 import sys
@@ -14,12 +15,14 @@ from keras_audio_si.evaluation.report import Estimate, format_text, write_table
 from keras_audio_si.experiments.run import CONFUSION
 from keras_audio_si.files import write_rows
 from keras_audio_si.training.run_folder import BEST_MODEL
-from keras_audio_si.visualization.classification import plot_bars, plot_confusion
+from keras_audio_si.training.stages import PLAN
+from keras_audio_si.visualization.classification import plot_bars, plot_confusion, plot_phases
 from keras_audio_si.visualization.plots import plot_learning_curves
 from keras_audio_si.visualization.stability import write_stability
 
 RUNS = "runs.csv"
 ALL_FOLDS = "all folds"
+COST = ("epochs", "seconds")  # Of the training; means over the runs.
 BALANCED = ("patch balanced accuracy", "vote balanced accuracy", "mean balanced accuracy")
 _KEY = ("row", "fold", "seed", "clips", "left out")
 _SHOWN = ("mAP", "d'", "accuracy", *BALANCED)
@@ -125,6 +128,8 @@ def row_table(scores, paper=None, quantity="mAP"):
         whole = whole or [_mean(values) for values in by_seed.values()]
         line = {"row": row or "model"}
         line |= {"runs": len(runs), "parameters": int(runs[0].values["parameters"])}
+        cost = [name for name in COST if all(name in run.values for run in runs)]
+        line |= {name: round(math.fsum(run.values[name] for run in runs) / len(runs)) for name in cost}
         line |= {name: Estimate.of([mean[name] for mean in whole]) for name in _columns(whole, quantity)}
         if paper:
             line[f"{quantity} in the paper"] = paper.get(row)
@@ -153,9 +158,9 @@ def summary(scores, paper=None, quantity="mAP"):
 def write_figures(folder, scores, places, rows, divisions, caches):
     """Draws the figures of a report; without matplotlib a message says that they are left out.
 
-    `learning_curves.png` of all rows; `diffres.png`, guide loss, activeness and validation of rows with DiffRes;
-    `stability.png`, scores against shifts by the first run of each row, of a single division; `bars.png` and for each
-    row `confusion.png`, where patches were scored.
+    `learning_curves.png` of all rows; `phases.png` of rows trained in stages; `diffres.png`, guide loss, activeness and
+    validation of rows with DiffRes; `stability.png`, scores against shifts by the first run of each row, of a single
+    division; `bars.png` and for each row `confusion.png`, where patches were scored.
 
     Args:
         folder: Folder of the report.
@@ -169,9 +174,12 @@ def write_figures(folder, scores, places, rows, divisions, caches):
     names = {key: key[0] or (key[1] if len(divisions) > 1 else "model") for key in done}
     logs = {}
     for key, place in done.items():
-        logs.setdefault(names[key], []).extend(sorted(place.glob("log.csv")) or sorted(place.glob("phase3/log.csv")))
+        logs.setdefault(names[key], []).extend(place.glob("log.csv"))
+    monitors = {settings.training.monitor for settings in rows.values()}
+    monitored = monitors.pop() if len(monitors) == 1 else "val_mAP"
     try:
-        _write_curves(folder, {name: files for name, files in logs.items() if files}, rows)
+        _write_curves(folder, {name: files for name, files in logs.items() if files}, monitored)
+        _write_phases(folder, done, monitored)
         _write_bars(folder, scores)
         _write_confusions(folder, done)
         _write_shifts(folder, done, names, rows, divisions, caches)
@@ -179,14 +187,32 @@ def write_figures(folder, scores, places, rows, divisions, caches):
         print(f"No figures. {error}", file=sys.stderr)
 
 
-def _write_curves(folder, logs, rows):
-    monitors = {settings.training.monitor for settings in rows.values()}
-    monitored = monitors.pop() if len(monitors) == 1 else "val_mAP"
+def _write_curves(folder, logs, monitored):
     with_column = lambda column: {n: f for n, f in logs.items() if all(column in _header(path) for path in f)}  # noqa: E731
     if curves := with_column(monitored):
         plot_learning_curves(curves, folder / "learning_curves.png", ("loss", monitored))
     if curves := with_column("activeness"):
         plot_learning_curves(curves, folder / "diffres.png", ("guide_loss", "activeness", monitored))
+
+
+def _write_phases(folder, done, monitored):
+    """Fig. 3 of juettner: the curves of the first run of each row in stages, and of all rows from phase 1 on."""
+    first, behind, columns = {}, {}, ()
+    for (row, *_), place in done.items():
+        first.setdefault(row, place)
+    for row, place in first.items():
+        if (place / PLAN).exists():
+            stages = json.loads((place / PLAN).read_text(encoding="utf-8"))["stages"]
+            phases = {name.replace("phase", "phase "): place / name / "log.csv" for name in stages}
+            logged = {column for log in phases.values() for column in _header(log)}
+            columns = tuple(column for column in ("accuracy", monitored) if column in logged)
+            if columns:
+                plot_phases({row or "model": phases}, folder / f"{_file_name(row)}phases.png", columns)
+            behind[row] = {name: log for name, log in phases.items() if name != "phase 0"}
+        elif (place / "log.csv").exists():
+            behind[row] = {"training": place / "log.csv"}
+    if columns and len(behind) > 1:
+        plot_phases(behind, folder / "phases.png", columns)
 
 
 def _write_bars(folder, scores):
@@ -210,9 +236,13 @@ def _write_confusions(folder, done):
             counts = np.array([line[1:] for line in lines], "int64")
             found[row] = (names[1:], found[row][1] + counts if row in found else counts)
     for row, (class_names, counts) in found.items():
-        name = f"{row.lower().replace(' ', '-')}-" if row else ""
         title = f"{row}, patches" if row else "Patches"
-        plot_confusion(Confusion(counts), class_names, folder / f"{name}confusion.png", title)
+        plot_confusion(Confusion(counts), class_names, folder / f"{_file_name(row)}confusion.png", title)
+
+
+def _file_name(row):
+    """What the names of the files of a row begin with."""
+    return f"{row.lower().replace(',', '').replace(' ', '-')}-" if row else ""
 
 
 def _write_shifts(folder, done, names, rows, divisions, caches):
@@ -241,7 +271,7 @@ def _mean(values):
 
 
 def _number(name, value):
-    return int(value) if name == "parameters" else float(value)
+    return int(value) if name in ("parameters", "epochs") else float(value)
 
 
 def _header(path):

@@ -86,7 +86,7 @@ def train_and_test(splits, settings, run):
     # First, so that clips that cannot be used are known before hours of training.
     shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
     patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
-    fit(
+    result = fit(
         model,
         patches["train"],
         patches["val"],
@@ -100,7 +100,7 @@ def train_and_test(splits, settings, run):
     )
     if settings.evaluation.patch_scores:
         write_pictures({settings.model.network: model}, patches["val"], run.folder)
-    return measured(model, patches["test"], settings, run.folder, shifted)
+    return measured(model, patches["test"], settings, run.folder, [result], shifted)
 
 
 def cut_patches(model, cache, settings, run, split):
@@ -135,7 +135,7 @@ def cut_patches(model, cache, settings, run, split):
     return PatchDataset(cache, layout.patch_samples, layout.hop_samples, short=short, peak=layout.peak, **training)
 
 
-def measured(model, patches, settings, folder, shifted=None):
+def measured(model, patches, settings, folder, trainings, shifted=None):
     """Measures a trained model on test patches.
 
     Args:
@@ -143,16 +143,21 @@ def measured(model, patches, settings, folder, shifted=None):
         patches: `PatchDataset` of the test clips.
         settings: `Settings`
         folder: Folder for the confusion of classes, if `patch_scores` is set.
+        trainings: List of the `TrainingResult` of the run, one per stage.
         shifted: `SelectedPatches` for the shift test, or None.
 
     Returns:
-        Dict of values by name: "parameters" (trainable), "mAP", "d'", "accuracy", "ROC AUC", with `patch_scores` the
-        balanced accuracies, and for each protocol "time-1 consistency (%)" and "time-1 MAC".
+        Dict of values by name: "parameters" (trainable), "epochs" and "seconds" of all trainings (the latter only where
+        they are known), "mAP", "d'", "accuracy", "ROC AUC", with `patch_scores` the balanced accuracies, and for each
+        protocol "time-1 consistency (%)" and "time-1 MAC".
     """
     batch_size = settings.training.batch_size
     clips = evaluate_clips(model, patches, batch_size)
+    seconds = [training.seconds for training in trainings]
     values = {
         "parameters": trainable_parameters(model),
+        "epochs": sum(len(training.history["loss"]) for training in trainings),
+        **({} if None in seconds else {"seconds": round(math.fsum(seconds), 1)}),
         "mAP": clips.mAP,
         "d'": clips.d_prime,
         "accuracy": clips.accuracy,

@@ -60,6 +60,8 @@ class ModelSettings:
         residual: Residual blocks of EAT: "dilated", "modified" or "common".
         aggregation: End of EAT: "transformer" or "convolution".
         factors: Downsampling factors of EAT.
+        head: Name of the head in place of the network's own, see `keras-audio-si list heads`. Or a function from the
+            number of classes to a layer from feature maps to logits (or to scores, of an `AttentionHead`).
         content: What EAT gets of the sound: "waveform", "phase", "magnitude" or "both" of these as channels.
         dense_units: Units of the dense layers of PiczakNet.
         deltas: Whether PiczakNet gets the differences of its spectrogram along time as well.
@@ -105,6 +107,7 @@ class ModelSettings:
     residual: str | None = None
     aggregation: str | None = None
     factors: tuple[int, ...] | None = None
+    head: str | None = None
     content: str = "waveform"
     dense_units: int | None = None
     deltas: bool | None = None

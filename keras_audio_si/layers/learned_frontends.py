@@ -54,7 +54,8 @@ class LearnedFilterbank(FrontEnd):
         check_choice("padding", padding, ("same", "valid"))
         if filter_stride < 1 or self.hop_length % filter_stride:
             raise ValueError(
-                f"`filter_stride` must divide the hop of {self.hop_length}. Received: filter_stride={filter_stride}"
+                f"`filter_stride` must divide the hop of {self.hop_length} samples. "
+                f"Received: filter_stride={filter_stride}"
             )
         self.num_filters = num_filters
         self.frame_seconds = frame_seconds

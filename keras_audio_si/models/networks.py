@@ -20,6 +20,7 @@ class Network:
         build: Builder, called as `build(num_classes, input_shape, activation=..., class_names=..., **options)`.
         input: "spectrogram" or "waveform".
         inner: Builders that take further keyword arguments of `build`.
+        head: Names of layers, with one of which the network's own head begins; none if it takes no other head.
 
     Example:
 
@@ -30,6 +31,7 @@ class Network:
     build: Callable
     input: str
     inner: tuple = ()
+    head: tuple[str, ...] = ()
 
     @property
     def summary(self):
@@ -50,14 +52,15 @@ class Network:
 
 
 def _efficientnet(variant):
-    return Network(functools.partial(EfficientNetTagger, variant=variant), "spectrogram", (EfficientNetBackbone,))
+    build = functools.partial(EfficientNetTagger, variant=variant)
+    return Network(build, "spectrogram", (EfficientNetBackbone,), ("attention_head",))
 
 
 NETWORKS = {
-    "vgg41": Network(VGG41, "spectrogram"),
-    "vgg42": Network(VGG42, "spectrogram", (VGG41,)),
-    "eat-s": Network(EATSmall, "waveform", (EAT,)),
-    "eat-m": Network(EATMedium, "waveform", (EAT,)),
+    "vgg41": Network(VGG41, "spectrogram", head=("global_pool",)),
+    "vgg42": Network(VGG42, "spectrogram", (VGG41,), ("global_pool",)),
+    "eat-s": Network(EATSmall, "waveform", (EAT,), ("class_token", "gather")),
+    "eat-m": Network(EATMedium, "waveform", (EAT,), ("class_token", "gather")),
     "efficientnet-b0": _efficientnet("B0"),
     "efficientnet-b1": _efficientnet("B1"),
     "efficientnet-b2": _efficientnet("B2"),

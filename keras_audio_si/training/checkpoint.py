@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import sys
+import time
 import zipfile
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ class Checkpoint(NamedTuple):
         counters: List of `[class name, dict of values]` of the callbacks that count.
         variables: List of arrays, by position: those of model, optimizer and metrics.
         generators: List of arrays: states of the backend's own random generators, where it has any.
+        seconds: Time from the beginning of the training to here, without what was lost to interruptions and done again;
+            None in a training that an earlier version began, which recorded none.
     """
 
     epoch: int
@@ -47,6 +50,7 @@ class Checkpoint(NamedTuple):
     counters: list
     variables: list
     generators: list = []
+    seconds: float | None = None
 
     def write(self, folder):
         """Writes the checkpoint into a folder, whole or not at all, and removes those before the last two.
@@ -60,6 +64,8 @@ class Checkpoint(NamedTuple):
             for kind in ("variables", "generators")
             for number, array in enumerate(record.pop(kind))
         }
+        if (seconds := record.pop("seconds")) is not None:
+            arrays["seconds"] = np.float64(seconds)  # Of its own: all else is the same whenever it is done.
         path = folder / _NAME.format(epoch=self.epoch, step=self.step)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +89,9 @@ class Checkpoint(NamedTuple):
                 record = json.loads(arrays["record"].tobytes())
                 record |= {"variables": [], "generators": []}
                 for name in arrays.files:  # in the order in which they were written
-                    if name != "record":
+                    if name == "seconds":
+                        record[name] = float(arrays[name])
+                    elif name != "record":
                         record[name.split("-")[0]].append(arrays[name])
             return cls(**record)
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -153,7 +161,9 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         self.redo = redo
 
     def on_train_begin(self, logs=None):
+        self._begun, self._seconds = time.monotonic(), 0.0
         if self.start is not None:
+            self._seconds = self.start.seconds
             self._restore(self.start)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -176,7 +186,9 @@ class TrainingCheckpoints(keras.callbacks.Callback):
             self.model.jax_state_sync()  # within an epoch the step's state is not in the variables
         counters = [[type(callback).__name__, _counted(callback)] for callback in self.counting]
         variables = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in _variables(self.model)]
-        checkpoint = Checkpoint(epoch, step, finished, self.identity, counters, variables, _generator_states())
+        seconds = None if self._seconds is None else self._seconds + time.monotonic() - self._begun
+        state = variables, _generator_states(), seconds
+        checkpoint = Checkpoint(epoch, step, finished, self.identity, counters, *state)
         checkpoint.write(self.folder)
         self.last = checkpoint._replace(variables=[])  # they were to be written, not to be kept in memory
 

@@ -44,12 +44,16 @@ class TrainingResult:
         best_value: Value of the monitored metric in that epoch.
         history: For each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
             `val_d_prime` and `val_accuracy`) a list with one value per epoch.
+        seconds: Time of the training and validation, from the beginning to the last checkpoint. Of a continued training
+            the parts from checkpoint to checkpoint are added up: what was lost to an interruption, and done again,
+            counts once. None where an earlier version, which recorded no time, began it.
     """
 
     best_model_path: pathlib.Path
     best_epoch: int
     best_value: float
     history: dict[str, list[float]]
+    seconds: float | None = dataclasses.field(default=None, compare=False)
 
 
 def fit(
@@ -162,7 +166,7 @@ def fit(
                 f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
             )
         model.load_weights(best.path)
-    return TrainingResult(best.path, best.best_epoch, best.best, history.history)
+    return TrainingResult(best.path, best.best_epoch, best.best, history.history, checkpoints.last.seconds)
 
 
 def _batches(train_data, settings, epoch, step):

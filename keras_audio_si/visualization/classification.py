@@ -115,7 +115,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy"))
 
     Args:
         rows: Dict from the names of curves to dicts from the names of their phases to their `log.csv`. Phases without
-            these columns, such as spectrogram forcing, are left out.
+            these columns, such as spectrogram forcing, are left out, and curves without any phase.
         path: File to write; its extension chooses the format.
         columns: Columns of the logs, one panel each.
 
@@ -130,6 +130,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy"))
     """
     labels = {"accuracy": "Training accuracy", "val_patch_balanced_accuracy": "Balanced validation accuracy"}
     curves = {name: phase_curves(phases, columns) for name, phases in rows.items()}
+    curves = {name: phases for name, phases in curves.items() if phases}
 
     def draw(figure):
         grid = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
@@ -146,7 +147,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy"))
                     last = [phase[column][-1] for phase in phases.values()][:-1]
                     axes.plot(ends, last, "o", color=line_style(number)["color"], markersize=4)
             axes.set_ylabel(labels.get(column, column))
-            axes.set_ylim(0, 1)
+            axes.set_ylim(0, max(1.0, axes.dataLim.y1))
             axes.margins(x=0.02)
         if len(curves) == 1:
             ((_, phases),) = curves.items()
@@ -160,7 +161,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy"))
         handles, names = grid[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)))
 
-    return save_figure(draw, (6.0, 4.8), path)
+    return save_figure(draw, (6.0, 0.6 + 2.1 * len(columns)), path)
 
 
 def phase_curves(phases, columns):
