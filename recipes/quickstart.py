@@ -1,4 +1,4 @@
-"""Plain max pooling against filtered, adaptive pooling on synthetic sound events: `make demo`.
+"""Max pooling compared with TLPF + APS on synthetic sound events: `make demo`.
 
     python recipes/quickstart.py --output runs/demo
 
