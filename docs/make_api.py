@@ -1,4 +1,4 @@
-"""Writes docs/api.md: the public names of the package by room, from the docstrings.
+"""Writes docs/api.md: the public names of the package by module, with the first lines of their docstrings.
 
     python docs/make_api.py            writes the file
     python docs/make_api.py --check    fails if the file is not up to date
@@ -14,17 +14,18 @@ import sys
 import keras_audio_si
 
 TARGET = pathlib.Path(__file__).with_name("api.md")
-HEADER = """# API reference
+HEADER = """# Public names
 
-The public names by room, written by `make docs` from the docstrings, which have the arguments, units, shapes, errors
-and an example: `help(keras_audio_si.layers.AntiAliasPool)`. Everything else is private and free to change.
+The public names of each module, written by `make docs` from the docstrings. The docstrings, for example
+`help(keras_audio_si.layers.AntiAliasPool)`, describe arguments, units, shapes and errors and have an example. All other
+names are private and may change without notice.
 """
 
 
 def public_names():
-    """Dict from the rooms to their public objects by name."""
-    rooms = {room: importlib.import_module(f"keras_audio_si.{room}") for room in keras_audio_si.__all__}
-    return {room: {name: getattr(module, name) for name in module.__all__} for room, module in rooms.items()}
+    """Dict from the modules to their public objects by name."""
+    modules = {module: importlib.import_module(f"keras_audio_si.{module}") for module in keras_audio_si.__all__}
+    return {name: {public: getattr(module, public) for public in module.__all__} for name, module in modules.items()}
 
 
 def summary(thing):
@@ -42,8 +43,8 @@ def signature(thing):
 
 def reference():
     parts = [HEADER]
-    for room, names in public_names().items():
-        module = importlib.import_module(f"keras_audio_si.{room}")
+    for package, names in public_names().items():
+        module = importlib.import_module(f"keras_audio_si.{package}")
         first, _, _ = module.__doc__.partition("\n\n")
         lines = [_line(name, thing) for name, thing in names.items()]
         parts += [f"## {module.__name__}\n\n{' '.join(first.split())}\n", *lines]

@@ -1,7 +1,7 @@
 """Audio classification for Keras 3, on TensorFlow, JAX and PyTorch.
 
 Importing the package registers its layers, metrics and models, so that `keras.models.load_model` finds them. The other
-rooms (`data`, `training`, `evaluation`, ...) are imported when they are used.
+subpackages (`data`, `training`, `evaluation`, ...) are imported when they are used.
 """
 
 import importlib

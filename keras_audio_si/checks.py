@@ -1,4 +1,4 @@
-"""Checks of arguments, whose errors name the argument, what was expected and what came."""
+"""Checks of arguments, with errors that name the argument, the expected and the received value."""
 
 import difflib
 import functools

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and errors of writing that say what can be done."""
+"""Atomic writes of files, and errors of writing that say what can be done."""
 
 import contextlib
 import csv

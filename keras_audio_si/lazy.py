@@ -1,4 +1,4 @@
-"""Public names of packages that are imported on first use."""
+"""Lazy imports of public names."""
 
 import importlib
 

@@ -1,9 +1,9 @@
-"""Plain max pooling against filtered, adaptive pooling on synthetic sound events: `make demo`.
+"""Max pooling compared with TLPF + APS on synthetic sound events: `make demo`.
 
     python recipes/quickstart.py --output runs/demo
 
-Two narrow VGG41 learn ten classes of synthetic events, one with max pooling, one with TLPF 5x5 + APS. Both are then
-tested on clips that are shifted by a few frames or mel bands. Needs no data and no GPU.
+Two VGG41 of reduced width are trained on ten classes of synthetic events, one with max pooling and one with TLPF 5x5 +
+APS. Both are then tested on clips that are shifted by a few frames or mel bands. Needs no data and no GPU.
 
 Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
     Neural Networks, 2021. The comparison of Table III and Fig. 2 on a small scale.

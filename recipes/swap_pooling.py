@@ -2,16 +2,16 @@
 
     python recipes/swap_pooling.py --output runs/swap_pooling
 
-ResNet50 and MobileNetV2 of `keras.applications` look at spectrograms of synthetic sounds as images, and at the same
-images shifted circularly along time and mel. Then their strided convolutions and pools are replaced, all weights
-kept, nothing trained. The same again with circular instead of zero padding in all layers, where adaptive sampling is
-exactly invariant. Batch statistics are those of the images, so that a network tells them apart; scores are measured
-in deviations of each class over the images.
+ResNet50 and MobileNetV2 of `keras.applications` score spectrograms of synthetic sounds as images, and the same images
+shifted circularly along time and mel. Then their strided convolutions and pools are replaced; all weights are kept, and
+nothing is trained. This is repeated with circular instead of zero padding in all layers, where adaptive sampling is
+exactly invariant. Batch statistics are those of the images, so that the scores of different images differ; changes of
+scores are in standard deviations of each class over the images.
 
 Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
-    Neural Networks, 2021. Their mechanisms, in networks that the paper does not have; no figure to compare with.
-Expect: the table in docs/swap-pooling.md. With zero padding filters help and adaptive grids hardly do; with circular
-    padding adaptive sampling gives 100 % and changes that are rounding.
+    Neural Networks, 2021. Its mechanisms in networks that are not in the paper, so there is no figure to compare with.
+Expect: the table in docs/swap-pooling.md. With zero padding filters help and adaptive sampling hardly does; with
+    circular padding adaptive sampling gives a consistency of 100 %, and changes at the level of rounding.
 Cost: 5 to 10 minutes on two cores, no download.
 Gives: table.csv and table.md.
 """

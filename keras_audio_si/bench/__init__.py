@@ -1,1 +1,1 @@
-"""Benchmarks beside plain Keras, measured in turn in one run: layers, models and the data pipeline."""
+"""Benchmarks of layers, models and the data pipeline, compared with plain Keras."""

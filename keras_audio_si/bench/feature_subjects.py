@@ -1,4 +1,4 @@
-"""What `keras-audio-si bench layers` compares: layers on spectrograms and feature maps."""
+"""Subjects of `keras-audio-si bench layers`: layers on spectrograms and feature maps."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`keras-audio-si bench layers`: every layer of the package beside the nearest plain Keras layer."""
+"""`keras-audio-si bench layers`: run times of all layers, compared with the most similar Keras layers."""
 
 import keras
 import numpy as np

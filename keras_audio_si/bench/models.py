@@ -1,4 +1,4 @@
-"""`keras-audio-si bench models`: networks with each pooling mechanism beside the plain network."""
+"""`keras-audio-si bench models`: run times of networks with each pooling mechanism, compared with max pooling."""
 
 import keras
 import numpy as np

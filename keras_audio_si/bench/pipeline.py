@@ -1,4 +1,4 @@
-"""`keras-audio-si bench pipeline`: throughput of decoding and batching, and the time that a training step waits."""
+"""`keras-audio-si bench pipeline`: throughput of decoding and batching, and how long training steps wait for data."""
 
 import itertools
 import pathlib

@@ -1,4 +1,4 @@
-"""Timing of several functions in turn, of layers on any backend, and tables of the results."""
+"""Timing of functions and layers on any backend, and tables of the results."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What `keras-audio-si bench layers` compares: layers on waveforms."""
+"""Subjects of `keras-audio-si bench layers`: layers on waveforms."""
 
 import functools
 

@@ -1,1 +1,1 @@
-"""The command `keras-audio-si`."""
+"""The command line interface `keras-audio-si`."""

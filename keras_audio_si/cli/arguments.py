@@ -1,4 +1,4 @@
-"""Arguments of the command: flags made from settings, and what verbs share."""
+"""Command-line arguments: flags generated from settings, and arguments that several commands share."""
 
 import argparse
 import dataclasses

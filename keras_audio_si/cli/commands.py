@@ -1,4 +1,4 @@
-"""The verbs of the command but `train`: thin calls of the package, which is imported when a verb runs."""
+"""All commands except `train`; what a command needs is imported when it runs."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
-"""The command `keras-audio-si`: its verbs and their arguments.
+"""Entry point of `keras-audio-si`: the parser with all commands and their arguments.
 
-What a verb needs is imported when it runs: `--help` starts no framework.
+What a command needs is imported when it runs, so that `--help` does not load a framework.
 """
 
 import argparse

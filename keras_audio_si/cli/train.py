@@ -1,4 +1,4 @@
-"""The verb `train`: any network on any data, with presets, or the tables of a paper."""
+"""The command `train`: trains any network on any data with a preset, or the tables of a paper."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""AudioSet: lists of ten-second segments of videos, of which many have been removed since."""
+"""Reader of AudioSet: lists of ten-second segments of videos, of which many are no longer available."""
 
 import csv
 import pathlib

@@ -1,4 +1,4 @@
-"""Recordings of noise, mixed into the patches of a training."""
+"""Background noise: recordings that are mixed into training patches."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""All clips of a manifest decoded once, into one memory-mapped file."""
+"""Cache of the decoded clips of a manifest, in one memory-mapped file."""
 
 import concurrent.futures
 import hashlib

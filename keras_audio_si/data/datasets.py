@@ -1,4 +1,4 @@
-"""Readers of the on-disk layouts of data sets: a folder in, a `Manifest` out."""
+"""Readers of data set layouts: from a folder to a `Manifest`."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Audio files decoded by tensorflow-io in a graph of tf.data (the extra `tfio`), checked against libsndfile."""
+"""Decoding of audio files by tensorflow-io in a tf.data graph (the extra `tfio`), checked against libsndfile."""
 
 import functools
 import os

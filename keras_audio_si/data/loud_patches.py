@@ -1,4 +1,4 @@
-"""Patches of clips as juettner cuts them: overlapping by half, without silence, and what was left out counted."""
+"""Patches with 50 % overlap and without silent ones, as in juettner, with counts of what was left out."""
 
 import sys
 import time

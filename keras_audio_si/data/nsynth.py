@@ -1,4 +1,4 @@
-"""NSynth: single notes of instruments, in three folders, each with a table of its notes."""
+"""Reader of NSynth: single notes of instruments, in three folders, each with a table of its notes."""
 
 import json
 import pathlib

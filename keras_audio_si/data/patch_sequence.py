@@ -1,4 +1,4 @@
-"""Batches of patches without TensorFlow: the same ones, in the same order, as `PatchDataset.batches` makes them."""
+"""Batches of patches as a `keras.utils.PyDataset`, without TensorFlow; equal to those of `PatchDataset.batches`."""
 
 import collections
 import concurrent.futures

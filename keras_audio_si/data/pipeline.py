@@ -1,4 +1,4 @@
-"""Fixed-length patches of clips as a `tf.data.Dataset`, in a computed order that can be resumed."""
+"""Fixed-length patches of clips as a `tf.data.Dataset`, in a deterministic order that can be resumed anywhere."""
 
 import copy
 import functools

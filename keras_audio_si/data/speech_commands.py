@@ -1,4 +1,4 @@
-"""Speech Commands: a folder per word, the official lists of what validates and what tests, recordings of noise."""
+"""Reader of Speech Commands: word folders, the official validation and test lists, background noise."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Division of clips into training, validation and test, by whole clips and whole recordings."""
+"""Splits into training, validation and test clips by group, so that no recording is in two of them."""
 
 import dataclasses
 import itertools

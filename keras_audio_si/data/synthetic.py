@@ -1,4 +1,4 @@
-"""Ten parametric sound events, and data sets made of them without a download."""
+"""Synthetic sound events of ten classes, and data sets made of them without a download."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Scores of single patches, and of clips by their patches' votes or mean scores: balanced accuracy and confusion."""
+"""Balanced accuracy and confusion matrices of patches, and of clips by votes or mean scores of their patches."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Tables of results, with mean and deviation over runs: CSV for programs, Markdown and text for people."""
+"""Tables of results, with mean and standard deviation over runs, as CSV, Markdown and text."""
 
 import math
 import pathlib

@@ -1,17 +1,17 @@
-"""Shift robustness: does a small shift of the input change the prediction, and by how much?
+"""Shift robustness: consistency of the top class and mean absolute change of its score under small shifts.
 
 Three kinds of shift, each with a size N:
 
-- `"time-N"`: the patch starts N frames later. It takes real audio from the context behind the patch, nothing
-  wraps. A network on waveforms has no frames: N counts 10 ms, the paper's.
-- `"freq-N"`: the spectrogram moves N mel bands upwards. The N highest bands are discarded, the N lowest are
-  white noise whose mean is that of the original lowest band. The paper gives no deviation: it is that band's
-  own, per patch.
+- `"time-N"`: the patch starts N frames later. It ends with audio that follows the original patch; nothing wraps around.
+  A network on waveforms has no frames: N counts hops of 10 ms, as in the paper.
+- `"freq-N"`: the spectrogram is shifted N mel bands upwards. The N highest bands are discarded, and the N lowest are
+  filled with white noise whose mean is that of the original lowest band. The paper does not state its standard
+  deviation: here it is that of the same band, per patch.
 - `"samples-N"`: a waveform starts N samples later, which may be less than a frame.
 
-A network whose inputs are scaled to a peak (`layers.FitLength`) gets each patch scaled after it was shifted.
+For a network whose inputs are scaled to a peak (`layers.FitLength`), patches are scaled after the shift.
 
-The patches to shift come from `evaluation.shift_clips`.
+The patches are selected by `evaluation.shift_clips`.
 """
 
 import re

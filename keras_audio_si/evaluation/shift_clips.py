@@ -1,8 +1,8 @@
 """Selection of the clips of a shift test: the constraints of the paper, and lists of clips.
 
-The paper takes clips "with one single label (i.e., presumably containing one single sound event)". FSD50K's labels
-come with all their ancestors ("Bark", "Dog", "Domestic_animals_and_pets", "Animal"), so that label is looked for below
-what it implies: see `single_events`.
+The paper takes clips "with one single label (i.e., presumably containing one single sound event)". The labels of FSD50K
+include all ancestors ("Bark", "Dog", "Domestic_animals_and_pets", "Animal"), so labels that another label implies are
+not counted: see `single_events`.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The IceBreaker of juettner as a run: PiczakNet on spectrograms, then the network with a front-end that learns."""
+"""A run with the IceBreaker of juettner: staged training of a network with a learned front-end."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""Fig. 4 of juettner: networks that learn their spectrogram, from random weights and through the IceBreaker.
+"""Fig. 4 of juettner: networks with learned front-ends, from random weights and with the IceBreaker.
 
 Jüttner, Belgrano, Semság, Demortain: DeepFourier: Classifying Sound with Convolutional Neural Networks. Sections 2.2
 and 2.3. MelConvNet is the network of its hypothesis H2 (section 5).

@@ -1,4 +1,4 @@
-"""Tables 1 to 3 and Fig. 8 of liu2022: DiffRes and what it is compared with, on five data sets.
+"""Tables 1 to 3 and Fig. 8 of liu2022: DiffRes and its baselines on five data sets.
 
 Liu, Liu, Kong, Wang, Plumbley: Learning the Spectrogram Temporal Resolution for Audio Classification, 2022. The paper
 does not say how it chose the epoch; here validation clips choose it.

@@ -1,4 +1,4 @@
-"""Published experiments: settings, and the tables of a paper as changes to them beside the paper's values."""
+"""Recipes: published experiments as settings, and tables of changes to them with the paper's values."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""All published experiments by name. A paper is a module with a list `RECIPES`, and its line here."""
+"""Registry of all recipes by name. A paper is a module with a list `RECIPES`, and an entry here."""
 
 from keras_audio_si.experiments import fonseca2021, gazneli2022, juettner, liu2022
 

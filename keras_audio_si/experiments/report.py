@@ -1,4 +1,4 @@
-"""The report of an experiment: a line per run, the table of the rows beside the paper's values, figures."""
+"""Report of an experiment: a line per run, tables of the rows with the paper's values, figures."""
 
 import csv
 import json

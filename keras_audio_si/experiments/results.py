@@ -1,4 +1,4 @@
-"""Measured results beside the papers' values: a CSV file that experiments append to, and the page made of it."""
+"""Measured results with the papers' values: a CSV file that experiments append to, and its page in Markdown."""
 
 import csv
 import datetime

@@ -1,4 +1,4 @@
-"""One run of an experiment: a model is trained with one division of the data and one seed, and tested."""
+"""One run of an experiment: a model is trained and tested with one division of the data and one seed."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Rows x folds x seeds: trains and tests every run of an experiment in one folder, and continues what was cut off."""
+"""Runner of experiments: trains and tests rows x folds x seeds in one folder, with resuming."""
 
 import dataclasses
 import itertools

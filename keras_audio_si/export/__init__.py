@@ -1,4 +1,4 @@
-"""Export: SavedModels, and the published weights of EAT, in and out."""
+"""Export to SavedModel; import and export of the published weights of EAT."""
 
 from keras_audio_si.lazy import lazy_names
 

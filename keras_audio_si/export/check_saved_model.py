@@ -1,9 +1,9 @@
-"""Compares an exported SavedModel with recorded scores, in a process that has TensorFlow and nothing of Keras.
+"""Compares an exported SavedModel with recorded scores, in a process without Keras.
 
     python -P check_saved_model.py FOLDER CASES.npz
 
-CASES holds `waveforms_0`, `scores_0`, `waveforms_1`, ..., `class_names`, `sample_rate` and `tolerance`. The largest
-difference is printed. It is run as a file, so that it imports nothing of the package it lies in.
+CASES contains `waveforms_0`, `scores_0`, `waveforms_1`, ..., `class_names`, `sample_rate` and `tolerance`. The largest
+difference is printed. The file is run as a script, so that it imports nothing of this package.
 """
 
 import sys

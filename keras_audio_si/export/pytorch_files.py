@@ -1,4 +1,4 @@
-"""State dicts in the files that PyTorch writes: tensors by name, and nothing that is run."""
+"""Reading and writing of PyTorch state dicts: named tensors only, without running code from the file."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Classifiers as TensorFlow SavedModels: waveforms of any length in, class scores out, no Keras needed to run them."""
+"""Export of classifiers to SavedModel: waveforms of any length to class scores, without Keras."""
 
 import contextlib
 import importlib.util

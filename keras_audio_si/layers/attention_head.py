@@ -1,4 +1,4 @@
-"""The head of PSLA: class scores of frames, averaged over time by attention."""
+"""Attention head of PSLA: class scores of frames, averaged over time with attention weights."""
 
 import math
 

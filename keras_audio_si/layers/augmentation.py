@@ -1,4 +1,4 @@
-"""Base of the label-preserving augmentations of waveforms: draws per example, float32."""
+"""Base class of the label-preserving augmentations of waveforms: parameters drawn per example, float32."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Augmentations of the amplitude: gain, polarity, masks, few levels."""
+"""Augmentations of the amplitude: gain, polarity inversion, time masks, quantisation."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Augmentations that add noise, or put noise on the phase."""
+"""Augmentations that add noise, or perturb the phase."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Layers made of augmentations: one after the other, in random order, or one of several."""
+"""Compositions of augmentations: in sequence, in random order, or one of several."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Front-ends that are convolutional networks on the waveform: those of HeuriNet and MSTNet (juettner)."""
+"""Front-ends made of convolutions on the waveform: those of HeuriNet and MSTNet (juettner)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The augmentations of gazneli2022, Table 1, and its mixings, each as one layer."""
+"""The augmentations of gazneli2022, Table 1, and its label mixings, each as one layer."""
 
 import numpy as np
 

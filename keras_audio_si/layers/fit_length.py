@@ -1,4 +1,4 @@
-"""Padding or cutting of waveforms to a length that a network takes."""
+"""Padding or truncation of waveforms to a length that a network takes."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""The fixed resolutions that DiffRes is compared with, in layers with its interface (liu2022, section 3.1)."""
+"""Baselines of DiffRes: fixed reductions of the frame rate with the same interface (liu2022, section 3.1)."""
 
 import keras
 from keras import ops

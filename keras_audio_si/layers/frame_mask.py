@@ -1,4 +1,4 @@
-"""The mask of the frames that belong to a clip, where zeros pad it to the length of others."""
+"""Mask of the frames of a clip that are not zero padding."""
 
 import keras
 from keras import ops

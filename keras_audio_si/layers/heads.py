@@ -1,4 +1,4 @@
-"""Class scores in float32, with the names of the classes."""
+"""Output layer: class scores in float32, with the class names."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Iteration over the layers of a model and of the models inside it."""
+"""Iteration over the layers of a model, including those of nested models."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Waveforms that hold the phase of a sound alone, its magnitude alone, or both in two channels."""
+"""Waveforms of the phase or the magnitude of a sound, or of both as channels (gazneli2022, eqs. 2 and 3)."""
 
 import keras
 from keras import ops

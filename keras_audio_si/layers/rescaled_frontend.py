@@ -1,4 +1,4 @@
-"""Front-ends whose features are moved and scaled by fixed numbers, those of a training set."""
+"""Front-ends with features shifted and scaled by constants, such as the statistics of a training set."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""DiffRes: a spectrogram with its time resolution learned (liu2022)."""
+"""DiffRes: a layer that learns the time resolution of a spectrogram (liu2022)."""
 
 import typing
 

@@ -1,4 +1,4 @@
-"""Masks over bands and frames of spectrograms, drawn for every example."""
+"""SpecAugment: masks over bands and frames of spectrograms, drawn for each example."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Functional-API model builders, and the surgery that gives other models the pooling of this package."""
+"""Model builders with the functional API, and model surgery: other pooling, resolution, classes or input length."""
 
 from keras_audio_si.models.classifier import Classifier
 from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet, piczak_spectrogram

@@ -1,4 +1,4 @@
-"""A front-end, a change of resolution, a network and a head joined to a model that takes waveforms."""
+"""Classifier of waveforms: a front-end, a resolution layer, a backbone and a head in one model."""
 
 import keras
 

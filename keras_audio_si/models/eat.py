@@ -1,4 +1,4 @@
-"""EAT, the network on waveforms of gazneli2022 (section 3.1, Fig. 4, Table 9), and what Table 6b leaves out of it."""
+"""EAT, the network on waveforms of gazneli2022 (section 3.1, Fig. 4, Table 9), and its ablations (Table 6b)."""
 
 import math
 

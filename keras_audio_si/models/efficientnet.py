@@ -1,4 +1,4 @@
-"""EfficientNets on spectrograms, with the head of PSLA: the networks behind DiffRes in liu2022."""
+"""EfficientNets on spectrograms with the attention head of PSLA, the networks of liu2022."""
 
 import pathlib
 

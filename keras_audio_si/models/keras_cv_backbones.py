@@ -1,4 +1,4 @@
-"""EfficientNetV2 from keras-cv, a second source of backbones (the extra `cv`)."""
+"""EfficientNetV2 backbones from keras-cv (the extra `cv`)."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Copies of models with another time resolution: same layers and weights, other numbers of frames."""
+"""Copies of models with another time resolution: the same layers and weights, other numbers of frames."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Sampling grids of the feature maps of a model: which maps share one, so that branches can be added."""
+"""Sampling grids of the feature maps of a model: which maps share a grid, so that branches can be merged."""
 
 import dataclasses
 

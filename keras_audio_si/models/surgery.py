@@ -1,4 +1,4 @@
-"""Copies of models with something changed: what all such copies share, and other classes for a trained classifier."""
+"""Model surgery: copies of a model with replaced layers, and with other classes."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Shift-invariant pooling for existing models: any functional Keras CNN, pretrained ones included."""
+"""Shift-invariant pooling for existing models: any functional Keras CNN, including pre-trained ones."""
 
 import keras
 

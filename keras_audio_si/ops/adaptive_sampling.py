@@ -1,12 +1,12 @@
-"""Adaptive polyphase sampling of a filtered map, with a way to compute it for each kind of machine.
+"""Adaptive polyphase sampling of a filtered map, with implementations for each backend and device.
 
 The result is that of filtering the whole map, choosing a component and selecting it, as `polyphase` defines them.
-Most of that work is thrown away: three of four values for strides of 2. Three ways avoid it on a CPU, and
-docs/benchmarks.md has what each is worth:
+Most of the filtered values are discarded: three of four for strides of 2. Three methods avoid this work on a CPU; their
+effect is in docs/benchmarks.md:
 
-- The gradient keeps to the chosen component (`_select_filtered`).
-- XLA goes from example to example (`by_example`), so that no map of a whole batch is allocated.
-- XLA finds the component before it filters (`choose_early`).
+- The gradient is computed for the chosen component only (`_select_filtered`).
+- XLA processes one example at a time (`by_example`), so that no map of a whole batch is allocated.
+- XLA chooses the component before filtering (`choose_early`).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Conversion of the arguments of `ops` to float32, and constants."""
+"""Conversion of the arguments of `ops` to float32 tensors and constants."""
 
 import numpy as np
 from keras import backend, ops

@@ -1,4 +1,4 @@
-"""Convolutions along time: with strides over a waveform, and such that keep the length, with any padding."""
+"""Convolutions along time: strided over a waveform, or of constant length with any padding."""
 
 from keras import ops
 

@@ -1,11 +1,11 @@
-"""Long filters on waveforms, and what they let through gathered into frames.
+"""Long filters on waveforms, with their outputs pooled into frames.
 
-Filter outputs are held as `(batch, hops, steps, channels)`: as many steps as a hop has, side by side, so that a window
-over several hops is a few sums over steps. Measured on 4 clips of 1 s at 16 kHz, 40 complex filters of 401 taps,
-windows of 401 samples every 160, forward / gradient for the taps, 2 cores: 26 / 53 ms on JAX, 17 / 36 ms in
-TensorFlow's XLA, 30 / 102 ms in its graphs. The filters as a product of frames with a Toeplitz matrix 20 / 64, 17 / 40
-and 33 / 114 ms; the window as a depthwise convolution 31 / 3487, 49 / 5881 and 24 / 125 ms; example by example 47 /
-1363, 15 / 1323 and 19 / 132 ms.
+Filter outputs have the shape `(batch, hops, steps, channels)`, with all steps of a hop on one axis, so that a window
+over several hops is a few sums over steps. Times for 4 clips of 1 s at 16 kHz, 40 complex filters of 401 taps and
+windows of 401 samples every 160, forward / gradient with respect to the taps, 2 cores: 26 / 53 ms on JAX, 17 / 36 ms on
+TensorFlow with XLA, 30 / 102 ms in TensorFlow graphs. Alternatives: the filters as a product of frames with a Toeplitz
+matrix 20 / 64, 17 / 40 and 33 / 114 ms; the window as a depthwise convolution 31 / 3487, 49 / 5881 and 24 / 125 ms; one
+example at a time 47 / 1363, 15 / 1323 and 19 / 132 ms.
 """
 
 from keras import ops

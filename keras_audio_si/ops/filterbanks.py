@@ -1,7 +1,7 @@
-"""Taps of filters that a few numbers describe, and the numbers that put them on the mel scale.
+"""Taps of parametric filters, and their initial parameters on the mel scale.
 
-Frequencies and lengths are in the units of the sampled signal: radians or cycles per sample, and samples. The taps
-are differentiable, and in float32 right to 1e-4 of their peak at 200 samples from the centre.
+Frequencies are in radians or cycles per sample, lengths in samples. The taps are differentiable; in float32 they are
+accurate to 1e-4 of their peak at 200 samples from the centre.
 """
 
 import math

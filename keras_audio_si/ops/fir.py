@@ -1,4 +1,4 @@
-"""Filters of few taps, other ones for every example: low and high pass, fractional delay."""
+"""Short FIR filters, different for each example: low and high pass, fractional delay."""
 
 import math
 

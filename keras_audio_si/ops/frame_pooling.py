@@ -1,4 +1,4 @@
-"""Fewer frames at a fixed rate: sampling and pooling of frames, from any number to any smaller one (liu2022)."""
+"""Reductions of the number of frames by sampling and pooling, to any smaller number (liu2022)."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Signals cut into overlapping frames, windows for them, and the signal put together again, in float32."""
+"""Framing of signals in float32: overlapping frames, windows, and overlap-add."""
 
 import functools
 

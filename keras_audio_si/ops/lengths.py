@@ -1,4 +1,4 @@
-"""Clips of different lengths in one batch, with zeros after the end of the shorter ones."""
+"""Lengths of clips in a batch with zero padding."""
 
 from keras import ops
 

@@ -1,7 +1,7 @@
-"""Mixtures of the examples of a batch: in amplitude, in time, in frequency and in phase, and their labels.
+"""Mixtures of the examples of a batch in amplitude, time, frequency and phase, and of their labels.
 
-`partner` holds, for every example, the index of the one that it is mixed with, and `weight` the share that the example
-itself keeps. All of it computes in float32.
+`partner` is the index of the example that each example is mixed with, and `weight` the weight of the example itself.
+All functions compute in float32.
 """
 
 from keras import ops

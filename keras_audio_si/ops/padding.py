@@ -1,4 +1,4 @@
-"""Padding of the spatial axes of a feature map: the one vocabulary of every pool and convolution here."""
+"""Padding of the spatial axes of a feature map, with the names that all pools and convolutions use."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Adaptive polyphase sampling: subsample on the grid that holds most of the map (fonseca2021, eq. 2).
+"""Adaptive polyphase sampling: subsampling on the grid with the largest norm (fonseca2021, eq. 2).
 
 A map subsampled with strides `(s, r)` has `s * r` polyphase components. Component `p` starts at time offset
 `p % s` and mel offset `p // s`, the order of the released code.

@@ -1,7 +1,7 @@
 """Exact ranking metrics, per class: average precision, area under the ROC curve, d'.
 
-Equal scores are one step of the curve, as in scikit-learn. Everything is made of sorts, sums and maxima of
-fixed shape, so that it compiles under `jit` on every backend.
+Equal scores are one step of the curve, as in scikit-learn. The metrics consist of sorts, sums and maxima of static
+shape, so that they compile under `jit` on every backend.
 """
 
 import math

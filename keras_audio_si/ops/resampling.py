@@ -1,4 +1,4 @@
-"""Playing at another speed: resampling by ratios of small integers, and the length kept."""
+"""Speed changes of constant length: resampling by ratios of small integers."""
 
 import fractions
 import functools

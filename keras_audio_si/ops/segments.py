@@ -1,4 +1,4 @@
-"""Sums and maxima over runs of rows, with gradients that are looked up instead of added."""
+"""Sums and maxima over segments of consecutive rows, with gradients by gathering."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Shifts in time, other ones for every example: whole samples and fractions of one."""
+"""Shifts in time, different for each example, by integer and fractional numbers of samples."""
 
 import math
 

@@ -1,8 +1,8 @@
 """Short-time Fourier analysis and synthesis on every Keras backend.
 
-All of it computes in float32, whatever float type comes in: no backend has a half precision FFT, and the
-squares of a quiet signal leave the range of float16. Windows and kernels are made by NumPy in
-float64, once per set of settings, and enter a compiled function as constants.
+All functions compute in float32 for inputs of any float type: no backend has a half precision FFT, and the squares of a
+quiet signal underflow in float16. Windows and kernels are computed by NumPy in float64, once per set of arguments, and
+are constants of a compiled function.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Sine and cosine that XLA can turn into vector instructions."""
+"""Sine and cosine as operations that XLA can vectorise."""
 
 import math
 

@@ -1,8 +1,8 @@
 """Merging of spectrogram frames by importance: the warp of DiffRes in closed form (liu2022, section 2.2.2).
 
 With `u` the cumulative sum of the scores, input frame `j` covers `[u[j-1], u[j]]`, and its weight in output frame `i`
-is the length of what lies in `[i, i+1]`. A score is at most 1, so a frame lies in one output frame or across the border
-of two, and the cost is that of the frames: no matrix of all input and output frames is needed.
+is the length of the overlap with `[i, i+1]`. A score is at most 1, so an input frame overlaps one output frame or two
+neighbouring ones. The cost is therefore linear in the number of frames, without a matrix of input and output frames.
 """
 
 import typing

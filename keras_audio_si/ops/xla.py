@@ -1,4 +1,4 @@
-"""How to run an operation where: the few questions and wrappers that tie an implementation to backend and device."""
+"""Detection of XLA and the device, custom gradients, and maps over examples, on all backends."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""A model in a wrapper that mixes or augments its training batches inside the compiled step."""
+"""A wrapper model that augments and mixes its training batches inside the compiled step."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Checkpoints that resume a training to the bit: variables, seeds, counters and position in one file."""
+"""Checkpoints for bit-identical resuming: variables, seeds, counters and position in one file."""
 
 import json
 import os

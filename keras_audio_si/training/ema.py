@@ -1,4 +1,4 @@
-"""Moving averages of the weights, kept beside them, and put in their place to validate and to save."""
+"""Moving averages of the weights, which replace the weights for validation and saving."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""The training recipe: optimizer, loss, schedule, validation, logs and the best model, in one call."""
+"""The fit loop: optimizer, loss, schedule, validation, logs and the best model, in one call."""
 
 import contextlib
 import dataclasses

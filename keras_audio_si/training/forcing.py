@@ -1,4 +1,4 @@
-"""Spectrogram forcing: a front-end learns to reproduce a mel spectrogram before it learns to classify."""
+"""Spectrogram forcing: a front-end is trained to reproduce a mel spectrogram before it is trained to classify."""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Freezing of layers within a block."""
+"""Freezing of layers, as a context manager."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Norms of the gradients of each layer, taken in the compiled step, in the logs of each epoch."""
+"""Norms of the gradients of each layer, computed in the compiled step and logged per epoch."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Training model for losses of the logits: teacher, auxiliary classifiers and averages included."""
+"""Training model for losses of logits, with teacher, auxiliary classifiers and moving averages."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Losses of logits: one value per example, and the ways to make one number of them."""
+"""Losses of logits, one value per example, and their reductions."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Optimizers: Adam with L2 or decoupled weight decay, and SGD, with a schedule or none."""
+"""Optimizers: Adam with L2 or decoupled weight decay, and SGD, with or without a schedule."""
 
 import keras
 

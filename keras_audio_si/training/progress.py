@@ -1,4 +1,4 @@
-"""Seconds of an epoch, and the estimated end of a training."""
+"""Time of an epoch, and the estimated end of a training."""
 
 import datetime
 import time

@@ -1,4 +1,4 @@
-"""Trainings in stages, each from the best weights of earlier ones, with some layers frozen, continued anywhere."""
+"""Training in stages that start from the best weights of earlier ones, with frozen layers and resuming."""
 
 import dataclasses
 import json

@@ -1,1 +1,1 @@
-"""Every figure: what is drawn, and the values that it shows."""
+"""Figures, and the values that they show."""

@@ -1,4 +1,4 @@
-"""Figures of a model at the end of a training, as files and for TensorBoard."""
+"""Figures of a trained model, as files and for TensorBoard."""
 
 import pathlib
 import sys
