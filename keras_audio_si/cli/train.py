@@ -5,6 +5,8 @@ import sys
 from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of
 from keras_audio_si.experiments.settings import Settings, part_of
 
+_RECORDED = ("mAP", "accuracy", "train mAP", "train accuracy")  # Values that --results takes, where they were measured.
+
 
 def add_arguments(parser):
     """Adds the arguments of `train`."""
@@ -76,7 +78,7 @@ def train(args):
     )
     print(f"\n{report.summary(scores, paper, quantity)}\n")
     if args.results:
-        _append_results(args, scores, paper, quantity, divisions)
+        _append_results(args, rows, scores, paper, quantity, divisions)
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; model.keras and logs of each run)")
 
 
@@ -140,7 +142,7 @@ def _divisions(args, manifest, data, folds):
     )
 
 
-def _append_results(args, scores, paper, quantity, divisions):
+def _append_results(args, rows, scores, paper, quantity, divisions):
     import shlex
 
     from keras_audio_si.experiments.report import row_table
@@ -151,17 +153,28 @@ def _append_results(args, scores, paper, quantity, divisions):
     shared = {
         "paper": args.recipe or "",
         "table": " ".join(args.table or ()),
-        "metric": quantity,
         "data": f"{args.data}, {', '.join(divisions)} ({clips} clips)",
         "seeds": ", ".join(map(str, dict.fromkeys(score.seed for score in scores))),
         "command": shlex.join(["keras-audio-si", *sys.argv[1:]]),
     }
     results = []
     for line in row_table(scores, paper, quantity):
-        value = line[quantity]
-        ours = f"{value.mean:.3f}" + (f" ± {value.deviation:.3f}" if value.deviation == value.deviation else "")
-        results.append({**shared, "row": line["row"], "ours": ours})
+        row = line["row"] if args.recipe else f"{_parts(rows[''])}, preset {args.preset or 'quick'}"
+        measured = [name for name in line if name in (quantity, *_RECORDED) or name.endswith("consistency (%)")]
+        results += [{**shared, "row": row, "metric": name, "ours": _shown(line[name])} for name in measured]
     append_results(args.results, results)
+
+
+def _shown(value):
+    return f"{value.mean:.3f}" + (f" ± {value.deviation:.3f}" if value.deviation == value.deviation else "")
+
+
+def _parts(settings):
+    """What the waveforms go through: front-end, resolution, network, pooling."""
+    model = settings.model
+    network = model.network if isinstance(model.network, str) else "network"
+    chain = [model.front_end, model.resolution, f"{network}, pooling {model.pooling or 'as built'}"]
+    return " > ".join(part for part in map(str, chain) if part not in ("auto", "none"))
 
 
 def _print_plan(rows, divisions, seeds, args):
@@ -177,10 +190,8 @@ def _print_plan(rows, divisions, seeds, args):
     )
     for row, settings in rows.items():
         model, training = settings.model, settings.training
-        parts = [model.front_end, model.resolution, model.network if isinstance(model.network, str) else "network"]
-        chain = " > ".join(part for part in map(str, parts) if part not in ("auto", "none"))
         print(
-            f"  {row + ': ' if row else ''}{chain}, pooling {model.pooling or 'as built'}, {training.epochs} epochs, "
+            f"  {row + ': ' if row else ''}{_parts(settings)}, {training.epochs} epochs, "
             f"batches of {training.batch_size}, {training.optimizer} {training.learning_rate:g}, {training.schedule}, "
             f"loss {training.loss}, augmentation {model.augment}, "
             f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}, "

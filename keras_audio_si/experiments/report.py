@@ -25,7 +25,7 @@ ALL_FOLDS = "all folds"
 COST = ("epochs", "seconds")  # Of the training; means over the runs.
 BALANCED = ("patch balanced accuracy", "vote balanced accuracy", "mean balanced accuracy")
 _KEY = ("row", "fold", "seed", "clips", "left out")
-_SHOWN = ("mAP", "d'", "accuracy", *BALANCED)
+_SHOWN = ("mAP", "d'", "accuracy", "train mAP", "train accuracy", *BALANCED)
 
 
 class RunScore(NamedTuple):

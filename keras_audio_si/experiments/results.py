@@ -73,20 +73,32 @@ def format_results(results):
             lines = []
             for row, (_, value) in rows.items():
                 found = [result for result in left if _key(result) == (recipe.name, table, row)]
-                lines += [_line(result, value) for result in found] or [_line({"row": row}, value)]
+                lines += [_line(result, value) for result in _joined(found)] or [_line({"row": row}, value)]
                 left = [result for result in left if result not in found]
             others = [result for result in left if _key(result)[:2] == (recipe.name, table)]
-            lines += [_line(result, None) for result in others]
+            lines += [_line(result, None) for result in _joined(others)]
             left = [result for result in left if result not in others]
             parts.append(_section(f"{recipe.name}, table {table}: {recipe.quantity}", lines))
-    if left:
-        lines = [_line({**result, "row": f"{result['paper']}: {result['row']}"}, None) for result in left]
-        parts.append(_section("Other experiments", lines))
+    for paper in dict.fromkeys(result["paper"] for result in left):
+        lines = [_line(result, None) for result in _joined(result for result in left if result["paper"] == paper)]
+        parts.append(_section(f"Other experiments: {paper}" if paper else "Other experiments", lines))
     return "\n".join(parts)
 
 
 def _key(result):
     return result["paper"], result["table"], result["row"]
+
+
+def _joined(results):
+    """Makes one result of all that one training gave, in which the values of its metrics are one after the other."""
+    groups = {}
+    for result in results:
+        same = tuple(result[name] for name in COLUMNS if name not in ("metric", "paper_value", "ours"))
+        groups.setdefault(same, []).append(result)
+    for group in groups.values():
+        values = [" ".join(filter(None, (result["ours"], result["metric"]))) for result in group]
+        paper = [result["paper_value"] for result in group if result["paper_value"]]
+        yield {**group[0], "ours": "; ".join(values), "metric": "", "paper_value": "; ".join(paper)}
 
 
 def _section(title, lines):
@@ -97,11 +109,10 @@ def _section(title, lines):
 def _line(result, paper):
     value = result.get("paper_value") or _shown(paper)
     command = f"`{result['command']}`" if result.get("command") else ""
-    ours = " ".join(filter(None, (result.get("ours", ""), result.get("metric", ""))))
     cells = (
         result["row"],
         value,
-        ours,
+        result.get("ours", ""),
         result.get("data", ""),
         result.get("seeds", ""),
         command,

@@ -100,7 +100,7 @@ def train_and_test(splits, settings, run):
     )
     if settings.evaluation.patch_scores:
         write_pictures({settings.model.network: model}, patches["val"], run.folder)
-    return measured(model, patches["test"], settings, run.folder, [result], shifted)
+    return measured(model, patches, settings, run.folder, [result], shifted)
 
 
 def cut_patches(model, cache, settings, run, split):
@@ -136,11 +136,11 @@ def cut_patches(model, cache, settings, run, split):
 
 
 def measured(model, patches, settings, folder, trainings, shifted=None):
-    """Measures a trained model on test patches.
+    """Measures a trained model on the test clips.
 
     Args:
         model: Keras model.
-        patches: `PatchDataset` of the test clips.
+        patches: Dict of the `PatchDataset` of "train", "val" and "test".
         settings: `Settings`
         folder: Folder for the confusion of classes, if `patch_scores` is set.
         trainings: List of the `TrainingResult` of the run, one per stage.
@@ -152,7 +152,7 @@ def measured(model, patches, settings, folder, trainings, shifted=None):
         protocol "time-1 consistency (%)" and "time-1 MAC".
     """
     batch_size = settings.training.batch_size
-    clips = evaluate_clips(model, patches, batch_size)
+    clips = evaluate_clips(model, patches["test"], batch_size)
     seconds = [training.seconds for training in trainings]
     values = {
         "parameters": trainable_parameters(model),
@@ -163,8 +163,11 @@ def measured(model, patches, settings, folder, trainings, shifted=None):
         "accuracy": clips.accuracy,
         "ROC AUC": roc_auc_of(clips.d_prime),
     }
+    if settings.evaluation.train_scores:
+        learned = evaluate_clips(model, patches["train"], batch_size)
+        values |= {"train mAP": learned.mAP, "train accuracy": learned.accuracy}
     if settings.evaluation.patch_scores:
-        scores = evaluate_patches(model, patches, batch_size)
+        scores = evaluate_patches(model, patches["test"], batch_size)
         values |= {
             "patch balanced accuracy": scores.patches.balanced_accuracy,
             "vote balanced accuracy": scores.clip_votes.balanced_accuracy,

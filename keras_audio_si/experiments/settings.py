@@ -224,6 +224,7 @@ class EvaluationSettings:
         max_shift_clips: Largest number of test clips that are shifted.
         shift_clips: CSV file with the test clips to shift, such as shift_clips.csv of another report; None draws them
             by the rules of fonseca2021.
+        train_scores: Whether mAP and accuracy of the training clips, as they are, are measured as well.
         patch_scores: Whether balanced accuracies of patches and of clips by vote are measured, and the confusion of
             classes; for clips of one label each.
 
@@ -239,6 +240,7 @@ class EvaluationSettings:
     protocols: tuple[str, ...] = ()
     max_shift_clips: int = 1000
     shift_clips: str | None = None
+    train_scores: bool = False
     patch_scores: bool = False
 
     def __post_init__(self):
