@@ -74,6 +74,14 @@ class TestSelection:
         assert [CLASSES[number] for number in selected.classes] == ["bark"] * 3
         assert (selected.num_eligible, selected.num_clips) == (3, 6)
 
+    def test_short_clips_are_repeated(self):
+        cache = cache_of([("rain",)] * 3, seconds=[2.0, 2.5, 1.9])
+        selected = select_patches(cache, patch_samples=300, context_samples=60)
+        assert selected.clip_indices.tolist() == [0, 1]
+        for waveform, index in zip(selected.waveforms, selected.clip_indices, strict=True):
+            repeated = np.concatenate([cache.waveform(index)] * 3)
+            np.testing.assert_array_equal(waveform, repeated[50:410])
+
     def test_real_clips_with_ancestors(self, shared_data, tmp_path):
         """None of these clips has a single label, and none of those with two events is taken."""
         manifest = read_dataset(shared_data / "fsd50k").select(split="test")
@@ -125,7 +133,7 @@ class TestList:
             ("clip_id\n", "no rows"),
             ("clip_id\nclip-9\n", "line 2: clip 'clip-9' is not among the clips that could be read"),
             ("clip_id\nclip-1\nclip-1\n", "line 3: clip 'clip-1' is listed twice"),
-            ("clip_id,start_sample,sample_rate\nclip-1,200,100\n", "'clip-1' lasts 3.00 s; .* need 3.10 s"),
+            ("clip_id,start_sample,sample_rate\nclip-1,300,100\n", "'clip-1' lasts 3.00 s; .* start at 3.00 s"),
             ("clip_id,start_sample,sample_rate\nclip-1,soon,100\n", "line 2: `start_sample` and `sample_rate` must"),
             ("clip_id,start_sample\nclip-1,20\n", "line 2: `start_sample` and `sample_rate` must"),
             ("clip_id,start_sample,sample_rate\nclip-1,-1,100\n", "line 2: `start_sample` and `sample_rate` must"),

@@ -78,8 +78,8 @@ def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0
     """Cuts one patch from each of `max_clips` random clips that meet the constraints of the paper.
 
     A clip is eligible if it has a single event (see `single_events`) and lasts at least 2 s. Its patch starts at
-    0.5 s, so that silence at the beginning is left out. A patch that ends later than 2 s, with its context, needs
-    clips that are as long.
+    0.5 s, so that silence at the beginning is left out. Clips that end before the patch and its context are repeated,
+    as those are in training that are shorter than a patch; for the patches of 1 s of the paper there are none.
 
     Args:
         cache: `keras_audio_si.data.clip_cache.ClipCache`.
@@ -99,13 +99,12 @@ def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0
     """
     events = single_events(cache.manifest.label_matrix())
     start = round(PATCH_START_SECONDS * cache.sample_rate)
-    min_samples = max(round(MIN_CLIP_SECONDS * cache.sample_rate), start + patch_samples + context_samples)
     single = np.flatnonzero(events >= 0)
-    eligible = single[cache.lengths[single] >= min_samples]
+    eligible = single[cache.lengths[single] >= round(MIN_CLIP_SECONDS * cache.sample_rate)]
     if not len(eligible):
         raise ValueError(
             f"No clip can be used for a shift test: of {len(cache)} clips {len(single)} have a single label, "
-            f"and none of these lasts {min_samples / cache.sample_rate:.2f} s or more."
+            f"and none of these lasts {MIN_CLIP_SECONDS:g} s or more."
         )
     drawn = np.sort(np.random.default_rng(seed).permutation(eligible)[:max_clips])
     starts = np.full(len(drawn), start)
@@ -143,7 +142,7 @@ def listed_patches(cache, path, patch_samples, context_samples):
         `SelectedPatches`, in the order of the list.
 
     Raises:
-        ValueError: If the list names a clip twice, one that is not in the cache, or one that is too short.
+        ValueError: If the list names a clip twice, one that is not in the cache, or one that ends before its patch.
     """
     number_of = {clip.clip_id: number for number, clip in enumerate(cache.manifest.clips)}
     numbers, starts = [], []
@@ -153,12 +152,11 @@ def listed_patches(cache, path, patch_samples, context_samples):
             problem = "is not among the clips that could be read" if number is None else "is listed twice"
             raise ValueError(f"{path}, line {line}: clip {row['clip_id']!r} {problem}.")
         start = _start_of(row, cache.sample_rate, f"{path}, line {line}")
-        needed = start + patch_samples + context_samples
-        if cache.lengths[number] < needed:
-            seconds = [samples / cache.sample_rate for samples in (cache.lengths[number], needed)]
+        if cache.lengths[number] <= start:
+            seconds = [samples / cache.sample_rate for samples in (cache.lengths[number], start)]
             raise ValueError(
-                f"{path}, line {line}: clip {row['clip_id']!r} lasts {seconds[0]:.2f} s; its patch and what the "
-                f"shifts add behind it need {seconds[1]:.2f} s."
+                f"{path}, line {line}: clip {row['clip_id']!r} lasts {seconds[0]:.2f} s; its patch is to start at "
+                f"{seconds[1]:.2f} s."
             )
         numbers.append(number)
         starts.append(start)
@@ -180,7 +178,10 @@ def _start_of(row, sample_rate, where):
 
 
 def _cut(cache, numbers, starts, length):
-    pieces = [cache.waveform(number)[start : start + length] for number, start in zip(numbers, starts, strict=True)]
+    pieces = [
+        cache.waveform(number).take(np.arange(start, start + length), mode="wrap")
+        for number, start in zip(numbers, starts, strict=True)
+    ]
     return np.stack(pieces).astype("float32")
 
 

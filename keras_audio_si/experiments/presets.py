@@ -39,7 +39,7 @@ _FAMILIES = {
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
 # Longest patch, in seconds; juettner's has a fixed length.
-_PATCH_SECONDS = {"vgg": 4.0, "eat": 5.2, "efficientnet": 10.0}
+_PATCH_SECONDS = {"vgg": 5.0, "eat": 5.2, "efficientnet": 10.0}
 # Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
 _AUDIO_SECONDS = {"vgg": 64_000, "eat": 40_000, "efficientnet": 60_000, "juettner": 120_000}
 _THOROUGH = 10  # As much of the preset thorough.
@@ -80,8 +80,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
     >>> for num_clips in (200, 5000):
     ...     settings = preset("quick", "vgg41", ClipStatistics(num_clips, median_seconds=5.0, single_label=True))
     ...     print(settings.training.epochs, settings.training.mixup_alpha, settings.data.frames)
-    77 0.4 199
-    3 None 199
+    62 0.4 249
+    3 None 249
     """
     check_choice("preset", name, PRESETS)
     check_choice("network", network, NETWORKS)
@@ -97,10 +97,11 @@ def preset(name, network, clips=AN_HOUR, **changes):
     seconds = _seconds(family, settings)
     per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
     epochs = round(factor * _AUDIO_SECONDS[family] / (seconds * settings.training.batch_size * per_epoch))
-    chosen = {"epochs": min(max(epochs, 2), _MOST_EPOCHS)}
-    if chosen["epochs"] >= _VARIED_EPOCHS:
+    epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
+    chosen = {"epochs": epochs}
+    if epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
-    if family in ("vgg", "efficientnet") and chosen["epochs"] * per_epoch < _MANY_STEPS:
+    if family in ("vgg", "efficientnet") and epochs * per_epoch < _MANY_STEPS:
         chosen["batch_norm_momentum"] = 0.9
     return settings.changed(**{**chosen, **changes})
 

@@ -1,0 +1,36 @@
+"""Measured results in a CSV file, and the page that is made of them."""
+
+import pytest
+
+from keras_audio_si.cli import main as cli
+from keras_audio_si.data.synthetic import write_dataset
+from keras_audio_si.experiments.results import append_results, format_results, read_results
+
+pytestmark = pytest.mark.once
+
+
+def test_values_of_one_training_are_one_line(tmp_path):
+    path = tmp_path / "results.csv"
+    shared = {"paper": "juettner", "table": "4", "row": "PiczakNet", "data": "ten clips", "date": "2026-01-01"}
+    append_results(path, [{**shared, "metric": "accuracy", "ours": "0.5"}])
+    append_results(path, [{**shared, "metric": "mAP", "ours": "0.75"}, {**shared, "seeds": "1", "ours": "0.6"}])
+    append_results(path, [{"paper": "", "row": "vgg41", "metric": "mAP", "ours": "0.9", "date": "2026-01-01"}])
+    lines = [line for line in format_results(read_results(path)).splitlines() if "2026-01-01" in line]
+    assert lines == [
+        "| PiczakNet | 0.6 | 0.5 accuracy; 0.75 mAP | ten clips |  |  | 2026-01-01 |",
+        "| PiczakNet | 0.6 | 0.6 | ten clips | 1 |  | 2026-01-01 |",
+        "| vgg41 |  | 0.9 mAP |  |  |  | 2026-01-01 |",
+    ]
+
+
+def test_train_appends_what_it_measured(tmp_path, capsys):
+    data, path = tmp_path / "data", tmp_path / "results.csv"
+    write_dataset(data, num_clips=40, sample_rate=8000, min_seconds=2.0, max_seconds=2.2)
+    settings = "--sample-rate 8000 --width 0.125 --epochs 1 --frames 20 --train-scores --protocols time-1".split()
+    folders = ["--output", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache"), "--results", str(path)]
+    assert cli.main(["train", "--data", str(data), *folders, *settings]) == 0
+    assert "Preset quick for" in capsys.readouterr().out
+    results = {result["metric"]: result for result in read_results(path)}
+    assert list(results) == ["mAP", "accuracy", "train mAP", "train accuracy", "time-1 consistency (%)"]
+    assert results["mAP"]["row"] == "vgg41, pooling as built, preset quick" and results["mAP"]["seeds"] == "0"
+    assert all(0 <= float(result["ours"]) <= 100 for result in results.values())
