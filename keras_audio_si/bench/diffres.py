@@ -36,7 +36,7 @@ def bench_diffres(
     seconds=10,
     json_path=None,
 ):
-    """Time `DiffResLayer` by the length of the spectrograms, and classifiers with it by their frame rate.
+    """Times `DiffResLayer` by the length of the spectrograms, and classifiers with it by their frame rate.
 
     The subjects are timed in turn in one run: a float32 product of 1024 x 1024 matrices, as a reference for the speed
     of the machine; the layer at a reduction rate of 0.75, forward and with the gradient; EfficientNet-B2 on clips, from

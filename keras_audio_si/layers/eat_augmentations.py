@@ -29,7 +29,7 @@ def eat_augmentations(
     signal_to_noise_decibels=(30.0, 30.0),
     seed=None,
 ):
-    """Build the augmentations of the paper's Table 1 as one layer.
+    """Builds the augmentations of the paper's Table 1 as one layer.
 
     In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole clip and of a
     fragment, polarity, a time mask, linear or mu-law quantisation; noise of one kind; one mixing. Alternatives are
@@ -88,7 +88,7 @@ def eat_augmentations(
 
 
 def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
-    """Build the label mixings of the paper as one layer, which applies one of them to each batch.
+    """Builds the label mixings of the paper as one layer, which applies one of them to each batch.
 
     Args:
         sample_rate: In Hz.

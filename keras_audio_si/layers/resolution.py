@@ -145,7 +145,7 @@ class DiffResLayer(ResolutionLayer):
         return self._features(x, warp_of(scores, self.even), counts)
 
     def warp(self, x, mask=None):
-        """Return the importance scores, the warp matrix and the output for spectrograms, as in inference.
+        """Returns the importance scores, the warp matrix and the output for spectrograms, as in inference.
 
         Args:
             x: Spectrograms, `(batch, T, mel)`.
@@ -160,7 +160,7 @@ class DiffResLayer(ResolutionLayer):
         return Warped(scores, warp_matrix(warp, counts.output_frames), self._features(x, warp, counts))
 
     def importance_scores(self, x, mask=None):
-        """Return the rescaled importance scores of frames alone, as in inference.
+        """Returns the rescaled importance scores of frames alone, as in inference.
 
         Args:
             x: Spectrograms, `(batch, T, mel)`.

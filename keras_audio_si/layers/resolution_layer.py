@@ -67,7 +67,7 @@ class ResolutionLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def resample(self, x, mask, counts, training):
-        """Return the float32 output for float32 spectrograms, a bool mask or None, and `FrameCounts`."""
+        """Returns the float32 output for float32 spectrograms, a bool mask or None, and `FrameCounts`."""
         raise NotImplementedError
 
     def call(self, x, mask=None, training=None):
@@ -101,7 +101,7 @@ class ResolutionLayer(keras.layers.Layer):
         return ops.minimum(ops.maximum(ops.cast(ops.floor(scaled), "int32"), 1), frames)
 
     def frame_counts(self, x, mask):
-        """Return the `FrameCounts` of a batch of spectrograms and its bool mask or None."""
+        """Returns the `FrameCounts` of a batch of spectrograms and its bool mask or None."""
         frames = ops.shape(x)[1]
         output_frames = self.output_frames(frames)
         longest = self.target.get("num_frames", output_frames)

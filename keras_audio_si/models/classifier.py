@@ -17,7 +17,7 @@ def Classifier(
     lengths=None,
     name="classifier",
 ):
-    """Build a model of waveforms from a front-end, a resolution layer, a backbone and a head.
+    """Builds a model of waveforms from a front-end, a resolution layer, a backbone and a head.
 
     Args:
         front_end: Layer from waveforms to spectrograms, such as `layers.LogMelSpectrogram`, or a list of it and of

@@ -30,7 +30,7 @@ def PiczakNet(
     class_names=None,
     name="piczak_net",
 ):
-    """Build PiczakNet: two convolutions with max pooling and two dense layers.
+    """Builds PiczakNet: two convolutions with max pooling and two dense layers.
 
     The first convolution and its pooling cover all bands: kernels cover all bands but three, and the maximum is taken
     over their four positions. The rest of the network operates along time.
@@ -124,7 +124,7 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", power=2.0, *
 
 @new_names
 def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
-    """Build HeuriNet: `layers.HeuriFrontEnd` followed by PiczakNet.
+    """Builds HeuriNet: `layers.HeuriFrontEnd` followed by PiczakNet.
 
     Args:
         num_classes: Number of classes.
@@ -155,7 +155,7 @@ def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE,
 
 @new_names
 def MSTNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="mst_net", **piczak):
-    """Build MSTNet: `layers.MSTFrontEnd` followed by PiczakNet; the arguments are those of `HeuriNet`.
+    """Builds MSTNet: `layers.MSTFrontEnd` followed by PiczakNet; the arguments are those of `HeuriNet`.
 
     Example:
 
@@ -178,7 +178,7 @@ def MelConvNet(
     name="mel_conv_net",
     **piczak,
 ):
-    """Build MelConvNet: `layers.MelConvolution`, initialised as a mel spectrogram, followed by PiczakNet.
+    """Builds MelConvNet: `layers.MelConvolution`, initialised as a mel spectrogram, followed by PiczakNet.
 
     With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)` it computes
     the same scores before training.

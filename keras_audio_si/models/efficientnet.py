@@ -28,7 +28,7 @@ def EfficientNetTagger(
     name=None,
     **kwargs,
 ):
-    """Build an EfficientNet with the attention head of PSLA. Its outputs are scores, for a loss of scores.
+    """Builds an EfficientNet with the attention head of PSLA. Its outputs are scores, for a loss of scores.
 
     Args:
         num_classes: Number of classes.
@@ -88,7 +88,7 @@ def EfficientNetBackbone(
     batch_norm_momentum=None,
     name=None,
 ):
-    """Build an EfficientNet from spectrograms to feature maps, 32 times smaller along both axes.
+    """Builds an EfficientNet from spectrograms to feature maps, 32 times smaller along both axes.
 
     The rescaling and normalisation of images in `keras.applications` are left out. With weights from ImageNet the mel
     bands are the height of the image and the frames its width, so kernels are transposed. For 3 channels the kernels of
@@ -198,7 +198,7 @@ def _pretrained_weights(variant, weights):
 
 
 def _assign(network, pretrained, channels):
-    """Assign the weights of the image network of the same variant."""
+    """Assigns the weights of the image network of the same variant."""
     values = [np.swapaxes(value, 0, 1) if value.ndim == 4 else value for value in pretrained]
     if channels != 3:
         values[0] = np.repeat(values[0].sum(axis=2, keepdims=True) / channels, channels, axis=2)
