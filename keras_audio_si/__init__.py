@@ -38,6 +38,6 @@ def __dir__():
     return sorted([*globals(), *_ROOMS])
 
 
-# The command answers `--help` without waiting for Keras; what needs the layers imports them.
+# The command does not import Keras for `--help`; commands that need the layers import them.
 if os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0] != "keras-audio-si":
     from keras_audio_si import layers, metrics, models  # noqa: F401

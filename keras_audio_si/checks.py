@@ -5,7 +5,7 @@ import functools
 import inspect
 import numbers
 
-# What was renamed in 0.2.0: an old name is an error that has the new one.
+# Names that were renamed in 0.2.0: an old name raises an error that names the new one.
 RENAMED = {
     "validation_share": "validation_split",
     "early_stopping_epochs": "early_stopping_patience",
@@ -86,14 +86,14 @@ def nearest(value, known):
 
 
 def refuse_renamed(names, known=()):
-    """Raises a `TypeError` that has the new name if one of some argument names is an old one."""
+    """Raises a `TypeError` that names the new argument if one of the names is an old one."""
     for name in names:
         if name in RENAMED and name not in known:
             raise TypeError(f"`{name}` is `{RENAMED[name]}` since version 0.2.0.")
 
 
 def new_names(function):
-    """Decorates a function so that an argument under its old name is an error that has the new one.
+    """Decorates a function so that an argument under its old name raises an error that names the new one.
 
     Example:
 

@@ -4,7 +4,7 @@ import importlib
 
 
 def lazy_names(package, modules):
-    """Makes what a package needs to import its public names on first use.
+    """Returns `__getattr__`, `__dir__` and `__all__` of a package that imports its public names on first use.
 
     Args:
         package: Name of the package, its `__name__`.

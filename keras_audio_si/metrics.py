@@ -14,12 +14,11 @@ CAPACITY = 10_000  # Examples that a ranking metric has room for unless it is to
 
 
 class _RankingMetric(keras.metrics.Metric):
-    """Keeps every target and score it is given; subclasses say what to make of them.
+    """Base class of exact ranking metrics, which store all targets and scores.
 
-    Exact means that the whole order is needed: the state is two float32 arrays `(capacity, num_classes)`, and
-    each result sorts them. Keras asks for the result at every training step, so that in
-    `compile(metrics=[...])` the sort is paid at every step (tenths of a second for 20000 examples of 50
-    classes on a CPU); `training.callbacks.ClipValidation` ranks once an epoch.
+    The state are two float32 arrays `(capacity, num_classes)`, which are sorted for each result. With
+    `compile(metrics=[...])` Keras computes the result at every training step, which takes tenths of a second for
+    20000 examples of 50 classes on a CPU; `training.callbacks.ClipValidation` ranks once per epoch.
     """
 
     _direction = "up"
@@ -175,7 +174,7 @@ class MeanROCAUC(_RankingMetric):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class DPrime(MeanROCAUC):
-    """d' of the mean area under the ROC curve: the figure that AudioSet and FSD50K results are reported in.
+    """d' of the mean area under the ROC curve, as reported for AudioSet and FSD50K.
 
     It is the d' of the mean, not the mean of the classes' d' (which `per_class()` gives).
 
@@ -215,7 +214,7 @@ class DPrime(MeanROCAUC):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class BalancedAccuracy(keras.metrics.Metric):
-    """Share of each class's examples whose highest score is that class, as a mean over the classes that have any.
+    """Balanced accuracy: the mean of the recalls of all classes that occur.
 
     Args:
         num_classes: Number of classes.

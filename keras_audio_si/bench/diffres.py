@@ -36,12 +36,12 @@ def bench_diffres(
     seconds=10,
     json_path=None,
 ):
-    """Time `DiffResLayer` by the length of the spectrograms, and classifiers with it by their frame rate.
+    """Times `DiffResLayer` by the length of the spectrograms, and classifiers with it by their frame rate.
 
-    All of it takes turns in one run: a float32 product of 1024 x 1024 matrices, which says how fast the machine is;
-    the layer at a reduction rate of 0.75, forward and with the gradient; EfficientNet-B2 on clips, from waveforms to
-    scores, behind a log-mel spectrogram of 100 frames per second that is averaged or goes through DiffRes, and behind
-    LEAF, averaged. The peak memory of the gradient is measured in a process of its own for each length.
+    The subjects are timed in turn in one run: a float32 product of 1024 x 1024 matrices, as a reference for the speed
+    of the machine; the layer at a reduction rate of 0.75, forward and with the gradient; EfficientNet-B2 on clips, from
+    waveforms to scores, on a log-mel spectrogram of 100 frames per second with average pooling or DiffRes, and on LEAF
+    with average pooling. The peak memory of the gradient is measured in a separate process for each length.
 
     Args:
         batch_size: Examples in a batch.

@@ -20,7 +20,7 @@ SUBJECTS = {**FEATURES, **WAVEFORMS}
 
 
 def bench_layers(names=tuple(SUBJECTS), batch_size=32, rounds=9, jit_compile=None, precision="float32", json_path=None):
-    """Compares layers to the plain Keras layer that does the nearest thing: forward, and with the gradient.
+    """Compares layers with the most similar Keras layer, forward and with the gradient.
 
     Args:
         names: What to compare, some of `SUBJECTS`.

@@ -25,7 +25,7 @@ def bench_models(
     width=1.0,
     json_path=None,
 ):
-    """Compares a network with each pooling mechanism to the plain network: one forward pass, one training step.
+    """Compares a network with each pooling mechanism with its version with max pooling: forward pass, training step.
 
     Args:
         model: "vgg41" or "vgg42", beside the same with `keras.layers.MaxPooling2D`; or a network of

@@ -24,7 +24,7 @@ from keras_audio_si.training.augmented_model import AugmentedModel
 
 FRAMES = 101
 SYNTHETIC_CLIPS = 200
-ROWS_OF_BATCHES = 4  # Measured in one go, so that the batches which were made ahead count for little.
+ROWS_OF_BATCHES = 4  # Measured together, so that batches that were prepared ahead have little effect.
 
 
 def bench_pipeline(

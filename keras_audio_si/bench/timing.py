@@ -16,7 +16,7 @@ from keras_audio_si.files import written_whole
 
 
 def compare(functions, rounds=9, warmup=2):
-    """Time functions in turn, round after round, so that a load from elsewhere meets all of them.
+    """Times functions in turn, round after round, so that other load on the machine affects all of them.
 
     Args:
         functions: Dict of name to a function without arguments, which returns when its work is done. The first one
@@ -65,12 +65,12 @@ def compare(functions, rounds=9, warmup=2):
 
 
 def _median_ratio(values, references):
-    # A clock too coarse for the work shows nothing: such a ratio is not a number.
+    # If the clock is too coarse, the ratio is not a number.
     return statistics.median(a / b if b > 0 else float("nan") for a, b in zip(values, references, strict=True))
 
 
 def forward_pass(layer, inputs, jit_compile, training=False):
-    """The bare compiled call of a layer or model, as a function that returns when the outputs are there.
+    """The compiled call of a layer or model, as a function that returns when the outputs are computed.
 
     Args:
         layer: Layer or model.
@@ -85,7 +85,7 @@ def forward_pass(layer, inputs, jit_compile, training=False):
 
 
 def matmul_pass(size=1024):
-    """The product of two float32 matrices, which says how fast the machine is, as `forward_pass`."""
+    """The product of two float32 matrices, a reference for the speed of the machine, as `forward_pass`."""
 
     class Product(keras.layers.Layer):
         def call(self, pair):
@@ -226,7 +226,7 @@ def check_json_path(json_path):
 
 
 def machine():
-    """What a reader of times must know: versions, processors and, where there is one, the accelerator."""
+    """Versions, processors and, if there is one, the accelerator, to interpret the times."""
     backend = keras.backend.backend()
     return {
         "backend": backend,

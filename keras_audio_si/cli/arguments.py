@@ -13,7 +13,7 @@ CACHE_DIR = "runs/cache"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations and answers an unknown option with the nearest known one."""
+    """A parser without abbreviations that suggests the nearest known option for an unknown one."""
 
     def __init__(self, **kwargs):
         super().__init__(**{"allow_abbrev": False, **kwargs})

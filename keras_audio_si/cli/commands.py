@@ -80,7 +80,7 @@ def tag(args):
 
 
 def export(args):
-    # Exported and compared on the CPU: a GPU rounds its products, and a model needs none to be written.
+    # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
     from keras_audio_si.export.saved_model import export_saved_model
 

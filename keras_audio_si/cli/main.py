@@ -12,7 +12,7 @@ import sys
 from keras_audio_si.cli.arguments import Parser, add_choice, add_common
 from keras_audio_si.cli.train import add_arguments as add_train_arguments
 
-# Before TensorFlow is imported: it greets with pages of notes, while what goes wrong comes as an exception.
+# Before TensorFlow is imported, to suppress its messages; errors are raised as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -36,7 +36,7 @@ def _run_verb(args):
 
 
 def guarded(function, args):
-    """Calls `function(args)` and turns what it raises into one line on stderr and an exit code.
+    """Calls `function(args)` and turns exceptions into one line on stderr and an exit code.
 
     Args:
         function: Function of the parsed arguments.

@@ -14,12 +14,12 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
 )
 BLOCK_FRAMES = 1 << 20
-LARGEST_SAMPLE = 2.0**31  # Integers of 32 bits that were saved as floats. The power of much more overflows in float32.
+LARGEST_SAMPLE = 2.0**31  # 32-bit integers that were saved as floats. Larger values may overflow in float32 power.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
 
 class AudioError(ValueError):
-    """A file that gives no usable audio.
+    """Raised for a file without usable audio.
 
     Args:
         path: Path of the file.
@@ -36,7 +36,7 @@ class AudioError(ValueError):
 
 
 class AudioInfo(NamedTuple):
-    """What the header of an audio file says.
+    """Header of an audio file.
 
     Args:
         sample_rate: In Hz.
@@ -77,8 +77,8 @@ def audio_info(path):
 def read_audio(path, sample_rate=None, mono=True):
     """Decodes an audio file.
 
-    Samples are what the file holds: integers are scaled to [-1, 1), floats are left as they are, also beyond
-    1. What is no audio is an error, so that it never reaches a model: NaN, infinities, and samples beyond 2^31.
+    Integers are scaled to [-1, 1); floats are not scaled, also beyond 1. NaN, infinities and samples beyond 2^31 raise
+    an error, so that they never reach a model.
 
     Args:
         path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
@@ -177,7 +177,7 @@ def _open(path):
 
 
 def _decode(file, path, mono):
-    """Reads to the end in blocks: memory is used for what the file holds, not for what its header claims."""
+    """Reads to the end in blocks, so that memory depends on the samples in the file and not on its header."""
     blocks = []
     try:
         while True:

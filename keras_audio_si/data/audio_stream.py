@@ -13,8 +13,7 @@ BLOCK_FRAMES = 1 << 16
 def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
     """Decodes an audio file in blocks, so that memory does not grow with its length.
 
-    Put together, the blocks are the waveform that `read_audio(path, sample_rate)` returns: soxr's stream gives the
-    samples of its one call to the last bit.
+    The concatenated blocks are bit-identical to the waveform that `read_audio(path, sample_rate)` returns.
 
     Args:
         path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).

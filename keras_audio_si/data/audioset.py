@@ -19,9 +19,9 @@ _ID_LENGTH = 11  # Of every YouTube id.
 def read_audioset(root, parts=("balanced", "unbalanced")):
     """Reads AudioSet: the published lists of segments, and audio files that carry the ids of their videos.
 
-    A file belongs to a segment if its name begins with the id, after a "Y" or not: `Y--PJHxphWEs.wav`,
-    `--PJHxphWEs_30.000.flac`. The audio lies anywhere below the folder. A segment without a file stays in the
-    manifest, for `ClipCache` to count.
+    A file belongs to a segment if its name begins with the id, with or without a leading "Y": `Y--PJHxphWEs.wav`,
+    `--PJHxphWEs_30.000.flac`. Audio files may be anywhere below the folder. A segment without a file is kept in the
+    manifest, so that `ClipCache` can report it.
 
     Args:
         root: Folder with `class_labels_indices.csv`, the lists and the audio.

@@ -6,7 +6,7 @@ from keras_audio_si.checks import check_interval
 
 
 class BackgroundNoise:
-    """Adds a random stretch of a random recording to patches, at a random level.
+    """Adds a random section of a random recording to patches, at a random level.
 
     Args:
         cache: `ClipCache` of the recordings, at the rate of the patches; shorter ones are repeated.

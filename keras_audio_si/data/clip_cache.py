@@ -16,14 +16,14 @@ from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.manifest import Clip, Manifest
 
-FORMAT = 1  # Goes into the key of a cache: count up when the meaning of its files changes.
+FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
 SAMPLES_FILE = "samples.float32"
 INDEX_FILE = "index.json"
 LISTED = 20  # Files left out that are named on stderr: of AudioSet tens of thousands are missing.
 
 
 class ClipCache:
-    """Mono waveforms of clips at one sampling rate, one after the other in one flat float32 array.
+    """Mono waveforms of clips at one sampling rate, concatenated in one flat float32 array.
 
     `ClipCache.build` makes it from audio files, `ClipCache.from_waveforms` from arrays. `select` gives the
     clips of a split or of some folds as another view of the same array.
@@ -119,7 +119,7 @@ class ClipCache:
 
     @classmethod
     def build(cls, manifest, sample_rate, cache_dir, num_workers=None, progress=True, decoder="soundfile"):
-        """Decodes and resamples the clips of a manifest, or opens what an earlier call has left.
+        """Decodes and resamples the clips of a manifest, or opens the cache of an earlier call.
 
         The files lie in a folder of `cache_dir` whose name depends on the path, size and time of change of
         every clip and on the rate: other labels or splits use the same folder, other audio does not. The

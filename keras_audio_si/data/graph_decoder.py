@@ -28,7 +28,7 @@ GRAPH_FILES = 1024  # That one graph decodes: their headers are read before.
 
 @functools.cache
 def tensorflow_io_problem():
-    """Tries tensorflow-io on a file: it can be imported where it cannot decode.
+    """Decodes a test file with tensorflow-io, because it can be imported where decoding fails.
 
     Returns:
         None if it decodes the file as soundfile does, else the reason, str.
@@ -55,7 +55,7 @@ def tensorflow_io_problem():
 
 
 def decoded(paths, sample_rate, num_workers):
-    """Decodes audio files in a graph of tf.data, and by soundfile what tensorflow-io does not decode alike.
+    """Decodes audio files in a tf.data graph, and those that tensorflow-io does not decode correctly by soundfile.
 
     Args:
         paths: Paths of audio files.

@@ -11,7 +11,7 @@ from keras_audio_si.data.pipeline import PatchDataset
 
 
 class PatchCounts(NamedTuple):
-    """What became of clips and patches.
+    """Numbers of clips and patches, and of those left out.
 
     Attributes:
         clips: Number of clips that have a patch.
@@ -44,9 +44,9 @@ def cut_loud_patches(
 ):
     """Cuts clips into patches with 50 % overlap, scales them by their peaks and leaves the silent ones out.
 
-    A patch is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, where the
-    clip is scaled to a peak of 1: the rule does not depend on the level of a recording, and quiet parts of loud clips
-    do not hide behind a scaling of their own.
+    A patch is silent if the mean of its mel spectrogram in decibels is at most `silence_decibels`, with the clip scaled
+    to a peak of 1. The threshold therefore does not depend on the level of a recording, nor on the scaling of single
+    patches.
 
     Args:
         cache: `ClipCache` of the clips, at the rate of the spectrogram.

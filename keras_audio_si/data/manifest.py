@@ -14,7 +14,7 @@ LABEL_SEPARATOR = ";"
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One audio file and what is known of it.
+    """One audio file with its labels, split, fold and group.
 
     Args:
         path: Path of the file, relative to the manifest's root (or absolute).

@@ -12,8 +12,8 @@ TABLE = "examples.json"
 def read_nsynth(root):
     """Reads NSynth: `nsynth-train/`, `nsynth-valid/` and `nsynth-test/`, each with `examples.json` and `audio/`.
 
-    The classes are the families of the instruments: 11 in the whole of it. A note without a file stays in the
-    manifest, for `ClipCache` to count.
+    The classes are the families of the instruments: 11 in the full data set. A note without a file is kept in the
+    manifest, so that `ClipCache` can report it.
 
     Args:
         root: Folder that holds these folders.

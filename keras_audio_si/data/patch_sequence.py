@@ -10,9 +10,8 @@ import keras
 class PatchSequence(keras.utils.PyDataset):
     """Batches of a `PatchDataset` for `fit`, `evaluate` and `predict` on any backend, with NumPy alone.
 
-    Batch `i` of an epoch is a function of the seed, the epoch and `i`, as in `PatchDataset.batches`. `fit` takes the
-    batches in that order with `shuffle=False`, and else in a random one. Each call of `fit` goes on with the epoch
-    after the last one.
+    Batch `i` of an epoch is a function of the seed, the epoch and `i`, as in `PatchDataset.batches`. `fit` uses this
+    order with `shuffle=False`, and otherwise a random one. The epoch is counted over successive calls of `fit`.
 
     Args:
         patches: `PatchDataset`
@@ -50,7 +49,7 @@ class PatchSequence(keras.utils.PyDataset):
         return structured(*self._read(self.epoch * self._steps + index if self._training else index), self.mixed)
 
     def on_epoch_end(self):
-        # Keras also ends an epoch of which it has only looked at the first batches, to build a model.
+        # Keras also calls this after reading only the first batches, to build a model.
         if self._batches_read >= self._steps:
             self.epoch += 1
         self._batches_read = 0

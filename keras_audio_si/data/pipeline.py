@@ -22,8 +22,8 @@ SAMPLING = ("once", "class_balanced", "psla")
 class PatchDataset:
     """Patches of equal length cut from the clips of a `ClipCache`, with the labels of their clips.
 
-    A clip gives patches at 0, `hop_samples`, `2 * hop_samples`, ... as long as a whole patch fits; what is left at
-    its end is trimmed. Evaluation always sees these patches. So does training, unless it takes random crops.
+    Patches start at 0, `hop_samples`, `2 * hop_samples`, ... as long as a whole patch fits; the remainder of the clip
+    is discarded. Evaluation always uses these patches, and so does training, unless it takes random crops.
 
     Args:
         cache: `ClipCache` with the waveforms, the labels and the sampling rate.
@@ -264,7 +264,7 @@ class PatchDataset:
             numbers_of_batches, size = tf.data.Dataset.range(steps), None
 
         def load(number):
-            # One call of Python per batch, and the labels of a large corpus stay out of TensorFlow's graph.
+            # One Python call per batch; the labels of a large corpus are not part of TensorFlow's graph.
             types = (tf.float32, tf.float32, tf.int64)
             waveforms, labels, clips = tf.numpy_function(read, [number], types, stateful=False)
             waveforms = tf.ensure_shape(waveforms, (size, self.patch_samples))
@@ -289,8 +289,8 @@ class PatchDataset:
     def reader(self, batch_size, training, seed=0):
         """Returns the function that reads a batch by its number, and the number of batches in an epoch.
 
-        A batch is made of its number alone, so that entering an epoch anywhere reads no other audio. Those of training
-        are counted through all epochs.
+        A batch depends on its number only, so that starting within an epoch reads no other audio. Training batches are
+        numbered through all epochs.
 
         Args:
             batch_size: Patches in a batch.

@@ -47,8 +47,8 @@ def weighted_draws(weights, seed, epoch):
 def class_balanced_weights(labels):
     """Weights by which every class is drawn about as often as any other.
 
-    A clip weighs the sum, over its classes, of one by the number of clips of the class. Clips without a label weigh
-    nothing.
+    The weight of a clip is the sum, over its classes, of 1 / (number of clips of the class). Clips without a label have
+    weight 0.
 
     Args:
         labels: `(num_clips, num_classes)` multi-hot labels.
@@ -73,7 +73,7 @@ def class_balanced_weights(labels):
 
 
 def psla_weights(labels):
-    """The weights of PSLA: 1000 by the number of clips of a class and 0.01, summed over the classes of a clip.
+    """The weights of PSLA: 1000 / (number of clips of a class + 0.01), summed over the classes of a clip.
 
     They differ from `class_balanced_weights` by a factor, and by a hundredth for a class of one clip.
 
@@ -125,6 +125,6 @@ def crop_starts(room, seed, epoch):
     >>> bool((starts <= [0, 9, 9]).all()), int(starts[0])
     (True, 0)
     """
-    # A key of its own: the same numbers as the order's would tie what is drawn to where it is cut.
+    # A separate key: with the key of the order, crops would be correlated with the order.
     sequence = np.random.SeedSequence((seed, epoch), spawn_key=(1,))
     return np.random.default_rng(sequence).integers(0, np.asarray(room, "int64"), endpoint=True)

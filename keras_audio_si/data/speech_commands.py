@@ -11,9 +11,8 @@ BACKGROUND_NOISE = "_background_noise_"
 def read_speech_commands(root):
     """Reads Speech Commands V2: a folder per word, `validation_list.txt` and `testing_list.txt`.
 
-    Whatever folders of words are there are the classes: 35 in the whole of it. What the lists say of words that are
-    not there is passed over; a file that they name and that is missing from its folder stays in the manifest, for
-    `ClipCache` to count.
+    The classes are the word folders that exist: 35 in the full data set. Entries of the lists for other words are
+    ignored. A listed file that is missing from its folder is kept in the manifest, so that `ClipCache` can report it.
 
     Args:
         root: Folder of the data set.

@@ -31,9 +31,9 @@ def assign_splits(
 ):
     """Sets the split of every clip to "train", "val" or "test".
 
-    Folds decide if they are given, else the splits that the manifest has. A manifest without either has
-    `test_share` of its clips held out. Where no clips are set apart for validation, `validation_split` of the
-    training clips is held out; see `hold_out`. However the splits came about, `reject_leaks` looks at them.
+    Folds are used if they are given, otherwise the splits of the manifest. Without either, `test_share` of the clips is
+    held out for testing. If there are no validation clips, `validation_split` of the training clips is held out; see
+    `hold_out`. All splits are checked by `reject_leaks`.
 
     Args:
         manifest: `Manifest`.
@@ -87,7 +87,7 @@ def assign_splits(
 
 
 def reject_leaks(manifest, shared_validation_groups=False):
-    """Raises where a group, or one and the same file, lies in two splits: the test would hear what was trained on.
+    """Raises an error if a group, or the same file, is in two splits, because the test would contain training data.
 
     Args:
         manifest: `Manifest`, every clip with its split.

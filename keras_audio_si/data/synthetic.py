@@ -11,10 +11,10 @@ from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.datasets import MANIFEST_FILE
 from keras_audio_si.data.manifest import Clip, Manifest
 
-GENERATOR = 1  # Count up when the sounds change, so that a folder of older ones is not taken for these.
+GENERATOR = 1  # To be increased when the sounds change, so that a folder with older sounds is not reused.
 SETTINGS_FILE = "settings.json"
 MIN_SAMPLE_RATE = 8000  # The highest frequencies below fit under its Nyquist frequency.
-SPLITS = ("train", "val", "test", "train", "train")  # Dealt out in turn to the clips of a class.
+SPLITS = ("train", "val", "test", "train", "train")  # Assigned in turn to the clips of a class.
 EVENT_SECONDS = (0.3, 0.9)
 PAUSE_SECONDS = (0.0, 0.4)
 EVENT_DECIBELS = (-6.0, 0.0)
@@ -158,7 +158,7 @@ def synthesize_event(class_name, seconds, sample_rate, rng):
 
 
 def synthesize_clip(class_names, seconds, sample_rate, rng, signal_to_noise_decibels=SIGNAL_TO_NOISE_DECIBELS):
-    """Makes a clip in which events of each class come again and again, over coloured background noise.
+    """Makes a clip with repeated events of each class and coloured background noise.
 
     Places, durations, levels and all parameters of the events are drawn anew each time; events of different
     classes overlap.
@@ -291,7 +291,7 @@ def write_dataset(
     manifest.write(folder / MANIFEST_FILE)
     temporary = settings_file.with_suffix(".part")
     temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    os.replace(temporary, settings_file)  # Last: it says that all the rest is there.
+    os.replace(temporary, settings_file)  # Written last, as a sign that the data set is complete.
     return manifest
 
 

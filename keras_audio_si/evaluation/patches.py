@@ -8,7 +8,7 @@ from keras_audio_si.evaluation.clips import average_over_clips, predict_patches
 
 
 class Confusion(NamedTuple):
-    """How often which class was taken for which.
+    """Confusion matrix: counts of predicted classes by class.
 
     Attributes:
         counts: int64 array `(classes, classes)`, right classes in the rows, predicted ones in the columns; all 0 where
@@ -51,7 +51,7 @@ class Confusion(NamedTuple):
 
 
 class PatchEvaluation(NamedTuple):
-    """What a model makes of patches, and of their clips.
+    """Confusion matrices of a model for patches, and for their clips.
 
     Attributes:
         patches: `Confusion` of the single patches, as juettner scores.

@@ -13,7 +13,7 @@ _DEFAULT_DECIMALS = 3
 
 
 class ModelResult(NamedTuple):
-    """What one run (one seed) of one model gave.
+    """Results of one run (one seed) of one model.
 
     Attributes:
         model: Name of the model; the runs of one model share it.

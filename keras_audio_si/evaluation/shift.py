@@ -220,7 +220,7 @@ def parse_protocol(protocol):
 
 
 class _Subject:
-    """A model with the patches that it is tried on: knows how each kind of shift applies to it."""
+    """A model and its test patches, with the implementation of each kind of shift."""
 
     def __init__(self, model, patches, patch_length, hop_length, seed, batch_size):
         rank = len(model.input_shape)

@@ -22,8 +22,8 @@ FORCED = "mstnet"  # Its front-end is fitted to spectrograms before phase 1.
 def train_in_stages(splits, settings, run):
     """Trains a network in the four phases of the IceBreaker, MSTNet after spectrogram forcing, and tests it.
 
-    Each stage has a folder in that of the run, with its model, logs and pictures of what its front-end has learned; the
-    model of the last one is the run's.
+    Each stage has a folder in that of the run, with its model, logs and figures of its front-end. The model of the last
+    stage is that of the run.
 
     Args:
         splits: Dict of the `ClipCache` of "train", "val" and "test".

@@ -25,9 +25,10 @@ _CLIPPED = {
 }
 _MST = _CLIPPED | {"learning_rate": MST_SETTINGS.learning_rate}
 
-# "random" trains all weights at once, from random ones, and so does "mel start" but for the front-end, which begins as
-# the mel spectrogram. The paper clips the gradients of MSTNet; here so are those of MelConvNet, as it fears that they
-# explode. Balanced accuracy of patches, of one run; of the others the figure shows "a performance comparable".
+# "random" trains all weights together from random ones. "mel start" does so too, except that the front-end is
+# initialised as the mel spectrogram. The paper clips the gradients of MSTNet; here those of MelConvNet are clipped as
+# well, because the paper expects that they may explode. The paper's value is the balanced accuracy of patches of one
+# run; for the other rows the figure shows "a performance comparable".
 ROWS = {
     "PiczakNet": ({}, 0.6),
     "HeuriNet random": ({"network": "heurinet"}, None),

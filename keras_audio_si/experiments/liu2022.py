@@ -12,8 +12,8 @@ from keras_audio_si.experiments.settings import Settings
 METHODS = ("hop", "average", "conv-average", "diffres")
 FRONT_ENDS = ("mel", "td-fbank", "sincnet", "leaf")
 
-# Section 3 and Table 5, and from PSLA what they do not state. 512 points of the Fourier transform, which the paper does
-# not state either, would leave the lowest of 128 bands without any.
+# Section 3 and Table 5; settings that they do not state are those of PSLA. The paper does not state the FFT length
+# either: with 512 points the lowest of 128 bands would be empty.
 SETTINGS = Settings().changed(
     network="efficientnet-b2",
     weights="imagenet",
@@ -90,7 +90,7 @@ _TABLE_3 = {
 
 
 def with_hop(data_set, hop_seconds):
-    """Returns the settings that give the clips of a data set frames at another distance.
+    """Returns the changes to the settings of a data set for another hop, with patches of the same duration.
 
     Example:
 
@@ -128,9 +128,9 @@ def table_2(data_set):
 def table_3(data_set):
     """Returns the rows of Table 3: front-ends, followed by DiffRes or not.
 
-    The paper does not say which hop DiffRes has there: at 10 ms it would have nothing to reduce, so rows with DiffRes
-    have the best hop of Table 2, 6 ms for AudioSet and 3 ms else. "best" has the conditions of Tables 1 and 2. DiffRes
-    behind a learned front-end is not in the paper.
+    The paper does not state the hop of the rows with DiffRes. At 10 ms there would be nothing to reduce, so they use
+    the best hop of Table 2, 6 ms for AudioSet and 3 ms otherwise. "best" has the conditions of Tables 1 and 2. DiffRes
+    after a learned front-end is not in the paper.
     """
     conditions = {"network": "efficientnet-b0", "weights": None}
     if data_set == "audioset":

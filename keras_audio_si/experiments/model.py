@@ -121,7 +121,7 @@ def build_resolution(settings, frames_per_second):
 
 
 def build_augmentation(settings):
-    """Builds the layer from `(waveforms, labels)` to the same that trains with the network, or returns None.
+    """Builds the layer that augments `(waveforms, labels)` in training, or returns None.
 
     Args:
         settings: `Settings`, of which the training's seed sets the draws.
@@ -255,7 +255,7 @@ def _with_head(network, x, settings, activation, class_names):
 
 
 def _trained(class_names, settings):
-    """A trained network with a new last layer, which keeps how its clips are prepared from now on."""
+    """A trained network with a new last layer; its `FitLength` stores sampling rate, `short` and `peak` of the data."""
     model, data = keras.models.load_model(settings.model.initial), settings.data
     if data.input_samples is not None and model.input_shape[1] != data.input_samples:
         model = models.with_input_length(model, data.input_samples)

@@ -29,7 +29,7 @@ _SHOWN = ("mAP", "d'", "accuracy", "train mAP", "train accuracy", *BALANCED)
 
 
 class RunScore(NamedTuple):
-    """What one run gave on its test clips; a line of `runs.csv`.
+    """Results of one run on its test clips; a line of `runs.csv`.
 
     Attributes:
         row: Name of the row; "" where there is only one.

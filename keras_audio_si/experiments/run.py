@@ -40,7 +40,7 @@ _ANIMATED_CLIPS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Where a run takes place, and what it has beside its settings.
+    """Folders and options of a run, in addition to its settings.
 
     Args:
         folder: Folder for the model and its logs.
@@ -83,7 +83,7 @@ def train_and_test(splits, settings, run):
         return train_in_stages(splits, settings, run)
     keras.utils.set_random_seed(settings.training.seed)
     model = build_model(splits["train"].manifest.class_names, settings)
-    # First, so that clips that cannot be used are known before hours of training.
+    # Before the training, so that unusable clips are reported early.
     shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
     patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
     result = fit(

@@ -137,7 +137,7 @@ def merged(manifests):
 
 
 def claim(folder, rows, divisions, seeds, manifest, resume, overwrite):
-    """Sees that runs neither replace others nor are mixed up with them.
+    """Checks that runs neither replace others nor continue a different experiment.
 
     Args:
         folder: Folder of the report.
@@ -203,7 +203,7 @@ def describe(folder, record, manifest, failures=()):
 
 
 def _properties(record, manifest):
-    """What must not change when a report is continued; where the audio lies may."""
+    """The properties that must not change when a report is continued. The location of the audio may change."""
     flat = {f"{key}": record[key] for key in ("divisions", "seeds")}
     defaults = Settings().record()
     for row, parts in record["rows"].items():

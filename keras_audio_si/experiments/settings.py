@@ -26,7 +26,7 @@ def _as_tuples(settings, *names):
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """The parts of a model. A part is chosen by its name or given as an object; None stands for the network's default.
+    """The parts of a model, each given by its name or as an object; None for the default of the network.
 
     Args:
         network: Name of the network, see `keras-audio-si list networks`. Or a function with the signature of a builder.
@@ -44,7 +44,7 @@ class ModelSettings:
         resolution: Name of the layer that reduces the frames, see `keras-audio-si list resolutions`. Or the layer.
         frames_per_second: Frames per second behind that layer.
         masked: Whether the padding of short clips is masked, so that it gets no frames.
-        aggregations: What DiffRes merges frames by: mean, max or both.
+        aggregations: Aggregations of merged frames by DiffRes: mean, max or both.
         resolution_encoding: Whether DiffRes adds its encoding of the resolution.
         even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
         guide_weight: Factor on the guide loss of DiffRes.
@@ -54,7 +54,7 @@ class ModelSettings:
             returns a layer, or the config of a layer.
         intra_block_pooling: Whether VGG pools densely between the convolutions of a block as well.
         width: Factor on the number of filters of VGG.
-        batch_norm_momentum: Momentum of the moving statistics. Trainings of few steps want 0.9.
+        batch_norm_momentum: Momentum of the moving statistics. Use 0.9 for trainings of few steps.
         channels: Filters of the first convolution of EAT.
         transformer_layers: Transformer blocks of EAT.
         residual: Residual blocks of EAT: "dilated", "modified" or "common".
@@ -62,11 +62,11 @@ class ModelSettings:
         factors: Downsampling factors of EAT.
         head: Name of the head in place of the network's own, see `keras-audio-si list heads`. Or a function from the
             number of classes to a layer from feature maps to logits (or to scores, of an `AttentionHead`).
-        content: What EAT gets of the sound: "waveform", "phase", "magnitude" or "both" of these as channels.
+        content: Input of EAT: "waveform", "phase", "magnitude" or "both" of the latter as channels.
         dense_units: Units of the dense layers of PiczakNet.
         deltas: Whether PiczakNet gets the differences of its spectrogram along time as well.
         weights: Initial weights of an EfficientNet: "imagenet" or a file.
-        initial: Trained model (a .keras file) to begin with, in place of the settings above; its last layer is new.
+        initial: Trained model (a .keras file) to start from, instead of the settings above; its last layer is new.
         mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
 
     Raises:
@@ -135,23 +135,23 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """How clips are decoded, cut and drawn.
+    """Decoding, cutting and sampling of clips.
 
     Args:
         sample_rate: Rate that all audio is resampled to, in Hz.
         frames: Length of a patch in frames of the front-end; None for the network's default.
         input_samples: Length of a patch in samples, of a network on waveforms; None for the network's default.
-        crops: What training takes of a clip: "fixed", all patches, overlapping by half, or "random", in each epoch one
-            patch that starts anywhere.
+        crops: Patches of a clip in training: "fixed", all patches, overlapping by half, or "random", one patch at a
+            random position in each epoch.
         sampling: How examples are drawn: "once", "class_balanced" or "psla" (weights of rare classes).
-        short: What fills clips shorter than a patch: "repeat" or "zero"; "drop" leaves them out. None for the default
+        short: Filling of clips shorter than a patch: "repeat" or "zero"; "drop" leaves them out. None for the default
             of the network.
         peak: Largest magnitude that each patch is scaled to; None for no scaling.
-        peak_of: What is scaled to a peak of 1: "clip" or "patch" (juettner); None for what `peak` says.
-        silence_decibels: Mean level up to which a patch is left out; None keeps all.
+        peak_of: Scaling to a peak of 1 per "clip" or per "patch" (juettner); None to use `peak`.
+        silence_decibels: Mean level in dB up to which a patch is left out as silent; None keeps all.
         background_noise: Whether the noise that comes with Speech Commands is mixed in, at 0 to 30 dB.
-        validation_split: Share of the training recordings held out to choose the epoch by, where none are set apart.
-        shared_validation_groups: Whether a group (recording, uploader) may lie in training and validation clips.
+        validation_split: Share of the training recordings held out to choose the epoch, if none are given.
+        shared_validation_groups: Whether a group (recording, uploader) may be in both training and validation clips.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -191,8 +191,8 @@ class StageSettings:
     """Training in stages, for the networks of juettner whose front-end learns.
 
     Args:
-        icebreaker: Whether PiczakNet is trained on spectrograms first, and the front-end in front of it then, with more
-            and more of the network (section 2.3.1).
+        icebreaker: Whether to train with the IceBreaker: PiczakNet on spectrograms, then the front-end, then the
+            front-end with more and more layers of PiczakNet (section 2.3.1).
         first_epochs: Epochs of PiczakNet alone, phase 0.
         phase_epochs: Epochs of each of the phases 1 to 3.
         forcing_epochs: Epochs of spectrogram forcing, of MSTNet (section 2.3.2).
@@ -217,16 +217,16 @@ class StageSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """What is measured on the test clips, beside mAP, d', ROC AUC and accuracy of whole clips.
+    """Measurements on the test clips, in addition to mAP, d', ROC AUC and accuracy of whole clips.
 
     Args:
         protocols: Shifts to measure, such as time-1 (frames), freq-3 (mel bands) or samples-40; none for no shift test.
         max_shift_clips: Largest number of test clips that are shifted.
         shift_clips: CSV file with the test clips to shift, such as shift_clips.csv of another report; None draws them
             by the rules of fonseca2021.
-        train_scores: Whether mAP and accuracy of the training clips, as they are, are measured as well.
-        patch_scores: Whether balanced accuracies of patches and of clips by vote are measured, and the confusion of
-            classes; for clips of one label each.
+        train_scores: Whether to measure mAP and accuracy of the training clips as well, without augmentation.
+        patch_scores: Whether to measure balanced accuracies of patches and of clips by vote, and confusion matrices;
+            for clips with one label each.
 
     Raises:
         ValueError: If a value is out of its range.

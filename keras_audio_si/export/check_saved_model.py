@@ -10,7 +10,7 @@ import sys
 
 
 def check(folder, cases):
-    """Reloads a SavedModel and compares what it says.
+    """Reloads a SavedModel and compares its outputs.
 
     Args:
         folder: Folder of the SavedModel.

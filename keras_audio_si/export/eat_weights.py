@@ -12,11 +12,11 @@ from keras_audio_si.layers.pooling import AntiAliasPool
 from keras_audio_si.layers.time_convolution import TimeResidualBlock
 from keras_audio_si.models.eat import DILATIONS, EAT, REFINING_FACTORS
 
-HEAD_DIM = 16  # Width of a head in both released models; a state dict does not say it.
+HEAD_DIM = 16  # Width of a head in both released models; it is not part of a state dict.
 
 
 class Mapped(NamedTuple):
-    """Where a tensor of the state dict goes.
+    """A tensor of the state dict and the weight that it is assigned to.
 
     Attributes:
         tensor: Its name there.
@@ -32,8 +32,8 @@ class Mapped(NamedTuple):
 def import_state_dict(tensors, heads=None, activation=None, class_names=None, input_length=None, sample_rate=None):
     """Builds the `EAT` that a state dict of the released code describes, with its weights.
 
-    Channels, widths, factors, number of blocks and classes, and the input length are read off the shapes. The model
-    keeps that the released code fills short clips up with silence and scales clips to a peak of 0.95.
+    Channels, widths, factors, numbers of blocks and classes, and the input length follow from the shapes. The model
+    stores that short clips are zero-padded and clips are scaled to a peak of 0.95, as in the released code.
 
     Args:
         tensors: Dict of name to array. Names may begin with "module.", as PyTorch's data parallelism has it.
@@ -84,7 +84,7 @@ def import_state_dict(tensors, heads=None, activation=None, class_names=None, in
 
 
 def format_report(report):
-    """Writes what went where as an aligned table.
+    """Formats tensors and their weights as an aligned table.
 
     Args:
         report: List of `Mapped`.
@@ -128,7 +128,7 @@ def export_state_dict(model):
 
 
 def _settings(tensors):
-    """What the shapes say of the arguments of `EAT`, and the number of tokens."""
+    """The arguments of `EAT` that follow from the shapes, and the number of tokens."""
 
     def shape(name, rank):
         if name not in tensors:

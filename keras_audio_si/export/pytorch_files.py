@@ -4,7 +4,7 @@ import pickle
 
 from keras_audio_si.files import written_whole
 
-WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Under which a checkpoint may keep it.
+WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Possible keys of the state dict in a checkpoint.
 
 
 def read_checkpoint(path):

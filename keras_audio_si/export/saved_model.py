@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 
 
 def export_saved_model(model, output_dir):
-    """Writes a classifier as a SavedModel, which is compared by TensorFlow alone before the folder appears.
+    """Writes a classifier as a SavedModel, and compares it with the model in a process without Keras.
 
     The signature `serving_default` takes `waveforms`, float32 `(batch, samples)` in [-1, 1] at the model's sample rate,
     both sizes of any value from 1 on, and gives `scores`, float32 `(batch, classes)`. Waveforms are cut as evaluation
@@ -169,7 +169,7 @@ def _plain_gradients(tf):
 
 
 def _test_waveforms(model):
-    """Clips shorter than a patch, as long, and longer, one and several: noise at levels of its own for every clip."""
+    """Clips shorter than, as long as and longer than a patch, alone and in batches: noise at various levels."""
     front_end = front_end_of(model, any_length=True)
     patch = model.input_shape[1] or front_end.num_samples(frames=50)
     rng = np.random.default_rng(0)

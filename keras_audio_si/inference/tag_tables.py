@@ -71,7 +71,7 @@ def printable(path):
 
 
 class Progress:
-    """Shows on stderr which file is read, how far, and at the end how fast it went.
+    """Shows on stderr the current file, its progress, and finally the speed.
 
     Args:
         num_files: Number of files.

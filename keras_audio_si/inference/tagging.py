@@ -33,7 +33,7 @@ class FoundFile(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A stretch of a waveform.
+    """A section of a waveform.
 
     Attributes:
         start: First sample.
@@ -49,7 +49,7 @@ class Window(NamedTuple):
 
 
 class FileScores(NamedTuple):
-    """What tagging gives for one file.
+    """The scores of one file, or its error.
 
     Attributes:
         path: Path of the file, str.
@@ -261,7 +261,7 @@ def choose_tags(scores, top_k=None, threshold=None):
 
 
 class _File:
-    """What is known of a file while its windows are on their way."""
+    """State of a file whose windows have not all been scored."""
 
     def __init__(self, path, by_window, sample_rate, num_classes, error):
         self.path, self.by_window, self.sample_rate, self.error = path, by_window, sample_rate, error

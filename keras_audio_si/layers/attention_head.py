@@ -11,12 +11,12 @@ from keras_audio_si.ops.attention import attention_pool
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AttentionHead(keras.layers.Layer):
-    """Scores the classes in every frame, and averages over time by what each head attends to.
+    """Scores the classes in every frame, and averages over time with the attention weights of each head.
 
-    Means over mel come first. A head has two dense layers on a frame: one for the scores of the classes, one for the
-    attention each of them pays to the frame; its scores are means over time by that attention. The heads are added up
-    by trained weights, which are equal at the start and which nothing keeps from adding up to more than 1, so scores
-    can leave [0, 1] a little. All of it is float32 under every dtype policy.
+    The input is averaged over mel. A head has two dense layers on each frame, one for class scores and one for the
+    attention of each class; its output is the mean of the scores over time, weighted by the attention. The heads are
+    summed with trainable weights, which are equal at first and unconstrained, so scores can lie slightly outside of
+    [0, 1]. The layer computes in float32 under every dtype policy.
 
     Args:
         num_classes: Number of classes.

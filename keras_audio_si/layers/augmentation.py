@@ -8,13 +8,13 @@ from keras_audio_si.ops.arguments import as_float32
 
 
 class RandomWaveformLayer(keras.layers.Layer):
-    """Base of the layers that change waveforms at random and leave the labels as they are.
+    """Base class of the layers that change waveforms randomly and keep the labels.
 
-    A subclass has two methods: `draw_parameters(batch_size, num_samples)` draws a dictionary of tensors with a
-    leading batch axis, and `transform(waveforms, params)` computes from float32 waveforms and those. The rest is here:
-    nothing happens outside training; `probability` decides for each example whether it is changed; a pair
-    `(waveforms, labels)` comes back as a pair with the labels untouched; the arithmetic is float32 whatever the dtype
-    policy, and the waveforms keep the dtype they came with.
+    A subclass has two methods: `draw_parameters(batch_size, num_samples)` draws a dictionary of tensors with a leading
+    batch axis, and `transform(waveforms, params)` applies them to float32 waveforms. The base class does the rest: the
+    layer is only active in training; an example is changed with the given `probability`; a pair `(waveforms, labels)`
+    is returned as a pair with the same labels; the arithmetic is float32 under every dtype policy, and the output has
+    the dtype of the input.
 
     Args:
         probability: Chance of an example to be changed.

@@ -33,7 +33,7 @@ class _RandomFilter(RandomWaveformLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomLowPass(_RandomFilter):
-    """Takes the high frequencies off every waveform, from a random cutoff on.
+    """Low-pass filters every waveform with a random cutoff.
 
     Args:
         cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency; drawn
@@ -71,7 +71,7 @@ class RandomLowPass(_RandomFilter):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomHighPass(_RandomFilter):
-    """Takes the low frequencies off every waveform, up to a random cutoff.
+    """High-pass filters every waveform with a random cutoff.
 
     Args:
         cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency; drawn

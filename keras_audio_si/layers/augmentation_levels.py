@@ -153,7 +153,7 @@ class RandomTimeMask(_RandomFragmentLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class PolarityInversion(RandomWaveformLayer):
-    """Multiplies waveforms by -1, half of them if not said otherwise.
+    """Multiplies waveforms by -1, with a probability of 0.5 by default.
 
     Args:
         probability: Chance of an example to be changed.
@@ -203,7 +203,7 @@ class _RandomLevels(RandomWaveformLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class BitCrush(_RandomLevels):
-    """Rounds every waveform to the evenly spaced levels of a few bits.
+    """Quantises every waveform to the evenly spaced levels of a few bits.
 
     Args:
         bits: Fewest and most bits, integers from 1 to 24, drawn uniformly; levels are `2^(1 - bits)` apart.
@@ -239,7 +239,7 @@ class BitCrush(_RandomLevels):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomMuLaw(_RandomLevels):
-    """Rounds every waveform to levels that are close together near zero: mu-law coding and decoding.
+    """Quantises every waveform to mu-law levels, which are denser near zero.
 
     Args:
         bits: Fewest and most bits, integers from 1 to 24, drawn uniformly; mu is `2^bits - 1`.

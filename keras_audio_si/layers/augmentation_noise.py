@@ -168,7 +168,7 @@ class RandomSine(_RandomAddedNoise):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomPhaseNoise(RandomWaveformLayer):
-    """Turns the phase of every bin of a short-time Fourier transform by a small random angle.
+    """Rotates the phase of every bin of a short-time Fourier transform by a small random angle.
 
     Examples are taken one by one: the spectra of a batch would not fit into a processor's cache, and the unchanged
     ones cost nothing.

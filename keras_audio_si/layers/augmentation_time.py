@@ -36,7 +36,7 @@ class _RandomShift(RandomWaveformLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomTimeShift(_RandomShift):
-    """Moves every waveform earlier or later; what leaves is lost and silence comes in.
+    """Shifts every waveform in time; samples beyond the ends are lost, and silence is inserted.
 
     Args:
         sample_rate: In Hz.
@@ -82,7 +82,7 @@ class RandomTimeShift(_RandomShift):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class Roll(_RandomShift):
-    """Rotates every waveform by any number of samples: what leaves at one end comes in at the other.
+    """Shifts every waveform cyclically by a random number of samples.
 
     Args:
         fractional: Whether a fraction of a sample between -0.5 and 0.5 is added.
@@ -117,7 +117,7 @@ class Roll(_RandomShift):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class Reverse(RandomWaveformLayer):
-    """Plays waveforms backwards, half of them if not said otherwise.
+    """Reverses waveforms in time, with a probability of 0.5 by default.
 
     Args:
         probability: Chance of an example to be changed.
@@ -153,10 +153,10 @@ class Reverse(RandomWaveformLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomSpeed(RandomWaveformLayer):
-    """Plays waveforms faster or slower, pitch included, and keeps their length.
+    """Changes the speed of waveforms, including the pitch, and keeps their length.
 
-    What a faster clip lacks at its end is silence; the end of a slower one is cut off. Examples are taken one by
-    one, so that each pays for its own factor and the unchanged ones for nothing.
+    A faster clip is padded with silence at its end; the end of a slower one is cut off. Examples are processed one by
+    one, so that the cost of each depends on its factor, and unchanged ones cost nothing.
 
     Args:
         length_factors: Durations to choose from, relative to the original: 0.8 is 1.25 times as fast.

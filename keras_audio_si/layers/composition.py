@@ -9,7 +9,7 @@ from keras_audio_si.layers.augmentation import RandomWaveformLayer, split_pair
 
 
 class _Composition(keras.layers.Layer):
-    """Holds augmentations, draws for all of them, and hands on what they take and return."""
+    """Base class of layers that contain augmentations and draw their parameters."""
 
     def __init__(self, layers, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -77,7 +77,7 @@ class _Composition(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AugmentationChain(_Composition):
-    """Applies augmentations one after the other.
+    """Applies augmentations in sequence.
 
     Args:
         layers: Random* layers, compositions of them, and at places where pairs come in, mixings such as `MixUp`.
@@ -112,10 +112,10 @@ class AugmentationChain(_Composition):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomOrder(_Composition):
-    """Applies augmentations one after the other, in an order that is drawn for the batch.
+    """Applies augmentations in sequence, in an order that is drawn for each batch.
 
-    The layers are compiled once each: a loop goes through the order and a condition picks the layer. In exchange
-    XLA cannot fuse neighbours into one pass over memory, as it does in an `AugmentationChain`.
+    Each layer is compiled once: a loop over the order selects the layer by a conditional. XLA can therefore not fuse
+    neighbouring layers into one pass over memory, as it does in an `AugmentationChain`.
 
     Args:
         layers: As for `AugmentationChain`.

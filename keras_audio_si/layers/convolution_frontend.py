@@ -68,7 +68,7 @@ class WaveformConvolution(keras.layers.Layer):
 class ConvolutionFrontEnd(FrontEnd):
     """Convolutions from waveforms to features over time, each with an activation and, where asked for, max pooling.
 
-    `HeuriFrontEnd` and `MSTFrontEnd` are the published ones. A third is in their released code alone:
+    `HeuriFrontEnd` and `MSTFrontEnd` are the published ones. A third one is only in the released code:
     `ConvolutionFrontEnd(22050, (80, 60), (1024, 15), (512, 1), activations=("abs", "tanh"), padding="same")`. The
     layers inside are called "conv1", "conv2", ... Weights start by Xavier's rule, biases at 0. Everything is
     computed in float32 under any dtype policy; only the result is cast to the compute dtype.
@@ -190,7 +190,7 @@ class ConvolutionFrontEnd(FrontEnd):
         return config
 
     def _windows(self):
-        """Window, less its padding, and stride of everything that samples time, in order."""
+        """Window, minus its padding, and stride of all layers that sample time, in order."""
         windows = []
         for number, (size, stride) in enumerate(zip(self.kernel_sizes, self.strides, strict=True)):
             windows.append((size - sum(self._zeros(number)), stride))

@@ -8,7 +8,7 @@ from keras_audio_si.ops.mel import deltas
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class Deltas(keras.layers.Layer):
-    """Puts the change per frame of each band beside the spectrogram, as a second channel.
+    """Adds the change per frame of each band as a second channel of a spectrogram.
 
     Args:
         width: Frames that a slope is fitted over; odd and at least 3.

@@ -29,13 +29,13 @@ def eat_augmentations(
     signal_to_noise_decibels=(30.0, 30.0),
     seed=None,
 ):
-    """Build the augmentations of the paper's Table 1 as one layer.
+    """Builds the augmentations of the paper's Table 1 as one layer.
 
-    In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole and of a
-    fragment, polarity, a time mask, linear or mu-law levels; noise of one kind; one mixing. Where one of several is
-    taken, it is one for the batch (but pink, red, blue and violet noise, four of seven kinds, go by example); all else
-    is drawn for each example, and `probability` decides for each example and step whether it is applied. Mixing is
-    applied always.
+    In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole clip and of a
+    fragment, polarity, a time mask, linear or mu-law quantisation; noise of one kind; one mixing. Alternatives are
+    chosen once per batch (except pink, red, blue and violet noise, four of the seven kinds, which are chosen per
+    example). Other parameters are drawn for each example, and each step is applied to an example with the given
+    `probability`. Mixing is always applied.
 
     Args:
         sample_rate: In Hz.
@@ -88,7 +88,7 @@ def eat_augmentations(
 
 
 def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
-    """Build the mixings of the paper as one layer, which draws one of them for each batch.
+    """Builds the label mixings of the paper as one layer, which applies one of them to each batch.
 
     Args:
         sample_rate: In Hz.

@@ -7,16 +7,16 @@ from keras_audio_si.checks import check_choice, check_interval
 
 FITS = ("pad", "cut")
 SHORT = ("repeat", "zero")
-HOP_SECONDS = 0.01  # That of the reference's spectrograms.
+HOP_SECONDS = 0.01  # Hop of the spectrograms of fonseca2021.
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class FitLength(keras.layers.Layer):
-    """Pads waveforms with silence at their end, or cuts their end off, to a multiple of a number of samples.
+    """Pads waveforms with silence at their end, or truncates them, to a multiple of a number of samples.
 
-    It also keeps what has to be known of the clips of a network without a front-end: their sampling rate, and what
-    evaluation, tagging and export do to a clip before the network gets it. The layer itself does not fill up or scale
-    clips, because training augments them in between.
+    It also stores what must be known about the clips of a network without a front-end: their sampling rate, and how
+    evaluation, tagging and export fill and scale clips. The layer does not fill or scale clips itself, because
+    augmentation in training comes between these steps.
 
     Args:
         multiple: What the length is to be a multiple of, in samples.

@@ -25,7 +25,7 @@ class _FixedResolution(ResolutionLayer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ChangeHopSize(_FixedResolution):
-    """Takes frames at even distances, as a larger hop would have, and drops the others.
+    """Keeps evenly spaced frames, as with a larger hop, and drops the others.
 
     Args:
         reduction_rate: As in `DiffResLayer`, with its alternatives `num_frames`, `frames_per_second` and
@@ -60,7 +60,7 @@ class ChangeHopSize(_FixedResolution):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AveragePoolFrames(_FixedResolution):
-    """Averages frames, adaptively: the windows of a rate that does not divide differ by a frame.
+    """Averages frames by adaptive pooling: if the rate does not divide, window sizes differ by one frame.
 
     The average is that of the logarithms, as in the released code.
 
@@ -126,10 +126,10 @@ class AverageMaxPoolFrames(_FixedResolution):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ConvAveragePool(_FixedResolution):
-    """Adds what a network of three `ResConv1D` blocks makes of a spectrogram to it, and averages frames.
+    """Adds the output of three `ResConv1D` blocks to a spectrogram, and averages frames.
 
-    All of it is float32 under every dtype policy but the output. 493,824 parameters for 128 mel bands, the one number
-    that the released code has a network for.
+    Computed in float32 under every dtype policy; only the output is cast. 493,824 parameters for 128 mel bands, the
+    only number of bands in the released code.
 
     Args:
         reduction_rate: As in `DiffResLayer`, with its alternatives `num_frames`, `frames_per_second` and

@@ -9,11 +9,11 @@ from keras_audio_si.ops.lengths import content_lengths, frame_mask
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class FrameMask(keras.layers.Layer):
-    """Marks the frames of a spectrogram that the clip has without the zeros that pad it.
+    """Marks the frames of a spectrogram that belong to the clip without its zero padding.
 
-    How long the clips are it is told, or finds out: a clip ends with its last sample that is not zero, so that silence
-    to the bit at the end of a recording counts as padding. A mixture of two clips is as long as the longer one; noise
-    that is added to padding makes it part of the clip.
+    The lengths of clips are given or detected. A detected clip ends with its last nonzero sample, so that exact digital
+    silence at the end of a recording counts as padding. A mixture of two clips has the length of the longer one; noise
+    that is added to the padding makes it part of the clip.
 
     Args:
         frame_samples: Samples that a clip of one frame has: `num_samples(1)` of the front-end.

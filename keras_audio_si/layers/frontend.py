@@ -8,7 +8,7 @@ from keras_audio_si.ops import mel, signal
 
 
 class FrontEnd(keras.layers.Layer):
-    """Base of the layers that turn waveforms `(batch, samples)` into features `(batch, frames, bands)`.
+    """Base class of the layers that turn waveforms `(batch, samples)` into features `(batch, frames, bands)`.
 
     Evaluation and export find the front-end of a model by this class, and cut clips by `sample_rate`, `hop_length`,
     `num_frames` and `num_samples`, of which a subclass defines the last two, beside `call`.
@@ -223,7 +223,7 @@ class LogMelSpectrogram(FrontEnd):
         )
 
     def bands(self, energies):
-        """What the mel filters make of the energies (or magnitudes) of the bins, `(batch, frames, num_mels)`."""
+        """The energies (or magnitudes) of the mel bands, `(batch, frames, num_mels)`."""
         return ops.matmul(energies, self._filters)
 
     def get_config(self):

@@ -8,7 +8,7 @@ KERNEL_SIZE = 5
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ResConv1D(keras.layers.Layer):
-    """Two convolutions along time, each followed by ReLU and batch normalisation; the second adds to the first.
+    """Two convolutions along time, each followed by ReLU and batch normalisation, with a shortcut around the second.
 
     Args:
         filters: Number of filters of both.
@@ -113,7 +113,7 @@ def importance_channels(features):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ImportanceNetwork(keras.layers.Layer):
-    """Five `ResConv1D` blocks with fewer and fewer filters, down to one value per frame.
+    """Five `ResConv1D` blocks with a decreasing number of filters, down to one value per frame.
 
     82,371 parameters for 128 features, 63,579 for 64 and 25,041 for 40.
 

@@ -15,7 +15,7 @@ from keras_audio_si.ops.padding import pad_axis
 
 
 class LearnedFilterbank(FrontEnd):
-    """Base of the front-ends of filters as long as a frame, on which windows of the same length gather frames.
+    """Base class of front-ends whose filters and windows have the length of a frame.
 
     A subclass has `taps()`, `pool(outputs)` from filter outputs to frames, and `compress(frames)`; the shapes are those
     of `ops.filter_frames`.
@@ -116,10 +116,10 @@ class LearnedFilterbank(FrontEnd):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class TDFilterbanks(LearnedFilterbank):
-    """Time-domain filterbanks: free complex filters, their energy under a free window, and the logarithm.
+    """Time-domain filterbanks: trainable complex filters, their energy under a trainable window, and the logarithm.
 
-    The filters start as Gabor filters on the mel scale, of energy 1, the window as a squared Hann window, the same for
-    all filters. From there on every tap is learned: 51,729 weights at 64 filters of 401 taps.
+    The filters are initialised as Gabor filters on the mel scale with energy 1, the window, which all filters share, as
+    a squared Hann window. All taps are trainable: 51,729 weights for 64 filters of 401 taps.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -180,11 +180,11 @@ class TDFilterbanks(LearnedFilterbank):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class SincFilters(LearnedFilterbank):
-    """SincNet's front-end: band passes with learned cutoffs, leaky ReLU, maximum over a window, layer normalisation.
+    """SincNet's front-end: band-pass filters with learned cutoffs, leaky ReLU, maximum over a window, normalisation.
 
-    The bands start side by side, of equal width on the mel scale. Their lower cutoffs and widths are learned, in cycles
-    per sample, and after every step of the optimizer put back between 0 and 0.5. The normalisation is over the bands of
-    a frame, with a learned scale and offset per band: 256 weights at 64 filters.
+    The initial bands are adjacent, with equal widths on the mel scale. Lower cutoffs and widths are trainable, in
+    cycles per sample, and clipped to 0 to 0.5 after every optimizer step. Layer normalisation is over the bands of a
+    frame, with a trainable scale and offset per band: 256 weights for 64 filters.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -249,10 +249,11 @@ class SincFilters(LearnedFilterbank):
 class LEAF(LearnedFilterbank):
     """LEAF: complex Gabor filters, their energy under a Gaussian window per filter, and sPCEN, all learned.
 
-    A filter is its centre frequency (radians per sample) and the width of its envelope (samples), a window its width
-    (in half windows), `PCEN` has four numbers per band: 448 weights at 64 filters. They start on the mel scale. After
-    every step of the optimizer the centre is put back between 0 and pi, the half-maximum width of the response between
-    one `num_taps`-th and one quarter of the sample rate, the window's width between `2 / num_taps` and 0.5.
+    The parameters are the centre frequency (radians per sample) and envelope width (samples) of each filter, the width
+    of each window (in half windows), and four values of `PCEN` per band: 448 weights for 64 filters. The filters are
+    initialised on the mel scale. After every optimizer step the centres are clipped to 0 to pi, the half-maximum widths
+    of the responses to between `1 / num_taps` and 1 / 4 of the sample rate, and the window widths to between
+    `2 / num_taps` and 0.5.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -312,7 +313,7 @@ class LEAF(LearnedFilterbank):
 
 
 def _mel_gabor(layer):
-    """Where the Gabor filters of a front-end start: on the mel scale, no narrower than their length can resolve."""
+    """Initial Gabor filters of a front-end: on the mel scale, and at least as wide as their length can resolve."""
     centre, width = filterbanks.mel_gabor(layer.num_filters, layer.sample_rate, layer.min_hz, layer.max_hz)
     return centre, np.clip(width, *_width_bounds(layer.num_taps))
 

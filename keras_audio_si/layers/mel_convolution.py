@@ -12,14 +12,14 @@ from keras_audio_si.ops.arguments import as_float32
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class MelConvolution(LogMelSpectrogram):
-    """Two convolutions that start as an exact mel spectrogram, and can be trained from there.
+    """Two trainable convolutions that are initialised as an exact mel spectrogram.
 
-    The first, `fourier`, has the windowed complex exponentials as its kernels and the modulus as its activation, the
-    second, `mel`, the triangular windows, of height 1 before a constant factor each; the biases are zero. The logarithm
-    follows. Untrained it equals the `LogMelSpectrogram` of the same arguments to 1e-4, as far down as single precision
-    goes: bands whose magnitude is below 1e-5 of the loudest are rounding in either. A trained filter that gives less
-    than `floor` counts as silence and has no gradient there. Both convolutions are computed in float32 under any dtype
-    policy.
+    The first convolution, `fourier`, has windowed complex exponentials as kernels and the modulus as activation. The
+    second, `mel`, has the triangular mel filters with a peak of 1, each followed by a constant factor; the biases are
+    zero. The logarithm follows. Before training the layer equals the `LogMelSpectrogram` of the same arguments to 1e-4,
+    within single precision: bands whose magnitude is below 1e-5 of the loudest are rounding errors in both. An output
+    of a trained filter below `floor` counts as silence and has no gradient. Both convolutions are computed in float32
+    under every dtype policy.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -54,8 +54,8 @@ class MelConvolution(LogMelSpectrogram):
         self.fourier = WaveformConvolution(
             kernels.shape[-1], self.frame_length, self.hop_length, _values(kernels), name="fourier"
         )
-        # The windows are weights of height 1, and a constant has the height that `mel_normalization` gives them, some
-        # hundredths at most: a step that suits the other weights of a network would leave nothing of them.
+        # The weights of the filters have a peak of 1, and a constant factor has the peak of `mel_normalization`, at
+        # most some hundredths: at the learning rate of the other weights, filters of that scale would be destroyed.
         filters = ops.convert_to_numpy(self._filters)
         peaks = filters.max(axis=0)
         self._peaks = np.where(peaks > 0, peaks, 1).astype("float32")

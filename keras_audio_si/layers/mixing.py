@@ -17,7 +17,7 @@ _TABLE_SIZE = 2049
 
 
 class BatchMixing(keras.layers.Layer):
-    """What the layers have in common that mix each example with another one of the batch.
+    """Base class of the layers that mix each example with another one of the batch.
 
     They take and return a pair `(inputs, labels)` and do nothing unless `training=True`. Weight and partner are drawn
     per example: the partners are a random permutation of the batch. The arithmetic is float32 whatever the dtype

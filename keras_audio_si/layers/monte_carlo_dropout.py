@@ -5,7 +5,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class MonteCarloDropout(keras.layers.Dropout):
-    """Drops values in inference as well, as a network does whose dropout has no switch: its scores are random.
+    """Dropout that is active in inference as well, so that scores are random.
 
     The arguments are those of `keras.layers.Dropout`.
 

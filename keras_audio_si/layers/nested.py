@@ -4,7 +4,7 @@ import keras
 
 
 def nested_layers(model):
-    """Yields the layers of a model, in place of each model inside it the layers of that one.
+    """Yields the layers of a model, with nested models replaced by their layers.
 
     Args:
         model: A Keras model.

@@ -10,7 +10,7 @@ LEAST_BIAS = 1e-3
 
 
 class Bounds(keras.constraints.Constraint):
-    """Keeps a weight between two numbers, either of which may be None."""
+    """Constraint that clips a weight to a range; either bound may be None."""
 
     def __init__(self, low=None, high=None):
         self.low = low
@@ -26,7 +26,7 @@ class Bounds(keras.constraints.Constraint):
 
 
 def bounded_weight(layer, name, shape, value, low=None, high=None):
-    """Adds a weight that starts at `value`, is put back between its bounds after every step, and is never rounded."""
+    """Adds a float32 weight that is initialised with `value` and clipped to its bounds after every step."""
     bounds = Bounds(low, high)
     return layer.add_weight(
         shape=shape,
@@ -38,7 +38,7 @@ def bounded_weight(layer, name, shape, value, low=None, high=None):
 
 
 def bounded(weight):
-    """The value of a weight of `bounded_weight` within its bounds, whoever has set it."""
+    """The value of a weight of `bounded_weight`, clipped to its bounds."""
     return weight.constraint(ops.cast(weight, "float32"))
 
 
@@ -46,12 +46,12 @@ def bounded(weight):
 class PCEN(keras.layers.Layer):
     """Per-channel energy normalisation: `(E / (floor + M)^gain + bias)^(1 / root) - bias^(1 / root)`.
 
-    M is the energy of each band smoothed in time by `M[t] = (1 - smoothing) M[t - 1] + smoothing E[t]`, from the first
-    frame on. `gain`, `bias`, `root` and `smoothing` are trainable weights, one per band; after every step of the
-    optimizer they are put back into their ranges. `trainable=False` freezes them.
+    M is the energy of each band smoothed in time by `M[t] = (1 - smoothing) M[t - 1] + smoothing E[t]`, starting with
+    the first frame. `gain`, `bias`, `root` and `smoothing` are trainable weights, one per band, which are clipped to
+    their ranges after every optimizer step. `trainable=False` freezes them.
 
-    It takes energies, not their logarithms: `LogMelSpectrogram(..., compression=None)`. Computed in float32 under
-    any dtype policy. A frame depends on those before it and on no later one; masks pass through.
+    The input are energies, not their logarithms: `LogMelSpectrogram(..., compression=None)`. Computed in float32 under
+    every dtype policy. A frame depends on itself and earlier frames only; masks are passed on.
 
     Args:
         gain: Where the exponent of M starts, from 0 (levels stay) to 1 (levels go). Kept in that range.

@@ -11,7 +11,7 @@ CONTENTS = ("phase", "magnitude", "both")
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class PhaseWaveform(keras.layers.Layer):
-    """Splits waveforms into what their phases and what their magnitudes say.
+    """Waveforms that contain the phase or the magnitude of their input only, or both as channels.
 
     With the short-time spectrum `X = |X| exp(j phi)`, the phase waveform is the inverse transform of
     `H = exp(-j phi)`, the filter of magnitude 1 that takes `X` to `|X|`; the magnitude waveform is that of `|X|`, which

@@ -42,7 +42,7 @@ def _constant(taps):
 
 
 class _FilteredPool(keras.layers.Layer):
-    """Dense pooling and low-pass taps, which the two pools share; maps of rank 3 are given a mel axis of one band."""
+    """Base class of the two pools: dense pooling and low-pass taps; maps of rank 3 get a mel axis of one band."""
 
     def __init__(
         self, pool_size, strides, filter_size, filter, pool_mode, padding, initializer, smallest_stride, **kwargs
@@ -138,7 +138,7 @@ class _FilteredPool(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AntiAliasPool(_FilteredPool):
-    """Pools densely, applies a low-pass filter and subsamples, so that less aliases.
+    """Anti-aliased pooling: dense pooling, a low-pass filter, and subsampling.
 
     With `pool_mode="max"` the cascade is eq. 1 of the paper: "binomial" is its BlurPool, "trainable" its TLPF.
     Strides are applied with the filter, in one pass.
@@ -202,10 +202,11 @@ class AntiAliasPool(_FilteredPool):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AdaptivePolyphasePool(_FilteredPool):
-    """Pools densely and subsamples on the grid that maximises a criterion, chosen per example (APS).
+    """Adaptive polyphase sampling (APS): dense pooling, and subsampling on the grid that maximises a criterion.
 
-    An input that moves by one bin moves its energy to another grid, which is then the one chosen: the output stays
-    the same up to a shift. With `padding="circular"` everywhere and divisible sizes that holds exactly.
+    The grid is chosen for each example. If the input is shifted by one bin, its energy moves to another grid, which is
+    then chosen, so the output stays the same up to a shift. This is exact with `padding="circular"` in all layers and
+    sizes that are divisible by the strides.
 
     Args:
         pool_size: Window of the dense pooling, an integer or (time, mel).

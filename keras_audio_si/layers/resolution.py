@@ -24,7 +24,7 @@ _FLOOR = 1e-12
 
 
 class Warped(typing.NamedTuple):
-    """What `DiffResLayer.warp` returns, for pictures.
+    """Result of `DiffResLayer.warp`, for figures.
 
     Attributes:
         scores: float32 tensor of rescaled importance scores, `(batch, T)`.
@@ -39,13 +39,14 @@ class Warped(typing.NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class DiffResLayer(ResolutionLayer):
-    """Merges the frames of a spectrogram that matter little, and learns which ones those are.
+    """Merges the frames of a spectrogram by learned importance scores (DiffRes).
 
-    A small network gives every frame an importance score; a score is the share of an output frame that the frame takes.
-    All of it is float32 under every dtype policy but the output; time and memory are linear in the number of frames.
+    A small network computes an importance score for every frame: the fraction of an output frame that it fills.
+    Computed in float32 under every dtype policy; only the output is cast. Time and memory are linear in the number of
+    frames.
 
-    In training the layer adds a guide loss, which keeps the scores of empty frames low, and counts it and the
-    activeness of the scores for `training.activeness.ActivenessLog`.
+    In training the layer adds a guide loss, which reduces the scores of empty frames. It accumulates the guide loss and
+    the activeness of the scores for `training.activeness.ActivenessLog`.
 
     Args:
         reduction_rate: Share of the frames to save, from 0 to below 1: `t = int(T * (1 - reduction_rate))`, but at
@@ -144,7 +145,7 @@ class DiffResLayer(ResolutionLayer):
         return self._features(x, warp_of(scores, self.even), counts)
 
     def warp(self, x, mask=None):
-        """Return the importance scores, the warp matrix and the output for spectrograms, as in inference.
+        """Returns the importance scores, the warp matrix and the output for spectrograms, as in inference.
 
         Args:
             x: Spectrograms, `(batch, T, mel)`.
@@ -159,7 +160,7 @@ class DiffResLayer(ResolutionLayer):
         return Warped(scores, warp_matrix(warp, counts.output_frames), self._features(x, warp, counts))
 
     def importance_scores(self, x, mask=None):
-        """Return the rescaled importance scores of frames alone, as in inference.
+        """Returns the rescaled importance scores of frames alone, as in inference.
 
         Args:
             x: Spectrograms, `(batch, T, mel)`.

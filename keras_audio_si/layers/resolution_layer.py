@@ -13,7 +13,7 @@ TARGETS = ("reduction_rate", "num_frames", "frames_per_second")
 
 
 class FrameCounts(typing.NamedTuple):
-    """How many frames go into a `ResolutionLayer` and come out.
+    """Numbers of input and output frames of a `ResolutionLayer`.
 
     Attributes:
         frames: Input frames of the batch, padding included.
@@ -29,12 +29,12 @@ class FrameCounts(typing.NamedTuple):
 
 
 class ResolutionLayer(keras.layers.Layer):
-    """Base of the layers from `(batch, T, mel)` spectrograms to `(batch, t, mel, num_channels)`, with `t` at most `T`.
+    """Base class of the layers from `(batch, T, mel)` spectrograms to `(batch, t, mel, num_channels)`, `t` at most `T`.
 
-    With a mask every clip has a length of its own, up to its last frame that is not masked. A rate or a number of
-    frames per second then holds for each clip's own length, and a number of output frames is the same for all clips;
-    no clip fills more output frames than it has frames. So what comes out for a clip does not depend on its padding.
-    Behind what it fills a clip is silent, `log(1e-12)`, and masked.
+    With a mask, each clip ends with its last frame that is not masked. A rate or a number of frames per second then
+    applies to the length of each clip, while a number of output frames is the same for all clips; no clip fills more
+    output frames than it has input frames. The output for a clip therefore does not depend on its padding. Output
+    frames that a clip does not fill are silent, `log(1e-12)`, and masked.
 
     Subclasses implement `resample` and `num_channels`.
 
@@ -67,7 +67,7 @@ class ResolutionLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def resample(self, x, mask, counts, training):
-        """Return the float32 output for float32 spectrograms, a bool mask or None, and `FrameCounts`."""
+        """Returns the float32 output for float32 spectrograms, a bool mask or None, and `FrameCounts`."""
         raise NotImplementedError
 
     def call(self, x, mask=None, training=None):
@@ -101,7 +101,7 @@ class ResolutionLayer(keras.layers.Layer):
         return ops.minimum(ops.maximum(ops.cast(ops.floor(scaled), "int32"), 1), frames)
 
     def frame_counts(self, x, mask):
-        """Return the `FrameCounts` of a batch of spectrograms and its bool mask or None."""
+        """Returns the `FrameCounts` of a batch of spectrograms and its bool mask or None."""
         frames = ops.shape(x)[1]
         output_frames = self.output_frames(frames)
         longest = self.target.get("num_frames", output_frames)

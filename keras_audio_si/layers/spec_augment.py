@@ -10,11 +10,11 @@ from keras_audio_si.ops.arguments import as_float32
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class SpecAugment(keras.layers.Layer):
-    """Hides a range of mel bands and a range of frames of every spectrogram, in training.
+    """Masks ranges of mel bands and of frames of every spectrogram in training.
 
-    How many bands or frames is drawn from 0 to the most, each number as likely, then where, among the places where they
-    fit. Under a Keras mask, which must be true for the first frames of an example and false for the rest, the frames
-    lie within the audio, and what is behind it stays as it is. Nothing happens outside training; masks pass through.
+    The number of bands or frames is uniform from 0 to its maximum, and the position uniform among those where they fit.
+    With a Keras mask, which must be true for the first frames of an example and false for the others, masked frames lie
+    within the audio, and padding is left unchanged. The layer is only active in training; masks are passed on.
 
     The defaults are PSLA's, of 128 bands and 1056 frames of 10 ms; in shorter spectrograms `max_time_fraction` keeps
     some of the audio.

@@ -18,7 +18,7 @@ _RELEASED_SIZES = {
 
 
 def stft_sizes(sample_rate):
-    """Sizes of the short-time spectra that waveforms of a sample rate are mixed in.
+    """Sizes of the short-time Fourier transforms for the mixing of waveforms of a sample rate.
 
     At 22050 and 16000 Hz they are those of the released code of EAT. At other rates the frames are 512, 1024 and 2048
     samples at 22050 to 44099 Hz, half or twice as many below or above that, and so on, with hops of a quarter.
@@ -49,7 +49,7 @@ def stft_sizes(sample_rate):
 
 
 class SpectralMixing(BatchMixing):
-    """What `FreqMix` and `PhaseMix` have in common: the short-time transform, whose size is drawn once per call.
+    """Base class of `FreqMix` and `PhaseMix`: the short-time transform, whose size is drawn once per call.
 
     Args:
         sample_rate: sample rate of the waveforms in Hz, which sets the sizes.

@@ -10,7 +10,7 @@ from keras_audio_si.ops.padding import check_padding
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class TimeConvolution(keras.layers.Layer):
-    """Convolves along time, normalises over the batch and applies leaky ReLU; the length stays.
+    """Convolution along time, batch normalisation and leaky ReLU; the length is kept.
 
     In inference the normalisation is folded into the kernel.
 
@@ -124,7 +124,7 @@ class TimeConvolution(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class TimeResidualBlock(keras.layers.Layer):
-    """Adds what filters every channel along time, and what mixes the channels, to a 1x1 convolution of the input.
+    """Residual block along time: the sum of a linear shortcut, a depthwise and a pointwise convolution.
 
     The modified residual block of the paper, with a large kernel along time: `shortcut(x) + by_channel(x) +
     across(x)`.

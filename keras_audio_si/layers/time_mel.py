@@ -22,7 +22,7 @@ STATISTICS = {
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class TimeMelPool(keras.layers.Layer):
-    """Pools windows with one statistic along one axis and then another along the other.
+    """Pooling with one statistic along one axis of a window, then another along the other axis.
 
     Args:
         mode: "mean_mel_max_time", "mean_time_max_mel", "max_mel_mean_time" or "max_time_mean_mel", in the order in
@@ -68,7 +68,7 @@ class TimeMelPool(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class GlobalTimeMelPool(keras.layers.Layer):
-    """Summarises a whole feature map in one vector; means and deviations in float32.
+    """Global pooling with different statistics along time and mel; means and deviations in float32.
 
     Args:
         mode: "mean_mel_max_time" (the paper: mean over mel in every frame, then the maximum over time), the other

@@ -6,7 +6,7 @@ from keras import layers, ops
 
 
 def interpolate_positions(positions, length):
-    """Stretches the learned positions of a sequence to another length, linearly; the class token keeps its own.
+    """Interpolates learned position embeddings linearly to another length; that of the class token is kept.
 
     Args:
         positions: Array of shape `(1, 1 + tokens, width)`, that of the class token first.
@@ -22,7 +22,7 @@ def interpolate_positions(positions, length):
     [9.  0.  0.5 1.5 2. ]
     """
     token, rest = positions[0, :1], positions[0, 1:]
-    # Positions are those of the middles of stretches of sound, of which there are now others.
+    # A position is that of the centre of the segment that a token covers.
     places = (np.arange(length) + 0.5) * len(rest) / length - 0.5
     stretched = np.stack([np.interp(places, np.arange(len(rest)), column) for column in rest.T], axis=1)
     return np.concatenate([token, stretched])[None].astype("float32")
@@ -134,7 +134,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.feed_forward_norm(x + self.dropout(self.contracted(hidden), training=training))
 
     def attend(self, x, training=False):
-        """Returns what the tokens gather from each other, without what they are added to."""
+        """Returns the output of the attention, without the residual."""
         tokens, width = ops.shape(x)[1], x.shape[2]
         heads = ops.reshape(self.queries_keys_values(x), (-1, tokens, 3, self.heads, width // self.heads))
         queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)

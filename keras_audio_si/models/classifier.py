@@ -17,7 +17,7 @@ def Classifier(
     lengths=None,
     name="classifier",
 ):
-    """Joins a front-end, a change of resolution, a network and a head to one model of waveforms.
+    """Builds a model of waveforms from a front-end, a resolution layer, a backbone and a head.
 
     Args:
         front_end: Layer from waveforms to spectrograms, such as `layers.LogMelSpectrogram`, or a list of it and of

@@ -30,10 +30,10 @@ def PiczakNet(
     class_names=None,
     name="piczak_net",
 ):
-    """Build the network of two convolutions with max pooling and two dense layers.
+    """Builds PiczakNet: two convolutions with max pooling and two dense layers.
 
-    The first convolution and its pooling take in all bands: kernels of all but three, and a maximum over the four
-    places where they fit. From there on it is a network along time.
+    The first convolution and its pooling cover all bands: kernels cover all bands but three, and the maximum is taken
+    over their four positions. The rest of the network operates along time.
 
     Args:
         num_classes: Number of classes.
@@ -124,7 +124,7 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", power=2.0, *
 
 @new_names
 def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
-    """Build PiczakNet behind `layers.HeuriFrontEnd`.
+    """Builds HeuriNet: `layers.HeuriFrontEnd` followed by PiczakNet.
 
     Args:
         num_classes: Number of classes.
@@ -155,7 +155,7 @@ def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE,
 
 @new_names
 def MSTNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="mst_net", **piczak):
-    """Build PiczakNet behind `layers.MSTFrontEnd`; the arguments are those of `HeuriNet`.
+    """Builds MSTNet: `layers.MSTFrontEnd` followed by PiczakNet; the arguments are those of `HeuriNet`.
 
     Example:
 
@@ -178,10 +178,10 @@ def MelConvNet(
     name="mel_conv_net",
     **piczak,
 ):
-    """Build PiczakNet behind `layers.MelConvolution`, which starts as a mel spectrogram.
+    """Builds MelConvNet: `layers.MelConvolution`, initialised as a mel spectrogram, followed by PiczakNet.
 
-    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)` it starts as
-    that network.
+    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)` it computes
+    the same scores before training.
 
     Args:
         num_classes: Number of classes.

@@ -45,7 +45,7 @@ def EAT(
     peak=None,
     name="eat",
 ):
-    """Builds the network: strided convolutions with residual blocks, then a transformer over what is left of time.
+    """Builds EAT: strided convolutions with residual blocks on the waveform, followed by a transformer.
 
     Every factor downsamples by a convolution, a low-pass filter and a stride, and doubles the channels; a residual
     block follows every other one. Two more stages of three dilated residual blocks and a factor of 2 each follow.
@@ -189,8 +189,8 @@ def EATMedium(num_classes, input_shape=(114688,), factors=(4, 4, 4, 4), activati
 def with_input_length(model, input_length):
     """Copies a network on waveforms for another length, with the learned positions of its tokens interpolated.
 
-    All other weights are the same. What a short clip becomes in a long network is not what it was: the positions
-    stand for other times. Windows of the old length, whose scores are averaged, leave the network as it is.
+    All other weights are kept. The scores of a short clip in the longer network differ from those in the original one,
+    because the positions represent other times. An alternative is to score windows of the old length and average.
 
     Args:
         model: Functional model on waveforms of a fixed length, such as `EAT`. It is not changed.
@@ -228,7 +228,7 @@ def _check(factors, residual, aggregation):
 
 
 def _smallest_length(factors, residual, padding):
-    """Samples that the padding of the second refining stage needs: that of the last dilated block goes farthest."""
+    """Smallest length, given by the reflect padding of the last dilated block of the second refining stage."""
     if padding in ("same", "edge"):
         return 1
     farthest = {"dilated": max(DILATIONS) * (KERNEL_SIZE // 2), "modified": KERNEL_SIZE // 2, "common": 2}[residual]

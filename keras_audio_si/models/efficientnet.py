@@ -28,7 +28,7 @@ def EfficientNetTagger(
     name=None,
     **kwargs,
 ):
-    """Build an EfficientNet with an attention head; the scores come from sigmoids, so the loss is one of scores.
+    """Builds an EfficientNet with the attention head of PSLA. Its outputs are scores, for a loss of scores.
 
     Args:
         num_classes: Number of classes.
@@ -88,12 +88,12 @@ def EfficientNetBackbone(
     batch_norm_momentum=None,
     name=None,
 ):
-    """Build an EfficientNet from spectrograms to feature maps, 32 times smaller along both axes.
+    """Builds an EfficientNet from spectrograms to feature maps, 32 times smaller along both axes.
 
-    The layers that rescale and normalise images in `keras.applications` are left out. With weights from ImageNet the
-    bands of the spectrogram are the height of the image and the frames its width: kernels are transposed. For 3
-    channels the kernels of the first convolution stay as they are; for another number each is the mean over the
-    colours, scaled so that equal channels give what a grey image gives.
+    The rescaling and normalisation of images in `keras.applications` are left out. With weights from ImageNet the mel
+    bands are the height of the image and the frames its width, so kernels are transposed. For 3 channels the kernels of
+    the first convolution are kept. For another number of channels they are the mean over the colours, scaled so that
+    equal channels give the output of a grey image.
 
     Args:
         variant: "B0" to "B7", "V2B0" to "V2B3", "V2S", "V2M" or "V2L".
@@ -198,7 +198,7 @@ def _pretrained_weights(variant, weights):
 
 
 def _assign(network, pretrained, channels):
-    """Give the network the weights of one for images of the same variant."""
+    """Assigns the weights of the image network of the same variant."""
     values = [np.swapaxes(value, 0, 1) if value.ndim == 4 else value for value in pretrained]
     if channels != 3:
         values[0] = np.repeat(values[0].sum(axis=2, keepdims=True) / channels, channels, axis=2)

@@ -26,9 +26,9 @@ def class_names_of(model):
 
 
 def front_end_of(model, any_length=False):
-    """The layer of a classifier of waveforms that says which audio it takes: its `sample_rate` and `hop_length`.
+    """The layer of a classifier of waveforms that has its `sample_rate` and `hop_length`.
 
-    It is the front-end, such as a `LogMelSpectrogram`, or, of a network on the waveforms themselves, its `FitLength`.
+    It is the front-end, such as a `LogMelSpectrogram`, or the `FitLength` of a network on waveforms.
 
     Args:
         model: Keras model.
@@ -58,7 +58,7 @@ def front_end_of(model, any_length=False):
 def fit_length_of(model):
     """Returns the `FitLength` of a model, or None.
 
-    What it keeps of the clips can be set, and is saved with the model: `fit_length_of(model).sample_rate = 16000`.
+    Its attributes can be set, and are saved with the model: `fit_length_of(model).sample_rate = 16000`.
 
     Args:
         model: A Keras model; models inside it are searched as well.

@@ -7,7 +7,7 @@ from keras_audio_si.models.surgery import graph_copy
 
 
 def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
-    """Copy a model with another target for its layers that change the time resolution; all weights are kept.
+    """Copies a model with another target for its layers that change the time resolution; all weights are kept.
 
     Args:
         model: Functional or Sequential model with a `DiffResLayer` or one of the fixed resolutions, in it or in a model

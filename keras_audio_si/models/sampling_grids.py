@@ -27,14 +27,14 @@ _WINDOWED = (
     layers.Cropping2D,
     SpatialPadding,
 )
-# Layers that may keep the size of a map but not its positions.
+# Layers that may keep the size of a map, but not its positions.
 _MOVING = (layers.Permute, layers.Reshape)
 _PROBE_SIZE = 96
 
 
 @dataclasses.dataclass(eq=False)
 class Grid:
-    """Positions that a map was sampled at. Two maps are aligned if their grids are one object.
+    """Sampling positions of a map. Two maps are aligned if their grids are the same object.
 
     Attributes:
         origin: Name of the layer that the grid comes from.
@@ -50,9 +50,9 @@ class Grid:
 class GridMap:
     """Follows the grids of the tensors of a functional model while it is built, layer by layer.
 
-    All that is sampled from one grid with the same strides is on one grid again: the first layer chooses, the others
-    follow. So all branches are aligned that came the same way, and no others. The inputs of a model are on one grid,
-    and a layer that keeps the size of a map is taken to keep its positions.
+    Maps that are sampled from one grid with the same strides share a grid: the first layer chooses it, and the others
+    use it. Branches with the same sampling steps are therefore aligned, and no others. The inputs of a model are on one
+    grid, and a layer that keeps the size of a map is assumed to keep its positions.
     """
 
     def __init__(self):
@@ -105,7 +105,7 @@ class GridMap:
     def _after(self, layer, grid, tensors, output, moves):
         sizes = output.shape[1:-1]
         if grid is None or all(size == 1 for size in sizes):
-            return None  # Global pooling, dense layers: nothing that could be aligned is left.
+            return None  # Global pooling, dense layers: the output has no positions.
         if isinstance(layer, _WINDOWED):
             strides = getattr(layer, "strides", (1,))
             return self.sampled(grid, strides, False, layer.name) if max(strides) > 1 else grid

@@ -6,7 +6,7 @@ from keras_audio_si.layers.heads import ClassScores
 
 
 def with_classes(model, class_names, activation=None):
-    """Gives a trained classifier other classes: a new last dense layer, all other weights shared.
+    """Copies a trained classifier with other classes: a new last dense layer, all other weights shared.
 
     Args:
         model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`.
@@ -39,7 +39,7 @@ def with_classes(model, class_names, activation=None):
 
 
 def graph_copy(model, clone=None, call=None, inputs=None):
-    """Copies the graph of a model, layer by layer; weights are up to the functions.
+    """Copies the graph of a model layer by layer; the given functions copy layers and their weights.
 
     Args:
         model: Functional or Sequential model that is built.

@@ -13,17 +13,17 @@ BORDERS = ("edge", "reflect", "circular")
 
 
 def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
-    """Copies a model with its subsampling done by an anti-aliased or adaptive mechanism; all weights are kept.
+    """Copies a model with anti-aliased or adaptive subsampling; all weights are kept.
 
-    A pool or convolution with stride `s` becomes the same layer with stride 1, under the same name, followed by a
-    layer `<name>_sample` that filters and subsamples. Pool size, padding and sampling phase stay those of the
-    layer, so that without a filter, on the first grid, the copy computes exactly what the model did, and maps of
-    every size come out as large as before. Pools that do not subsample, global ones among them, stay.
+    A pool or convolution with stride `s` becomes the same layer with stride 1, with the same name, followed by a layer
+    `<name>_sample` that filters and subsamples. Pool size, padding, sampling phase and output size are those of the
+    original layer; without a filter, on the first grid, the copy computes exactly the same scores. Pools that do not
+    subsample, including global ones, are kept.
 
-    Adaptive mechanisms choose a grid per example, and maps that meet must be on one grid: layers that sample the
-    same grid with the same strides share the choice of the first of them, as the main path and the shortcut of a
-    residual network do. A pool that averages over 2 x 2 is a filter after which all grids have one l1 norm: for
-    models that have such pools take the criterion "l2".
+    Adaptive mechanisms choose a grid per example, and maps that are merged must be on one grid. Layers that sample the
+    same grid with the same strides, such as those of the main path and the shortcut of a residual network, use the
+    choice of the first one. After a 2 x 2 average pool all grids have the same l1 norm: use the criterion "l2" for
+    models with such pools.
 
     Args:
         model: Functional or Sequential model. Models in it are swapped as well. It is not changed.

@@ -26,9 +26,9 @@ def VGG41(
     class_names=None,
     name="vgg41",
 ):
-    """Builds the network of four blocks of two 3x3 convolutions, after a convolution in front, as released.
+    """Builds VGG41: a 3x3 convolution, then four blocks of two 3x3 convolutions, as released.
 
-    Pooling follows the first three blocks; a mean over mel and a maximum over time follow the fourth.
+    Pooling follows each of the first three blocks, a mean over mel and a maximum over time the fourth.
 
     Args:
         num_classes: Number of classes.

@@ -74,9 +74,9 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
 def choose_early(x, taps, strides, criterion, padding, choose_late):
     """Choose the component of each example before any of them is computed, where that is possible.
 
-    Where neither the map nor the taps are negative, the sum of absolute values of a filtered component is a sum of
-    the taps times sums of the map, which two small products of matrices give. That is what a network meets after its
-    ReLU. For other examples, and for the other criteria, `choose_late(x, taps)` decides.
+    If neither the map nor the taps are negative, the sum of absolute values of a filtered component is a sum of taps
+    times sums of the map, which is computed by two small matrix products. This is the case after a ReLU. For other
+    examples, and for the other criteria, `choose_late(x, taps)` is used.
 
     Args:
         x: Feature map of known size, shape `(batch, time, mel, channels)`.
@@ -117,7 +117,7 @@ def choose_early(x, taps, strides, criterion, padding, choose_late):
 
 
 def _tap_sums(size, window, stride, padding):
-    """How often each tap of a filter meets each element of an axis on each grid: `(stride * window, size)`."""
+    """How often each tap of a filter is applied to each element of an axis on each grid: `(stride * window, size)`."""
     elements = np.eye(size, dtype="float32")
     if padding != "valid":
         (amounts,) = window_padding((size,), (window,), (1,), padding)

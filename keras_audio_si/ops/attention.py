@@ -6,7 +6,7 @@ SMALLEST_ATTENTION = 1e-7  # Below it (and above one minus it) attention is cut 
 
 
 def normalised_attention(logits):
-    """Turns logits of attention into weights of the frames, which add up to 1 over time.
+    """Turns attention logits into weights of the frames that sum to 1 over time.
 
     Args:
         logits: `(batch, time, ...)`

@@ -66,8 +66,8 @@ def convolve_time(x, kernel, padding="reflect"):
 def convolve_time_by_channel(x, taps, dilation=1, padding="reflect"):
     """Correlates every channel of `x` with its own taps, `dilation` samples apart, and keeps the length.
 
-    A dilated filter of `x` is a dense filter of each of `dilation` interleaved sequences: time is folded so that they
-    lie side by side, as mel bands do in a feature map, and `low_pass` does the rest.
+    A dilated filter of `x` is a dense filter of each of `dilation` interleaved sequences. Time is reshaped so that
+    these take the place of the mel bands of a feature map, which `low_pass` filters.
 
     Args:
         x: Tensor of shape `(batch, time, channels)`.

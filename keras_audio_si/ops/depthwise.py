@@ -94,7 +94,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
         if padding not in ("same", "valid"):
             x = pad_spatial(x, window_padding(x.shape[1:3], window, strides, padding), padding)
             padding = "valid"
-        # The kernels want one stride for both axes; on an axis of one element any does.
+        # The kernels need one stride for both axes; on an axis of one element any stride is valid.
         return ops.depthwise_conv(x, taps, strides[0], padding, data_format="channels_last")
     x = pad_spatial(x, window_padding(ops.shape(x)[1:3], window, strides, padding), padding)
 
@@ -138,7 +138,7 @@ def _correlate_slopes(x, taps, upstream, strides):
 
 
 def _tap_slopes(x, taps, upstream, strides, groups=4):
-    """Returns the sum over all positions of `upstream` times what each tap saw, in float32 inside.
+    """Returns the sum over all positions of `upstream` times the input of each tap, in float32 inside.
 
     XLA reduces a fused product element by element. Here time is first folded into `groups` terms of one vectorised
     sum, which leaves little to reduce.

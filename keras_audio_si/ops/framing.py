@@ -53,7 +53,7 @@ def frame(x, frame_length, hop_length):
 
 
 def overlap_add(frames, hop_length):
-    """Adds frames up at their places in a signal, the transpose of `frame`.
+    """Overlap-add: sums frames at their positions in a signal, the transpose of `frame`.
 
     Args:
         frames: Float tensor, `(..., T, frame_length)`.

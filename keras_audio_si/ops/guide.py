@@ -11,7 +11,7 @@ _EMPTY_MARGIN = 1e-6
 
 
 def empty_frames(frames, form="paper", mask=None):
-    """Find the frames without sound.
+    """Finds the frames without sound.
 
     Args:
         frames: float32 tensor of linear values, `(batch, frames, features)`.

@@ -23,9 +23,9 @@ def content_lengths(waveforms):
 
 
 def frame_mask(lengths, num_frames, frame_samples, hop_length):
-    """Tells the frames that a clip has without the zeros after it from the others.
+    """Mask of the frames that a clip has without the zeros after it.
 
-    Those are the frames that lie inside it as a whole, and the first one, so that no clip is without a frame.
+    These are the frames that lie completely inside the clip, and the first one, so that every clip has a frame.
 
     Args:
         lengths: `(batch,)` integers, lengths of the clips in samples.

@@ -39,7 +39,7 @@ def mix_amplitudes(x, partner, weight):
 
 
 def gain_aware_weight(x, partner, weight):
-    """Shares of the amplitude at which two sounds are as loud, one beside the other, as `weight` says.
+    """Amplitude weights with which the loudness of two sounds has the ratio that `weight` gives.
 
     With the root mean squares r and r' of example and partner it is
     `weight * r' / (weight * r' + (1 - weight) * r)`. A sound with a mean square below 1e-5 counts as if it had that.

@@ -16,7 +16,7 @@ VARIANTS = ("exact", "released")
 
 
 def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact"):
-    """Shapes white noise, given by its spectrum, to a power that goes with a power of the frequency.
+    """Shapes white noise, given by its spectrum, so that its power is proportional to a power of the frequency.
 
     Args:
         real: Float tensor, `(batch, fft_length // 2 + 1)`, the real part of the spectrum of white noise.
@@ -159,7 +159,7 @@ def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
         "window": "rectangular",
         "center": True,
     }
-    # Reflection takes more samples than half a frame; a shorter clip goes on with silence.
+    # Reflect padding needs more samples than half a frame; shorter clips are zero-padded first.
     missing = max(fft_length // 2 + 1 - num_samples, 0)
     real, imag = stft(ops.pad(x, [(0, 0), (0, missing)]), **settings)
     cos, sin = cos_sin(as_float32(phase, "phase"))

@@ -76,8 +76,8 @@ def _decaying_sums(x, decay, levels=2):
     num_frames = ops.shape(x)[2]
     padded = num_frames + -num_frames % BLOCK_FRAMES
     blocks = ops.reshape(pad_axis(x, 2, 0, padded - num_frames, "same"), (num_bands, -1, BLOCK_FRAMES))
-    # What all earlier blocks come to is one more frame in front of each block. Added to the product instead, it fuses
-    # with what follows, and XLA on a CPU takes four times as long for all of PCEN.
+    # The sum over all earlier blocks is an additional frame before each block. If it were added to the product instead,
+    # XLA on a CPU would fuse it with the next operations and take four times as long for all of PCEN.
     powers = _powers(decay, BLOCK_FRAMES + 1)
     ends = ops.reshape(ops.matmul(blocks, powers[:, 1:, -1:]), (num_bands, -1, padded // BLOCK_FRAMES))
     before = pad_axis(_decaying_sums(ends, decay**BLOCK_FRAMES, levels - 1)[:, :, :-1], 2, 1, 0, "same")

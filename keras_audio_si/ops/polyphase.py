@@ -112,7 +112,7 @@ def select(x, indices, strides, padding="same"):
 
 
 def grid_positions(size, stride, offset, padding):
-    """Where the elements of a grid lie on an axis, padding taken back to the element that it repeats.
+    """Positions of the elements of a grid on an axis; padding has the position of the element that it repeats.
 
     Args:
         size: Length of the axis, an integer or a tensor.

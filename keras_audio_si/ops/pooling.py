@@ -66,7 +66,7 @@ def _neighbours(x, axis):
 
 
 def dense_average(x, window, padding="same"):
-    """Averages every `window` with stride 1; under "same" the padding does not count.
+    """Averages every `window` with stride 1; with "same" the padding is not counted.
 
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.

@@ -15,7 +15,7 @@ _BLOCK = 128  # Output samples per product: enough for library kernels to run at
 
 
 def resample(x, length_factor, num_zeros=64):
-    """Stretches a signal in time, and its frequencies with it.
+    """Changes the speed of a signal, including its frequencies.
 
     Output samples are sums of input samples under a windowed sinc, a product with a fixed matrix for every block.
 
@@ -56,7 +56,7 @@ def resample(x, length_factor, num_zeros=64):
 
 
 def resample_to_length(x, length_factor, num_zeros=64):
-    """`resample`, with zeros behind or the end cut off so that the number of samples stays.
+    """`resample`, zero-padded or truncated to the number of samples of the input.
 
     Args:
         x: Float tensor, `(batch, samples)`, the number of samples known.

@@ -13,7 +13,7 @@ INTERPOLATIONS = ("sinc", "fourier")
 
 
 def shift_samples(x, samples, circular=False, margin=0):
-    """Moves every example by its own number of samples.
+    """Shifts every example by its own number of samples.
 
     Args:
         x: Float tensor, `(batch, samples)`.

@@ -14,13 +14,13 @@ from keras_audio_si.ops.arguments import TINY, as_float32
 def analyse(x, fft_length, hop_length, window="hann"):
     """Short-time Fourier transform that covers a signal of any length, by frames centred from its first sample on.
 
-    The signal is mirrored at both ends, as often as a short one needs, and has frames up to its last sample: where
-    `hop_length` does not divide its length there is one frame more than in `signal.stft(center=True)`, so that
-    `synthesise` gives the last samples back as well.
+    The signal is reflect-padded at both ends, repeatedly if it is short, and has frames up to its last sample. If
+    `hop_length` does not divide its length, there is one frame more than in `signal.stft(center=True)`, so that
+    `synthesise` also reconstructs the last samples.
 
     With an even `fft_length` the bins of frequency 0 and of half the sample rate are real, and so are all bins of a
-    frame centred on the first or on the last sample, which is symmetric. There the imaginary part is exactly 0: what
-    rounding leaves would decide between the phases pi and -pi.
+    frame centred on the first or on the last sample, which is symmetric. There the imaginary part is set to exactly 0,
+    because rounding errors would decide between the phases pi and -pi.
 
     Args:
         x: Float tensor, `(..., N)`. In a TensorFlow graph `N` may be unknown.
@@ -79,7 +79,7 @@ def synthesise(real, imag, samples, fft_length, hop_length, window="hann"):
 
 
 def keep_bins(x, share, fft_length, hop_length, window="hann"):
-    """Signal of a spectrum whose bins are multiplied by shares of their own: `synthesise` after `analyse`, but faster.
+    """Signal with the bins of its spectrum multiplied by factors: `analyse` and `synthesise` in one, but faster.
 
     Args:
         x: Float tensor, `(batch, N)`.
@@ -130,7 +130,7 @@ def _windowed_frames(x, fft_length, hop_length, window):
 
 
 def _mirrored(index, samples):
-    """Where a signal of so many samples, mirrored about its first and last one for ever, takes its value from."""
+    """Indices of the samples of a signal that is repeatedly reflected at its first and last sample."""
     period = ops.maximum(2 * (samples - 1), 1)
     index = index % period
     return ops.minimum(index, period - index)

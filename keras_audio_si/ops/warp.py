@@ -17,11 +17,11 @@ RESCALES = ("released", "paper")
 
 _ONE = 1 << 30  # A weight of 1 as a fixed-point number, so that the sum of a position and a score fits 31 bits.
 _ON_BORDER = int(1e-4 * _ONE)
-_CLOSED = 1e-4  # Scores this near to 0 and 1 are left alone where the released code fills up.
+_CLOSED = 1e-4  # Scores this close to 0 and 1 are not raised to fill the output frames, as released.
 
 
 class Warp(typing.NamedTuple):
-    """Where the input frames of a batch go; all of shape `(batch, input frames)`.
+    """Assignment of the input frames of a batch to output frames; all of shape `(batch, input frames)`.
 
     Attributes:
         row: int32, the output frame that an input frame begins in.
@@ -82,10 +82,10 @@ def rescale_scores(scores, num_frames, rescale="released", mask=None):
 
 
 def warp_of(scores, even=True):
-    """Finds out which output frames the input frames go to, and with which weights.
+    """Assigns input frames to output frames, with their weights.
 
-    The positions are added up as fixed-point numbers: their rounding does not grow with the length of the clip, and
-    frames behind do not change it.
+    The positions are accumulated as fixed-point numbers, so that rounding errors neither grow with the length of the
+    clip nor depend on later frames.
 
     Args:
         scores: float32 tensor of shape `(batch, input frames)`, from 0 to 1.
@@ -190,7 +190,7 @@ def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positio
 
 
 def warp_matrix(warp, num_frames):
-    """The weights of all input frames in all output frames, for pictures and tests.
+    """The weights of all input frames in all output frames, for figures and tests.
 
     Args:
         warp: `Warp` of the input frames.

@@ -23,7 +23,7 @@ def compiled_by_xla(x):
 
 
 def on_cpu():
-    """Returns whether JAX or TensorFlow has a CPU alone."""
+    """Returns whether JAX or TensorFlow has no other device than a CPU."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -68,7 +68,7 @@ def custom_gradient(forward, backward):
 
 
 def materialise(x):
-    """Keeps XLA from fusing what computes `x` into each of its consumers, which would compute it many times."""
+    """Keeps XLA from fusing the computation of `x` into each of its consumers, which would repeat it."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -106,11 +106,10 @@ def compiled_for_cpu(x):
 
 
 def by_example(function, x, shared, indices=None):
-    """Calls `function(x, *shared, index) -> (y, index)` for one example after the other.
+    """Calls `function(x, *shared, index) -> (y, index)` for one example at a time.
 
-    Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time goes into the
-    page faults; the maps of one example stay in the cache.
-    The gradient calls `function` again, with the indices found, for what it needs.
+    Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time is spent in page
+    faults; the maps of one example stay in the cache. The gradient calls `function` again with the indices found.
 
     Args:
         function: Takes maps with a batch axis of 1, the tensors `shared` and a scalar int32 or None.
@@ -162,9 +161,9 @@ def map_examples(function, args, dtypes):
 def each_example(function, args):
     """Calls `function(*args)`, of one float32 result, example by example where that is faster.
 
-    On a CPU the intermediate values of a whole batch of sounds are larger than what an allocator keeps: the pages
-    that it asks for anew at every call take more time than the work. Those of one example stay in the cache. The
-    gradient calls `function` again for what it needs.
+    On a CPU the intermediate values of a whole batch of sounds are larger than the memory that an allocator keeps, and
+    page faults for new memory take more time than the computation. Those of one example stay in the cache. The gradient
+    calls `function` again.
 
     Args:
         function: Takes tensors with a batch axis and returns one that depends on all of them.

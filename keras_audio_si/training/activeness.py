@@ -7,7 +7,7 @@ from keras_audio_si.visualization.warped_clips import resolution_layers
 
 
 class ActivenessLog(keras.callbacks.Callback):
-    """Adds the activeness and the guide loss of the `DiffResLayer` of a model to the logs of each epoch.
+    """Logs the activeness and the guide loss of the `DiffResLayer` of a model for each epoch.
 
     They are means over the training batches, the guide loss without its weight, under the names `activeness` and
     `guide_loss`; where a model has several such layers, under `<layer>_activeness` and `<layer>_guide_loss`. The

@@ -5,11 +5,11 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class AugmentedModel(keras.Model):
-    """Trains a model on mixed batches, with loss and metrics computed against the mixed targets.
+    """Wraps a model to train it on augmented and mixed batches, with loss and metrics for the mixed targets.
 
-    Mixing is a layer of the training step, so that it runs in the compiled step on every backend, where
-    `tf.data` could run it under TensorFlow alone. The wrapper lives as long as the training: `model` is what
-    is evaluated, saved and exported, and shares its weights. Outside training nothing is mixed.
+    Augmentation and mixing are layers of the compiled training step, so that they run on every backend. The wrapper is
+    only used during training: the inner `model`, which shares its weights, is evaluated, saved and exported. Outside of
+    training nothing is mixed.
 
     Args:
         model: Keras model from inputs to scores.

@@ -65,11 +65,10 @@ class PatchValidation(ClipValidation):
 
 
 class BestCheckpoint(keras.callbacks.Callback):
-    """Saves the model after each epoch that is better than all before.
+    """Saves the model after each epoch with the best value so far.
 
-    The file is written under another name and then renamed: a run that is cut off leaves the best model so
-    far, whole. Under a `AugmentedModel` the inner model is saved, with the averages of its weights where
-    there are any.
+    The file is written under a temporary name and then renamed, so that an interrupted run leaves the best model so
+    far. Of an `AugmentedModel` the inner model is saved, with the moving averages of its weights if there are any.
 
     Args:
         path: The `.keras` file to write.
@@ -110,11 +109,11 @@ class BestCheckpoint(keras.callbacks.Callback):
 
 
 class RunLog(keras.callbacks.Callback):
-    """Writes what a `keras.callbacks.History` has, as `log.csv` and for TensorBoard.
+    """Writes the values of a `keras.callbacks.History` to `log.csv` and TensorBoard files.
 
-    Nothing is appended to a file of an earlier process, which may have ended in the middle of a row, or after
-    the last checkpoint: `log.csv` is replaced whole after each epoch, and the TensorBoard files of a continued
-    run are written anew; without TensorFlow there are none. The names are those of Keras' own callbacks.
+    Files of an earlier process are not appended to, because it may have ended in the middle of a row, or after the last
+    checkpoint. `log.csv` is replaced as a whole after each epoch, and the TensorBoard files of a resumed run are
+    written again; without TensorFlow there are none. The names are those of Keras' own callbacks.
 
     Args:
         folder: Folder for `log.csv` and `tensorboard/`.
@@ -199,7 +198,7 @@ class RunLog(keras.callbacks.Callback):
 class StopOnNaN(keras.callbacks.Callback):
     """Ends the training after an epoch whose loss is not a number.
 
-    Unlike `keras.callbacks.TerminateOnNaN` it waits for no single step.
+    Unlike `keras.callbacks.TerminateOnNaN` it does not synchronise after every step.
 
     Example:
 

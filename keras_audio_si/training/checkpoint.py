@@ -20,7 +20,7 @@ KEPT = 2  # the newest, and one to go back to where a disk has spoilt it
 _NAME = "epoch-{epoch:05d}-step-{step:07d}.npz"
 _NAME_PATTERN = re.compile(r"epoch-(\d+)-step-(\d+)\.npz")
 
-# What Keras' callbacks count from epoch to epoch. Other callbacks name theirs in an attribute `counters`.
+# State that Keras' callbacks keep across epochs. Other callbacks name theirs in an attribute `counters`.
 _COUNTERS = {
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
     keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait", "stopped_epoch"),
@@ -29,7 +29,7 @@ _COUNTERS = {
 
 
 class Checkpoint(NamedTuple):
-    """A point of a training that it can be continued from.
+    """State of a training from which it can be resumed.
 
     Attributes:
         epoch: Number of complete epochs.
@@ -55,7 +55,7 @@ class Checkpoint(NamedTuple):
     def write(self, folder):
         """Writes the checkpoint into a folder, whole or not at all, and removes those before the last two.
 
-        It is on the disk, not only on its way there, when this returns: it survives a loss of power.
+        The file is flushed to disk before this returns.
         """
         folder = pathlib.Path(folder)
         record = self._asdict()
@@ -132,7 +132,7 @@ class Checkpoint(NamedTuple):
 class TrainingCheckpoints(keras.callbacks.Callback):
     """Writes a checkpoint after each epoch, and continues a training from one.
 
-    It comes after all callbacks that count, and before those whose work can be done again from a checkpoint.
+    It must come after all callbacks with counters, and before those whose output can be rewritten from a checkpoint.
 
     Args:
         folder: Folder of the run; the checkpoints lie in `checkpoints/`.
@@ -210,8 +210,8 @@ class TrainingCheckpoints(keras.callbacks.Callback):
 class StepCheckpoints(TrainingCheckpoints):
     """Writes a checkpoint every so many steps of an epoch as well.
 
-    It is a class of its own because the mere presence of a method for each step keeps Keras, under JAX, from
-    preparing a step while the one before it runs.
+    It is a separate class because, under JAX, a callback with a method for each step keeps Keras from preparing a step
+    while the previous one runs.
 
     Args:
         steps: Number of steps between two checkpoints.
@@ -241,9 +241,9 @@ class StepCheckpoints(TrainingCheckpoints):
 
 
 class ShortFirstEpoch(keras.callbacks.Callback):
-    """Ends the first epoch after fewer steps than the others, to continue one that was left in its middle.
+    """Ends the first epoch after fewer steps than the others, to resume a training within an epoch.
 
-    Keras has one number of steps for all epochs. It comes before the callbacks that may end the training.
+    Keras has one number of steps for all epochs. The callback must come before those that may end the training.
 
     Args:
         steps: Number of steps of the first epoch.
@@ -293,7 +293,7 @@ def _counted(callback):
 
 
 def _variables(model):
-    """Everything that changes in a training; a `.keras` file has neither seed generators nor metrics."""
+    """All variables that change in a training; a `.keras` file has neither seed generators nor metrics."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     frozen = {id(variable) for variable in getattr(model, "frozen_variables", ())}

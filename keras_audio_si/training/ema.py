@@ -14,9 +14,9 @@ _RELEASED_WARM_UP = (2, 0.01)  # epochs, and the decay of each of them
 
 
 def decay_after(step, decay, update="step", steps_per_epoch=None):
-    """Decay with which the averages take in the weights after a step; 1 where they do not.
+    """Decay of the moving averages after a step; 1 if they are not updated.
 
-    - `"step"`: min(decay, (1 + step) / (10 + step)), so that the initial weights are forgotten at first.
+    - `"step"`: min(decay, (1 + step) / (10 + step)), which reduces the influence of the initial weights.
     - `"released"`: after the steps 0, 5, 10, ... of the training `decay ** (5 / steps_per_epoch)`, which makes
       `decay` that of an epoch; in the first two epochs 0.01 takes its place.
 
@@ -52,10 +52,9 @@ def decay_after(step, decay, update="step", steps_per_epoch=None):
 class WeightAverages(keras.layers.Layer):
     """Moving averages of all floating-point weights of a model, moving statistics of normalisations included.
 
-    A part of the training step: it hands on what it is given, and in training takes in the weights as the
-    step before left them. So the averages are variables of the training like any others, compiled,
-    checkpointed and donated with it, and the weights of the model are never those of the average but within
-    `in_place`. They begin as a copy of the weights.
+    A layer of the training step: it returns its input, and in training updates the averages with the weights after the
+    previous step. The averages are therefore variables of the training model, and compiled, checkpointed and donated
+    with it. They only replace the weights of the model within `in_place`. They are initialised with the weights.
 
     Args:
         model: Keras model, built.
@@ -113,7 +112,7 @@ class WeightAverages(keras.layers.Layer):
         return inputs
 
     def current(self):
-        """The averages after the last step, which the variables take in when the next one begins.
+        """The averages after the last step; the variables are updated with it in the next step.
 
         Returns:
             List of tensors.

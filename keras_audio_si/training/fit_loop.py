@@ -71,11 +71,11 @@ def fit(
     teacher=None,
     target=None,
 ):
-    """Trains a model on patches, validates it on whole clips, and leaves it with its best epoch's weights.
+    """Trains a model on patches, validates it on whole clips, and restores the weights of the best epoch.
 
-    In `output_dir`, which is made, are then `model.keras` (best epoch), `log.csv` (one row per epoch),
-    `tensorboard/`, `settings.json` and `checkpoints/`, from which a training that was cut off continues. On a
-    CPU and with the same backend it ends with the same weights and logs as if nothing had happened, to the bit.
+    `output_dir` is created and contains `model.keras` (best epoch), `log.csv` (one row per epoch), `tensorboard/`,
+    `settings.json` and `checkpoints/`, from which an interrupted training is resumed. On a CPU and with the same
+    backend the weights and logs of a resumed training are bit-identical to those of an uninterrupted one.
 
     Args:
         model: Keras model from patches to scores `(batch, classes)`. Losses of logits, a teacher and auxiliary

@@ -35,8 +35,8 @@ class SpectrogramStatistics(NamedTuple):
 def spectrogram_statistics(front_end, patches, batch_size=64):
     """Mean, minimum and maximum of the spectrograms of all patches.
 
-    Give it the training data alone: what validation or test data add to the numbers is known to the model then. The
-    released code takes all folds.
+    Use training data only, because statistics of validation or test data would leak into the model. The released code
+    uses all folds.
 
     Args:
         front_end: layer from waveforms to spectrograms.
@@ -135,7 +135,7 @@ def check_target(model, target, train_data, validation):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class Reproduction(keras.layers.Layer):
-    """Puts what a front-end makes of the waveforms in the place of the labels, in the training step.
+    """Replaces the labels by the output of a front-end, in the training step.
 
     Args:
         target: front-end layer without trainable weights.
@@ -173,9 +173,9 @@ class Reproduction(keras.layers.Layer):
 class ForcingValidation(keras.callbacks.Callback):
     """Adds, at the end of each epoch, how well the target is reproduced on validation data to the logs.
 
-    `val_mse` is the mean squared error, `val_explained_variance` the share of the target's variance that it leaves out:
-    1 for a perfect reproduction, 0 for the constant mean. The larger, the better: what the released code calls its best
-    epoch is the one of the largest error.
+    `val_mse` is the mean squared error. `val_explained_variance` is the fraction of the target's variance that is
+    explained: 1 for a perfect reproduction, 0 for the constant mean. Larger is better (the released code selects the
+    epoch with the largest error).
 
     Args:
         validation: `data.pipeline.PatchDataset` of the validation clips.

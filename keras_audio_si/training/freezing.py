@@ -61,8 +61,8 @@ def chosen_layers(model, paths):
 def training_only(model, paths=None, frozen="inference"):
     """Freezes all layers of a model but some, within the block.
 
-    The gradient flows through frozen layers as through others; only their weights stay. The model's configuration does
-    not change: what is saved within the block is not frozen when it is read.
+    Gradients flow through frozen layers; only their weights are not updated. The configuration of the model does not
+    change: a model that is saved within the block is not frozen when it is loaded.
 
     Args:
         model: Keras model.

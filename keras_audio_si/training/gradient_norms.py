@@ -7,7 +7,7 @@ from keras import ops
 
 
 class GradientNorms:
-    """What an optimizer gets from `with_gradient_norms`: it adds up the L2 norm of each layer's gradient.
+    """Mixin of `with_gradient_norms` for optimizers: accumulates the L2 norm of the gradient of each layer.
 
     The sums are variables of the optimizer, so that checkpoints have them. The gradients are those before clipping.
     A layer is what a variable's path has before its last part, such as "mst_front_end/conv1"; a model that Keras has
@@ -74,7 +74,7 @@ def with_gradient_norms(optimizer_class):
 class GradientNormLog(keras.callbacks.Callback):
     """Adds `gradient_norm/LAYER` and `gradient_norm_max/LAYER`, over the steps of each epoch, to its logs.
 
-    It comes before the callbacks that read the logs, and before those that write checkpoints.
+    It must come before the callbacks that read the logs, and before those that write checkpoints.
 
     Example:
 

@@ -12,7 +12,7 @@ _LISTED = 5
 
 
 def run_identity(model, train_data, validation, settings, augmentation=None, teacher=None, target=None):
-    """Describes a training by all that its outcome depends on.
+    """Describes a training by all properties that its result depends on.
 
     Args:
         model: Keras model.

@@ -19,8 +19,8 @@ from keras_audio_si.training.settings import PATCH_MONITORS
 class LogitTrainingModel(AugmentedModel):
     """Trains a model by a loss of its logits, and by a teacher and auxiliary classifiers where there are any.
 
-    Like its base it lives as long as the training; what is saved is `model`, without teacher and classifiers. Where
-    the settings monitor a balanced accuracy, the training has a metric `accuracy`.
+    Like its base class it is only used during training; `model` is saved without teacher and classifiers. If the
+    settings monitor a balanced accuracy, the training has a metric `accuracy`.
 
     Args:
         model: Functional Keras model that ends in `layers.ClassScores`, or has a model in the end that does.

@@ -59,7 +59,7 @@ class CycledAdamW(keras.optimizers.AdamW):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class L2Adam(keras.optimizers.Adam):
-    """Adam whose weight decay is a term of the gradient, as PyTorch's is: that of the squares of all weights.
+    """Adam with L2 regularisation: weight decay is a term of the gradient of all variables, as in PyTorch's Adam.
 
     Args:
         learning_rate: Number or schedule.
@@ -89,7 +89,7 @@ class L2Adam(keras.optimizers.Adam):
 
 
 def spared_variables(variables):
-    """The variables that weight decay spares: those of one axis, and biases.
+    """The variables without weight decay: those of one axis, and biases.
 
     Those are scales and offsets of normalisations. The released rule of gazneli2022 goes by the axes alone: it
     decays kernels of convolutions (three axes) and of dense layers, and also the class token and the position

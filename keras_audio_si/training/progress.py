@@ -24,7 +24,7 @@ class EpochSeconds(keras.callbacks.Callback):
 class RemainingTime(keras.callbacks.Callback):
     """Prints how long an epoch takes and when the training ends, after some steps and after the first epoch.
 
-    Steps before the first that is timed compile the model, and count once.
+    The first steps, which compile the model, are not used for the estimate.
 
     Args:
         verbose: 0 prints nothing.

@@ -29,12 +29,11 @@ _REPLACE = "replace it with overwrite=True (--overwrite)"
 
 @contextlib.contextmanager
 def locked(folder, name="run.lock"):
-    """Makes a folder and keeps it for this process within the block.
+    """Creates a folder and locks it for this process within the block.
 
-    The lock belongs to the process and not to the file: the operating system releases it when the process
-    ends, however it ends. It is `flock` on Linux, macOS and BSD (over NFS where the server locks files), and
-    `msvcrt.locking` on Windows. On a file system that has no locks a message says so, and the block runs.
-    What a killed process left half written is removed.
+    The operating system releases the lock when the process ends, also if it is killed. It is `flock` on Linux, macOS
+    and BSD (over NFS if the server supports locks), and `msvcrt.locking` on Windows. On a file system without locks a
+    message is printed and the block runs without a lock. Incomplete files of a killed process are removed.
 
     Args:
         folder: The folder, made if there is none.

@@ -10,10 +10,10 @@ from keras_audio_si.checks import check_integer, check_interval
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """Moves a value from its start to its peak and on to its end, along two halves of a cosine.
+    """Schedule from a start to a peak and then to an end value, along two halves of a cosine.
 
     With N steps and a warm-up share p the peak is at step p N - 1 (counted from 0) and the end at step N - 1.
-    After it the value stays. It depends on the step alone, so that a training which is continued finds its place.
+    After the end the value is constant. It is a function of the step only, so that trainings can be resumed.
 
     Args:
         steps: Number of steps of the whole training.
@@ -95,13 +95,13 @@ def one_cycle_momentum(steps):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Raises a learning rate to its peak in stairs, and multiplies it by a factor every few epochs.
+    """Schedule that increases the learning rate in steps to its peak, and multiplies it by a factor every few epochs.
 
     At step s of epoch e, both counted from 0, with stairs of n steps, it is
 
         peak * min(floor(s / n) * n / warm_up_steps, 1) * factor ** max(0, floor((e - start) / every) + 1)
 
-    As released: the first stair has no height, so that the first 50 steps move nothing but moving statistics.
+    As released, the learning rate of the first 50 steps is 0, so that they only update moving statistics.
 
     Args:
         peak: Largest learning rate.

@@ -17,7 +17,7 @@ ANIMATION = "scores.gif"
 
 
 class ScoreHistory(keras.callbacks.Callback):
-    """Keeps the importance scores of some clips after each epoch, and animates them when the training ends.
+    """Stores the importance scores of some clips after each epoch, and animates them when the training ends.
 
     `scores.npz` in the folder has `epochs` (from 0), `scores` (`(epochs, clips, frames)`, NaN for padding),
     `spectrograms` (`(clips, frames, mel)`), `clip_names` and `hop_seconds`; it is replaced whole after each epoch, and

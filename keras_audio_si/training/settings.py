@@ -32,20 +32,20 @@ _INTERVALS = {
 class TrainingSettings:
     """Settings of `fit`; the defaults are those of fonseca2021. `docs/training.md` has the formulas.
 
-    Mixed precision is none of them: it is fixed when the model is built, by `keras.config.set_dtype_policy`.
-    Under `"mixed_float16"` the loss is scaled by itself.
+    Mixed precision is not a setting of the training: it is set when the model is built, by
+    `keras.config.set_dtype_policy`. Under `"mixed_float16"` the loss is scaled automatically.
 
     Args:
         learning_rate: Learning rate at the start; of a one-cycle schedule the largest.
         batch_size: Patches per batch, in training and validation.
         epochs: Largest number of epochs.
         plateau_patience: Epochs without improvement after which the learning rate is lowered.
-        plateau_factor: What the learning rate is multiplied by then; above 0 and below 1.
+        plateau_factor: Factor on the learning rate then; above 0 and below 1.
         early_stopping_patience: Epochs without improvement after which the training ends; None trains all `epochs`, as
             a one-cycle schedule needs.
         mixup_alpha: Parameter of the Beta distribution of mixup; None for no mixing. fonseca2021 has 1.25.
         mixup_probability: Probability that an example is mixed.
-        monitor: Value that improvement is measured by: val_mAP, val_d_prime or val_accuracy. For clips of one label
+        monitor: Logged value that measures improvement: val_mAP, val_d_prime or val_accuracy. For clips of one label
             each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
             (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
         seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
@@ -59,7 +59,7 @@ class TrainingSettings:
         beta_2: Decay of Adam's mean of squares.
         momentum: Momentum of SGD.
         gradient_clip_norm: Largest L2 norm of the gradients; None for no limit.
-        gradient_clip_by: What the limit is for: "global", the norm of all gradients together, or "variable", each.
+        gradient_clip_by: Norm that is limited: "global", of all gradients together, or "variable", of each one.
         gradient_norms: Whether the norm of each layer's gradients is logged, its mean and maximum over every epoch.
         schedule: Learning rate over time: plateau, one-cycle, warm-up-and-decay or constant. `"plateau"` lowers it by
             the rules above; `"one-cycle"` moves it, and the momentum of Adam against it, by a function of the step, and
@@ -67,7 +67,7 @@ class TrainingSettings:
         warm_up_steps: Steps until the learning rate is `learning_rate`.
         decay_start_epoch: First epoch with a lower learning rate, counted from 0.
         decay_every_epochs: Epochs from one decay to the next.
-        decay_factor: What each decay multiplies the learning rate by.
+        decay_factor: Factor on the learning rate at each decay.
         loss: Loss: score-bce, bce, softmax, softmax-or-bce or mse. `"score-bce"` is the binary cross-entropy of scores
             in [0, 1], for any model. Those of logits are for a model that ends in `layers.ClassScores`: `"bce"`,
             `"softmax"` (one label per example), or `"softmax-or-bce"`, the latter for the examples that an augmentation
@@ -76,9 +76,9 @@ class TrainingSettings:
             `"sum"` over both.
         label_smoothing: Share of a label that the softmax losses spread over the other classes. Examples that
             `"softmax-or-bce"` finds mixed keep theirs.
-        ema_decay: Decay of moving averages of the weights, which are then what is validated and saved; None for none.
-        ema_update: What `ema_decay` is the decay of: `"step"`, a step; `"released"`, an epoch, in updates every fifth
-            step, as in the released code of gazneli2022.
+        ema_decay: Decay of moving averages of the weights, which are then validated and saved; None for none.
+        ema_update: Period of `ema_decay`: `"step"`, a step; `"released"`, an epoch, with updates every fifth step, as
+            in the released code of gazneli2022.
         teacher_weight: Factor on the loss against the logits of a teacher.
         teacher_temperature: Temperature that both logits are divided by for it.
         auxiliary_layers: Names of layers of the model after which classifiers are trained beside it (deep supervision).

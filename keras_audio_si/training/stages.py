@@ -85,11 +85,11 @@ def train_stages(
     augmentation=None,
     after_stage=None,
 ):
-    """Trains stage after stage, each as `fit` does, in a folder of its own.
+    """Trains stages in sequence, each by `fit` in its own folder.
 
-    A stage ends with its best epoch's weights, by the value that its settings monitor; a later one begins with them
-    where it says so. What was cut off continues where it was, in whichever stage, and ends with the same weights and
-    logs as if nothing had happened, to the bit (on a CPU and with the same backend).
+    A stage ends with the weights of its best epoch, by the value that its settings monitor; later stages can start from
+    them. An interrupted training is resumed in the stage that was interrupted, and ends with weights and logs that are
+    bit-identical to those of an uninterrupted one (on a CPU and with the same backend).
 
     Args:
         stages: List of `Stage`, in their order.

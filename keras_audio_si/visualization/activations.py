@@ -24,7 +24,7 @@ class Activations(NamedTuple):
 
 
 def front_activations(models, waveforms):
-    """What the front-ends of models give for waveforms, behind their mel spectrogram.
+    """Outputs of the front-ends of models for waveforms, after their mel spectrogram.
 
     Args:
         models: Dict of classifiers of waveforms by name, such as the phases of one network. They must have one input

@@ -6,7 +6,7 @@ from keras_audio_si.visualization.plots import line_style, read_log, save_figure
 
 
 def plot_confusion(confusion, class_names, path, title=None):
-    """Draws a confusion matrix as a heat map: the share of each class that was taken for each other.
+    """Draws a confusion matrix as a heat map, normalised by class.
 
     Args:
         confusion: `evaluation.patches.Confusion`.
@@ -28,7 +28,7 @@ def plot_confusion(confusion, class_names, path, title=None):
     if len(class_names) != len(counts):
         raise ValueError(f"`class_names` must be as many as the {len(counts)} classes. Received: {len(class_names)}")
     shares = shares_of_rows(counts)
-    # What is written into the cells must stay legible; above some thirty classes the colours alone speak.
+    # Counts in the cells are legible for up to about thirty classes.
     written = len(counts) <= 30
 
     def draw(figure):

@@ -18,11 +18,11 @@ _NAMES = {"mean": "Mean of the merged frames", "max": "Maximum of the merged fra
 
 
 def plot_warped_clip(clip, path, title=""):
-    """Draws a clip on its way through a `DiffResLayer`.
+    """Draws the spectrogram of a clip, and the scores, warp and output of a `DiffResLayer` for it.
 
-    On the left, over the same seconds, are the spectrogram, the importance scores (the dashed line is what all would be
-    if the frames were merged evenly) and the warp matrix; on the right the channels of the output over its frames.
-    Padding is grey. Spectrogram, mean and maximum have one scale, of at most 80 dB.
+    On the left, on a common time axis, are the spectrogram, the importance scores (the dashed line is the score of
+    evenly merged frames) and the warp matrix; on the right the channels of the output over its frames. Padding is grey.
+    Spectrogram, mean and maximum have the same scale, of at most 80 dB.
 
     Args:
         clip: `visualization.warped_clips.WarpedClip`.

@@ -67,7 +67,7 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
 
 
 def plot_activations(activations, labels, path):
-    """Draws what front-ends make of clips: a clip in each row, a front-end in each column.
+    """Draws the outputs of front-ends: a clip in each row, a front-end in each column.
 
     Each column has its own scale, the same for all its clips.
 

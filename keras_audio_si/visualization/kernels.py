@@ -58,8 +58,8 @@ def first_kernels(front_end):
 def kernel_spectra(kernels, sample_rate, fft_length=None):
     """Magnitude of the response of kernels to each frequency.
 
-    A complex kernel is taken as what its modulus gives to a real sound, whichever way it turns: the root of the squares
-    of its real and its imaginary part's responses.
+    For a complex kernel, which is followed by a modulus, it is the root of the sum of the squared responses of its real
+    and imaginary parts.
 
     Args:
         kernels: `(kernels, taps)` array, real or complex.

@@ -36,7 +36,7 @@ _SHIFT_LABELS = {
 
 
 class StabilityPanel(NamedTuple):
-    """One panel of a stability figure: the same example seen by several models.
+    """One panel of a stability figure: the scores of several models for the same example.
 
     Attributes:
         kind: `"time"`, `"freq"` or `"samples"`.
@@ -89,7 +89,7 @@ def plot_stability(panels, path):
 
 
 def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
-    """Draws what logs have of every epoch, such as the training loss and a validation metric, against epochs.
+    """Draws columns of logs, such as the training loss and a validation metric, against epochs.
 
     Args:
         runs: Dict from the model's name to the `log.csv` of its run, or to a list of them (one per seed,

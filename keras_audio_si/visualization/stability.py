@@ -16,9 +16,9 @@ from keras_audio_si.visualization.plots import StabilityPanel, plot_stability
 def write_stability(models, cache, max_clips, folder, clip_list=None):
     """Draws the scores of two test clips against the shift, as Fig. 2 of the paper.
 
-    The clips are typical ones that all models know: of those whose right class is every model's top class, in
-    the order of the lowest score that a model gives it, the middle one (time) and the nearest to it that has
-    another class (frequency). Models without a spectrogram have no bands, and no second panel.
+    The clips are typical ones that all models classify correctly: sorted by the lowest score that a model gives the
+    correct class, the middle one (time) and the nearest to it with another class (frequency). Models without a
+    spectrogram have no bands, and no second panel.
 
     Args:
         models: Dict of models by name, which take the same input and know the same classes.

@@ -16,7 +16,7 @@ from keras_audio_si.models.metadata import front_end_of
 
 
 class WarpedClip(NamedTuple):
-    """A clip on its way through a `DiffResLayer`, in float32 arrays; T input frames, t output frames.
+    """Spectrogram, scores, warp and output of a `DiffResLayer` for a clip, in float32 arrays; T input, t output frames.
 
     Attributes:
         spectrogram: `(T, mel)`, natural logarithms of levels.
@@ -90,7 +90,7 @@ def first_patch(model, path):
 
 
 def warped_clip(model, waveform):
-    """Follows a waveform through the `DiffResLayer` of a model, the first if there are several.
+    """Computes the scores, warp and output of the (first) `DiffResLayer` of a model for a waveform.
 
     Args:
         model: Classifier of waveforms with a `DiffResLayer` in it or in a model in it.
