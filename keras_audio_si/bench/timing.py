@@ -16,7 +16,7 @@ from keras_audio_si.files import written_whole
 
 
 def compare(functions, rounds=9, warmup=2):
-    """Time functions in turn, round after round, so that a load from elsewhere meets all of them.
+    """Times functions in turn, round after round, so that a load from elsewhere meets all of them.
 
     Args:
         functions: Dict of name to a function without arguments, which returns when its work is done. The first one
