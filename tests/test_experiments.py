@@ -249,6 +249,35 @@ def test_resolution_behind_a_front_end(tones, tmp_path):
     assert any(isinstance(layer, layers.DiffResLayer) for layer in nested_layers(model))
 
 
+@pytest.mark.first
+def test_a_network_in_stages(tones, tmp_path):
+    settings = Settings().changed(
+        network="heurinet",
+        icebreaker=True,
+        first_epochs=2,
+        phase_epochs=1,
+        dense_units=5,
+        peak_of="clip",
+        short="repeat",
+        loss="softmax",
+        optimizer="sgd",
+        schedule="constant",
+        early_stopping_patience=None,
+        monitor="val_patch_balanced_accuracy",
+        patch_scores=True,
+        batch_size=8,
+    )
+    divisions = divide(read_dataset(tones), folds=[2], validation_split=0.25)
+    arguments = ({"": settings}, divisions, tmp_path, tones / "cache")
+    (score,) = run_experiment(*arguments, quantity="patch balanced accuracy", verbose=0)
+    assert score.values["epochs"] == 5 and score.values["seconds"] > 0
+    (line,) = rows_of(tmp_path / "table.csv")
+    assert line["epochs"] == "5" and line["seconds"] == str(round(score.values["seconds"]))
+    assert (tmp_path / "phases.png").stat().st_size > 1000 and not (tmp_path / "learning_curves.png").exists()
+    stages = {path.parent.name for path in tmp_path.glob("*/log.csv")}
+    assert stages == {"phase0", "phase1", "phase2", "phase3"}
+
+
 @pytest.mark.once
 def test_roc_auc_is_that_of_the_clips(tones, tmp_path):
     from sklearn.metrics import roc_auc_score

@@ -30,7 +30,7 @@ RELEASED = {  # Input length, factors and classes by data set, with the millions
 def bench_eat(
     batch_size=8, rounds=9, jit_compile=None, precision="float32", seconds=(1, 5, 10), medium=False, json_path=None
 ):
-    """Times EAT and a product of two matrices, as a reference for the speed of the machine, and count its parameters.
+    """Times EAT and a product of two matrices, as a reference for the speed of the machine, and counts its parameters.
 
     The subjects are timed in turn in one run: a float32 product of 1024 x 1024 matrices; the forward pass of one
     example of each length, and of a batch of 5 s; a training step (AdamW, binary cross-entropy) on a batch of 5 s.

@@ -6,7 +6,7 @@ import sys
 
 def evaluate(args):
     from keras_audio_si.evaluation.clips import evaluate_clips
-    from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
+    from keras_audio_si.evaluation.report import format_text, quantities, write_table
     from keras_audio_si.experiments.run import trainable_parameters
     from keras_audio_si.inference.patching import patch_dataset
 
@@ -14,7 +14,7 @@ def evaluate(args):
     cache = _clips_for(model, args)
     evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
     print(f"{len(cache)} clips")
-    print(format_text(comparison_table([ModelResult(name, trainable_parameters(model), evaluation)])))
+    print(format_text([{"model": name, "parameters": trainable_parameters(model), **quantities(evaluation)}]))
     if evaluation.excluded_classes:
         print(f"Without a test clip, in no mean: {', '.join(sorted(evaluation.excluded_classes))}")
     if args.output:
@@ -27,7 +27,7 @@ def evaluate(args):
 
 
 def shift_test(args):
-    from keras_audio_si.evaluation.report import ModelResult, comparison_table, format_text, write_table
+    from keras_audio_si.evaluation.report import format_text, quantities, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, shift_table
     from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
     from keras_audio_si.experiments.run import trainable_parameters
@@ -48,11 +48,11 @@ def shift_test(args):
     results = []
     for name, model in models.items():
         shifts = shift_table(model, patches.waveforms, protocols, batch_size=args.batch_size)
-        results.append(ModelResult(name, trainable_parameters(model), shifts=shifts))
-    print(format_text(comparison_table(results)))
+        results.append({"model": name, "parameters": trainable_parameters(model), **quantities(shifts=shifts)})
+    print(format_text(results))
     print(f"Shifts: {len(patches.starts)} clips")
     if args.output:
-        print("Table:", *write_table(comparison_table(results), args.output, "shifts"))
+        print("Table:", *write_table(results, args.output, "shifts"))
         print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
         write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
 

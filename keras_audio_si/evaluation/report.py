@@ -12,22 +12,6 @@ _DECIMALS = {"parameters": 0, "runs": 0, "epochs": 0, "seconds": 0, "(%)": 1}
 _DEFAULT_DECIMALS = 3
 
 
-class ModelResult(NamedTuple):
-    """Results of one run (one seed) of one model.
-
-    Attributes:
-        model: Name of the model; the runs of one model share it.
-        parameters: Number of trainable parameters.
-        evaluation: `keras_audio_si.evaluation.clips.ClipEvaluation`, or None.
-        shifts: Dict of `keras_audio_si.evaluation.shift.ShiftResult` by protocol.
-    """
-
-    model: str
-    parameters: int
-    evaluation: tuple | None = None
-    shifts: dict = {}
-
-
 class Estimate(NamedTuple):
     """Mean and standard deviation of one quantity over runs.
 
@@ -51,52 +35,38 @@ class Estimate(NamedTuple):
         return cls(statistics.fmean(values), statistics.stdev(values) if known else math.nan)
 
 
-def comparison_table(results):
-    """Sums up the runs of some models, one row per model in order of first appearance.
+def quantities(evaluation=None, shifts=()):
+    """What was measured, by the names that tables have for it.
 
     Args:
-        results: Iterable of `ModelResult`; runs of the same model are averaged.
+        evaluation: `evaluation.clips.ClipEvaluation`, or None.
+        shifts: Dict of `evaluation.shift.ShiftResult` by protocol.
 
     Returns:
-        List of dicts with the columns model, runs, parameters, mAP, d', accuracy, and for every protocol
-        `"time-1 consistency (%)"` and `"time-1 MAC"`; the quantities are `Estimate`s.
-
-    Raises:
-        ValueError: If runs of the same name differ in their number of parameters or in what was measured.
+        Dict of numbers: "mAP", "d'" and "accuracy", and for each protocol "time-1 consistency (%)" and "time-1 MAC".
 
     Example:
 
-    >>> rows = comparison_table([ModelResult("plain", 100), ModelResult("blurred", 120)])
-    >>> print(format_text(rows))
-    model    runs  parameters
-    plain       1         100
-    blurred     1         120
+    >>> from keras_audio_si.evaluation.shift import ShiftResult
+    >>> quantities(shifts={"time-1": ShiftResult(0.75, 0.1, 1000)})
+    {'time-1 consistency (%)': 75.0, 'time-1 MAC': 0.1}
     """
-    runs_of = {}
-    for result in results:
-        runs_of.setdefault(result.model, []).append(result)
-    rows = []
-    for model, runs in runs_of.items():
-        parameters = {run.parameters for run in runs}
-        if len(parameters) > 1:
-            raise ValueError(f"Runs named {model!r} are of different models: {sorted(parameters)} parameters.")
-        measured = [dict(_quantities(run)) for run in runs]
-        if any(quantities.keys() != measured[0].keys() for quantities in measured):
-            raise ValueError(f"Runs named {model!r} must have been measured alike to be averaged.")
-        estimates = {name: Estimate.of([quantities[name] for quantities in measured]) for name in measured[0]}
-        rows.append({"model": model, "runs": len(runs), "parameters": parameters.pop()} | estimates)
-    return rows
+    values = {}
+    if evaluation is not None:
+        values = {"mAP": evaluation.mAP, "d'": evaluation.d_prime, "accuracy": evaluation.accuracy}
+    for protocol, shift in dict(shifts).items():
+        values |= {f"{protocol} consistency (%)": 100 * shift.consistency, f"{protocol} MAC": shift.mac}
+    return values
 
 
 def write_table(rows, folder, name):
     """Writes a table as `<name>.csv` and `<name>.md`.
 
-    In the CSV file an `Estimate` takes two columns: the mean under the column's own name, and the deviation
-        under
+    In the CSV file an `Estimate` takes two columns: the mean under the column's own name, and the deviation under
     `"<column> std"`, empty where there is none. Numbers there are not rounded.
 
     Args:
-        rows: List of dicts, as made by `comparison_table`.
+        rows: List of dicts of text, numbers and `Estimate`s by column.
         folder: Folder, made if there is none.
         name: Name of the files without an extension.
 
@@ -125,16 +95,6 @@ def format_text(rows):
     """Formats a table as aligned text for a terminal, in the narrower orientation."""
     lines = _narrower(rows)
     return "\n".join("  ".join(line) for line in _aligned(lines, _widths(lines)))
-
-
-def _quantities(run):
-    if run.evaluation is not None:
-        yield "mAP", run.evaluation.mAP
-        yield "d'", run.evaluation.d_prime
-        yield "accuracy", run.evaluation.accuracy
-    for protocol, shift in run.shifts.items():
-        yield f"{protocol} consistency (%)", 100 * shift.consistency
-        yield f"{protocol} MAC", shift.mac
 
 
 def _flatten(row):

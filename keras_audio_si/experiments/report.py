@@ -21,7 +21,6 @@ from keras_audio_si.visualization.plots import plot_learning_curves
 from keras_audio_si.visualization.stability import write_stability
 
 RUNS = "runs.csv"
-ALL_FOLDS = "all folds"
 COST = ("epochs", "seconds")  # Of the training; means over the runs.
 BALANCED = ("patch balanced accuracy", "vote balanced accuracy", "mean balanced accuracy")
 _KEY = ("row", "fold", "seed", "clips", "left out")

@@ -17,7 +17,7 @@ from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.patches import evaluate_patches
-from keras_audio_si.evaluation.report import write_table
+from keras_audio_si.evaluation.report import quantities, write_table
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
@@ -158,9 +158,7 @@ def measured(model, patches, settings, folder, trainings, shifted=None):
         "parameters": trainable_parameters(model),
         "epochs": sum(len(training.history["loss"]) for training in trainings),
         **({} if None in seconds else {"seconds": round(math.fsum(seconds), 1)}),
-        "mAP": clips.mAP,
-        "d'": clips.d_prime,
-        "accuracy": clips.accuracy,
+        **quantities(clips),
         "ROC AUC": roc_auc_of(clips.d_prime),
     }
     if settings.evaluation.train_scores:
@@ -176,9 +174,8 @@ def measured(model, patches, settings, folder, trainings, shifted=None):
         with writing(folder):
             write_table(_counts(scores.patches, scores.class_names), folder, CONFUSION)
     if shifted is not None:
-        table = shift_table(model, shifted.waveforms, settings.evaluation.protocols, batch_size=batch_size)
-        for protocol, shift in table.items():
-            values |= {f"{protocol} consistency (%)": 100 * shift.consistency, f"{protocol} MAC": shift.mac}
+        protocols = settings.evaluation.protocols
+        values |= quantities(shifts=shift_table(model, shifted.waveforms, protocols, batch_size=batch_size))
     return values
 
 
