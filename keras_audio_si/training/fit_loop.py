@@ -14,6 +14,7 @@ from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
+from keras_audio_si.training.adaptation import adapt
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import (
     BestCheckpoint,
@@ -73,6 +74,8 @@ def fit(
     `tensorboard/`, `settings.json` and `checkpoints/`, from which a training that was cut off continues. On a
     CPU and with the same backend it ends with the same weights and logs as if nothing had happened, to the bit.
 
+    Before the first step each `layers.Standardise` without statistics gets those of the training patches (`adapt`).
+
     Args:
         model: Keras model from patches to scores `(batch, classes)`. Losses of logits, a teacher and auxiliary
             classifiers need a functional one that ends in `layers.ClassScores`.
@@ -128,6 +131,8 @@ def fit(
             doing = "Finished before, at" if start.finished else "Continuing from"
             print(f"{output_dir}: {doing} {start.place()}.", flush=True)
         epoch, step = (start.epoch, start.step) if start is not None else (0, 0)
+        if start is None:  # A checkpoint has them.
+            _adapt(model, train_data, verbose)
         steps = train_data.steps_per_epoch(settings.batch_size)
 
         history = keras.callbacks.History()
@@ -173,6 +178,12 @@ def _batches(train_data, settings, epoch, step):
     except ImportError:
         return train_data.endless_batches(settings.batch_size, **where)
     return train_data.batches(settings.batch_size, training=True, **where)
+
+
+def _adapt(model, train_data, verbose):
+    for layer in adapt(model, train_data):
+        if verbose:
+            print(f"{layer.name}: {layer.summary()} of {train_data.num_patches} training patches.", flush=True)
 
 
 def _start(folder, identity, resume, overwrite):
