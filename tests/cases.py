@@ -116,7 +116,7 @@ def heuri_net():
     """The network of HeuriNet with small convolutions in front of it: 20 frames of 12 bands."""
     front_end = layers.HeuriFrontEnd(8000, (4, 12), (31, 5), (5, 2), (3, 3), (2, 3))
     piczak = models.PiczakNet(5, (20, 12), deltas=True, filters=6, dense_units=8, class_names="abcde")
-    return models.Classifier(front_end=front_end, backbone=piczak, input_samples=front_end.num_samples(20))
+    return models.Classifier(front_end, piczak, input_samples=front_end.num_samples(20), standardise="bands")
 
 
 def mel_convolution():
@@ -159,6 +159,8 @@ CASES = [
         dynamic=(None, None),
     ),
     Case("mel_convolution", mel_convolution, waveforms, dynamic=(None, None)),
+    Case("standardise", lambda: layers.Standardise(), maps(9, 7), dynamic=MAP),
+    Case("standardise_bands", lambda: layers.Standardise(per_band=True), spectrograms, dynamic=FRAMES),
     Case("deltas", lambda: layers.Deltas(5), spectrograms, dynamic=(None, None, 28)),
     Case("anti_alias_binomial", lambda: AntiAliasPool(), maps(13, 10), dynamic=MAP),
     Case("anti_alias_trainable", lambda: AntiAliasPool(filter="trainable"), maps(12, 9), dynamic=MAP),

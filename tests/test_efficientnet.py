@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from harness import numpy, run
 
+from keras_audio_si import layers
+from keras_audio_si.experiments.model import build_model
+from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.models import EfficientNetBackbone, EfficientNetTagger
 from keras_audio_si.models.metadata import class_names_of
 
@@ -67,6 +70,20 @@ def test_three_channels_are_the_colours(images, rng):
     backbone = EfficientNetBackbone("B0", (16, 12, 3), images[1], input_mean=1.0, input_deviation=(1.0, 2.0, 4.0))
     x = maps * np.float32([1, 2, 4]) + 1
     np.testing.assert_allclose(numpy(run(backbone, x)), want, rtol=1e-4, atol=1e-5)
+
+
+def test_in_front_of_weights_the_input_is_standardised(images):
+    settings = Settings().changed(network="efficientnet-b0", sample_rate=16000, frames=32, num_mels=24)
+    with_weights = settings.changed(weights=str(images[1]))
+    for changed, kinds in (
+        (settings, ["LogMelSpectrogram", "Functional"]),
+        (with_weights, ["LogMelSpectrogram", "Standardise", "Functional"]),
+        (with_weights.changed(standardise="none"), ["LogMelSpectrogram", "Functional"]),
+    ):
+        assert [type(layer).__name__ for layer in build_model("ab", changed).layers[1:]] == kinds
+    merged = build_model("ab", with_weights.changed(resolution="diffres", frames_per_second=50))
+    (layer,) = (layer for layer in merged.layers if isinstance(layer, layers.Standardise))
+    assert tuple(layer.mean.shape) == (3,)  # Mean, maximum and encoding have their own.
 
 
 def test_open_length_and_momentum(images):

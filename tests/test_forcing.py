@@ -10,6 +10,8 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from tiny_training import network, patches
 
 from keras_audio_si import layers
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.training.fit_loop import TrainingSettings, fit
 from keras_audio_si.training.forcing import (
     ForcingValidation,
@@ -54,6 +56,40 @@ def test_validation_is_the_share_of_the_variance_explained():
     error = np.mean((0.1 * wanted - 0.5) ** 2)
     assert logs["val_mse"] == pytest.approx(error, rel=1e-4)
     assert logs["val_explained_variance"] == pytest.approx(1 - error / wanted.var(), rel=1e-4)
+    assert logs["val_time_correlation"] == pytest.approx(1, abs=1e-5)  # Another scale and offset in every band.
+
+
+class Given(keras.layers.Layer):
+    """A result and a target that are chosen: the waveform's halves, as frames of two bands."""
+
+    def __init__(self, half):
+        super().__init__()
+        self.half, self.sample_rate = half, 100
+
+    def call(self, x):
+        return keras.ops.reshape(x, (-1, 2, 16, 2))[:, self.half]
+
+
+@pytest.mark.parametrize("level", [0.0, 300.0])
+def test_correlation_in_time_is_that_of_numpy(rng, level):
+    """The mean of every band of every patch, whatever the levels of the bands are."""
+    results, targets = (level + 0.01 * rng.normal(size=(9, 16, 2)).astype("float32") for _ in range(2))
+    targets = (0.6 * results + 0.4 * targets + np.float32([0, 50])).astype("float32")
+    targets[2, :, 1] = 7.0  # It does not move: there is nothing to follow.
+    results[5, :, 0] = -0.3  # It does not follow.
+    waveforms = np.concatenate([results.reshape(9, 32), targets.reshape(9, 32)], axis=1)
+    wanted = [
+        0.0 if patch == 5 and band == 0 else np.corrcoef(results[patch, :, band], targets[patch, :, band])[0, 1]
+        for patch in range(9)
+        for band in range(2)
+        if (patch, band) != (2, 1)
+    ]
+    cache = ClipCache.from_waveforms(list(waveforms), [("low",)] * 9, 100)
+    callback, logs = ForcingValidation(PatchDataset(cache, 64), Given(1), batch_size=4), {}
+    callback.set_model(forcing_model(Given(0), 64))
+    callback.on_train_begin()
+    callback.on_epoch_end(0, logs)
+    assert logs["val_time_correlation"] == pytest.approx(np.mean(wanted), abs=1e-4)
 
 
 def test_what_cannot_be_reproduced_is_refused(tmp_path):

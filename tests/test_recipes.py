@@ -170,10 +170,22 @@ class TestLiu2022:
 
 def test_juettner():
     rows, _ = RECIPES["juettner"].rows()
-    assert len(rows) == 7 and rows["PiczakNet"].training.epochs == 300
+    assert len(rows) == 10 and rows["PiczakNet"].training.epochs == 300
+    assert {name for name, row in rows.items() if row.model.standardised == "none"} == {
+        "PiczakNet decibels",
+        "MSTNet random",
+        "MSTNet IceBreaker",
+    }
+    adam = rows["PiczakNet deltas, Adam"]
+    assert (adam.training.optimizer, adam.training.learning_rate, adam.model.deltas) == ("adam", 1e-3, True)
+    assert {row.stages.forcing_form for row in rows.values()} == {"centred"}
     rates = {name: row.training.learning_rate for name, row in rows.items()}
     assert rates["HeuriNet random"] == 2e-3 and rates["MSTNet IceBreaker"] == 5e-3
     clipping = {name: row.training.gradient_clip_norm for name, row in rows.items()}
     assert clipping["MelConvNet IceBreaker"] == 3.0 and clipping["HeuriNet IceBreaker"] is None
-    assert [row.stages.icebreaker for row in rows.values()] == [False, False, True, False, True, False, True]
+    assert [name for name, row in rows.items() if row.stages.icebreaker] == [
+        "HeuriNet IceBreaker",
+        "MSTNet IceBreaker",
+        "MelConvNet IceBreaker",
+    ]
     assert RECIPES["juettner"].rows(learning_rate=0.1)[0]["MSTNet random"].training.learning_rate == 0.1

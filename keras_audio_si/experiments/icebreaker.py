@@ -83,7 +83,7 @@ def plan_stages(model, settings, train_patches):
     spectrogram, forced = models.piczak_spectrogram(settings.data.sample_rate), None
     if settings.model.network == FORCED:
         spectrogram = normalised(spectrogram, spectrogram_statistics(spectrogram, train_patches), stages.forcing_form)
-        front_end = forcing_model(model.layers[-2], model.input_shape[1])
+        front_end = forcing_model(models.front_end_of(model), model.input_shape[1])
         forced = Stage("forcing", front_end, forcing_settings(training, stages.forcing_epochs), target=spectrogram)
     keras.utils.set_random_seed(training.seed)
     piczak = model.layers[-1]
@@ -95,5 +95,6 @@ def plan_stages(model, settings, train_patches):
         name=piczak.name,
         **{name: value for name, value in options.items() if value is not None},
     )
-    alone = models.Classifier(spectrogram, backbone, input_samples=model.input_shape[1])
+    samples, standardise = model.input_shape[1], settings.model.standardised
+    alone = models.Classifier(spectrogram, backbone, input_samples=samples, standardise=standardise)
     return icebreaker(alone, model, training, stages.first_epochs, forced)

@@ -181,7 +181,8 @@ def _spectrogram_network(class_names, settings):
         masking = {"max_frames": None, "max_time_fraction": model.masked_frames, "seed": settings.training.seed}
         front.append(layers.SpecAugment(bands, **masking))
     lengths = "zeros" if model.masked else None
-    return models.Classifier(front, backbone, resolution, input_samples=samples, lengths=lengths)
+    options = {"input_samples": samples, "lengths": lengths, "standardise": model.standardised}
+    return models.Classifier(front, backbone, resolution, **options)
 
 
 def _waveform_network(class_names, settings):
@@ -191,6 +192,8 @@ def _waveform_network(class_names, settings):
     if given or data.frames is not None:
         name = (given or ["frames"])[0]
         raise ValueError(f"`{name}` is for networks on spectrograms, and {_name(model.network)!r} takes waveforms.")
+    if model.standardised != "none" and not (isinstance(model.network, str) and _standardises(model.network)):
+        raise ValueError(f"`standardise` is for networks with a spectrogram, which {_name(model.network)!r} has not.")
     samples = data.input_samples or _default_shape(model.network)[0]
     kept = {"sample_rate": data.sample_rate, "short": data.short, "peak": data.peak}
     if not isinstance(model.network, str) or "peak" not in network_of(model.network).options:
@@ -217,6 +220,8 @@ def _network(names, shape, settings, **others):
         if unknown:
             raise ValueError(f"The network {build!r} has no `{unknown[0]}`: leave that setting out.")
         build, own_head = named.build, named.head
+        if _standardises(model.network):
+            options["standardise"] = model.standardised
     scores = {"activation": class_activation(settings.training), "class_names": names}
     if model.head is None:
         return build(len(names), shape, **{**scores, **options, **others})
@@ -274,6 +279,11 @@ def _takes(network):
     if isinstance(network, str):
         return network_of(network).input
     return "waveform" if len(_default_shape(network)) == 1 else "spectrogram"
+
+
+def _standardises(network):
+    """Whether a builder, of a network with a front-end of its own, standardises what that gives."""
+    return "standardise" in network_of(network).options
 
 
 def _default_shape(network):

@@ -8,6 +8,7 @@ from keras_audio_si.checks import check_choice, check_choices, check_integer, ch
 from keras_audio_si.training.settings import TrainingSettings
 
 AUGMENTATIONS = ("none", "eat", "eat-no-noise")
+STANDARDISED = ("piczak", "heurinet", "melconvnet")
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 CONTENTS = ("waveform", "phase", "magnitude", "both")
 PRECISIONS = (None, "bfloat16", "float16")
@@ -66,6 +67,9 @@ class ModelSettings:
         dense_units: Units of the dense layers of PiczakNet.
         deltas: Whether PiczakNet gets the differences of its spectrogram along time as well.
         weights: Initial weights of an EfficientNet: "imagenet" or a file.
+        standardise: Standardisation of the input of the network: "set", by one mean and deviation of the training set,
+            "bands", by one of each band, or "none". "auto" is "set" for piczak, heurinet, melconvnet and networks with
+            initial weights, and "none" for others.
         initial: Trained model (a .keras file) to start from, instead of the settings above; its last layer is new.
         mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
 
@@ -112,6 +116,7 @@ class ModelSettings:
     dense_units: int | None = None
     deltas: bool | None = None
     weights: str | None = None
+    standardise: str = "auto"
     initial: str | None = None
     mixed_precision: str | None = None
 
@@ -122,6 +127,7 @@ class ModelSettings:
         if self.mixings:
             check_choices("mixings", self.mixings, MIXINGS)
         check_choice("content", self.content, CONTENTS)
+        check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
         if self.masked and self.resolution == "none":
             raise ValueError("`masked` needs a `resolution` that reduces frames. Received: resolution='none'")
@@ -131,6 +137,13 @@ class ModelSettings:
                 "`resolution` and `frames_per_second` (--fps) need each other. Received: "
                 f"resolution={self.resolution!r}, frames_per_second={self.frames_per_second!r}"
             )
+
+    @property
+    def standardised(self):
+        """What `standardise` stands for: "set", "bands" or "none"."""
+        if self.standardise != "auto":
+            return self.standardise
+        return "set" if self.network in STANDARDISED or self.weights is not None else "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +209,7 @@ class StageSettings:
         first_epochs: Epochs of PiczakNet alone, phase 0.
         phase_epochs: Epochs of each of the phases 1 to 3.
         forcing_epochs: Epochs of spectrogram forcing, of MSTNet (section 2.3.2).
-        forcing_form: Target of forcing: "unit", in [0, 1] as released, or "centred", in [-1, 1] as in the paper.
+        forcing_form: Target of forcing: "centred", in [-1, 1] as in the paper, or "unit", in [0, 1] as released.
 
     Example:
 
@@ -208,10 +221,10 @@ class StageSettings:
     first_epochs: int = 300
     phase_epochs: int = 100
     forcing_epochs: int = 50
-    forcing_form: str = "unit"
+    forcing_form: str = "centred"
 
     def __post_init__(self):
-        check_choice("forcing_form", self.forcing_form, ("unit", "centred"))
+        check_choice("forcing_form", self.forcing_form, ("centred", "unit"))
         check_integer(1, **{name: getattr(self, name) for name in ("first_epochs", "phase_epochs", "forcing_epochs")})
 
 
@@ -293,13 +306,15 @@ class Settings:
 
     def record(self):
         """Returns the settings as a dict of parts in values that JSON has; objects are described by their config."""
-        return {
+        record = {
             part.name: {
                 field.name: _described(getattr(getattr(self, part.name), field.name))
                 for field in dataclasses.fields(part.type)
             }
             for part in dataclasses.fields(self)
         }
+        record["model"]["standardise"] = self.model.standardised  # By name: what "auto" is may change.
+        return record
 
 
 @functools.cache

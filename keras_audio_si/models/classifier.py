@@ -4,6 +4,7 @@ import keras
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.frame_mask import FrameMask
+from keras_audio_si.layers.standardise import build_standardise
 
 LENGTHS = (None, "zeros", "input")
 
@@ -15,6 +16,7 @@ def Classifier(
     head=None,
     input_samples=None,
     lengths=None,
+    standardise="none",
     name="classifier",
 ):
     """Builds a model of waveforms from a front-end, a resolution layer, a backbone and a head.
@@ -32,6 +34,8 @@ def Classifier(
         lengths: How the resolution layer learns where clips end that zeros pad to one length, so that padding gets no
             frames: None, it does not; "zeros", each clip ends with its last sample that is not zero, as evaluation,
             tagging and export know; "input", the model has a second input, `samples`.
+        standardise: What the network gets is standardised by: `"set"`, one mean and deviation of the training set,
+            `"bands"`, one of each band, or `"none"`; or a `layers.Standardise`. `training.fit` computes the statistics.
         name: Name of the model.
 
     Input shape:
@@ -77,6 +81,9 @@ def Classifier(
     wanted = backbone.input_shape
     if len(x.shape) == len(wanted) + 1 and x.shape[-1] == 1:
         x = x[..., 0]
+    standardiser = build_standardise(standardise)
+    if standardiser is not None:
+        x = standardiser(x)
     _check_features(x.shape, wanted, backbone, input_samples)
     x = backbone(x)
     return keras.Model(inputs, x if head is None else head(x), name=name)

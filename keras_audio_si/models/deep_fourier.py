@@ -123,13 +123,21 @@ def piczak_spectrogram(sample_rate=SAMPLE_RATE, pad_mode="reflect", power=2.0, *
 
 
 @new_names
-def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="heuri_net", **piczak):
+def HeuriNet(
+    num_classes,
+    input_shape=(PATCH_SAMPLES,),
+    sample_rate=SAMPLE_RATE,
+    standardise="set",
+    name="heuri_net",
+    **piczak,
+):
     """Builds HeuriNet: `layers.HeuriFrontEnd` followed by PiczakNet.
 
     Args:
         num_classes: Number of classes.
         input_shape: Samples of the waveforms.
         sample_rate: Sample rate of the waveforms in Hz, kept in the model.
+        standardise: What PiczakNet gets is standardised by, as for `Classifier`; as released `"none"`.
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
@@ -150,12 +158,22 @@ def HeuriNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE,
     Reference:
         juettner, section 2.2.1.
     """
-    return _behind(HeuriFrontEnd(sample_rate, name="heuri_front_end"), num_classes, input_shape, name, piczak)
+    front_end = HeuriFrontEnd(sample_rate, name="heuri_front_end")
+    return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 
 @new_names
-def MSTNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, name="mst_net", **piczak):
+def MSTNet(
+    num_classes,
+    input_shape=(PATCH_SAMPLES,),
+    sample_rate=SAMPLE_RATE,
+    standardise="none",
+    name="mst_net",
+    **piczak,
+):
     """Builds MSTNet: `layers.MSTFrontEnd` followed by PiczakNet; the arguments are those of `HeuriNet`.
+
+    The front-end ends in tanh, so that nothing is standardised by default.
 
     Example:
 
@@ -165,7 +183,8 @@ def MSTNet(num_classes, input_shape=(PATCH_SAMPLES,), sample_rate=SAMPLE_RATE, n
     Reference:
         juettner, section 2.2.2.
     """
-    return _behind(MSTFrontEnd(sample_rate, name="mst_front_end"), num_classes, input_shape, name, piczak)
+    front_end = MSTFrontEnd(sample_rate, name="mst_front_end")
+    return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 
 @new_names
@@ -175,13 +194,14 @@ def MelConvNet(
     sample_rate=SAMPLE_RATE,
     pad_mode="reflect",
     power=2.0,
+    standardise="set",
     name="mel_conv_net",
     **piczak,
 ):
     """Builds MelConvNet: `layers.MelConvolution`, initialised as a mel spectrogram, followed by PiczakNet.
 
-    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)` it computes
-    the same scores before training.
+    With the weights of a PiczakNet that was trained on `piczak_spectrogram(sample_rate, pad_mode, power)`, standardised
+    by the same statistics, it computes the same scores before training.
 
     Args:
         num_classes: Number of classes.
@@ -189,6 +209,7 @@ def MelConvNet(
         sample_rate: Sample rate of the waveforms in Hz.
         pad_mode: As for `piczak_spectrogram`.
         power: Exponent of the modulus, 2 (eq. 1) or 1 (section 5).
+        standardise: As for `HeuriNet`.
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
@@ -210,7 +231,8 @@ def MelConvNet(
         juettner, section 5, hypothesis H2.
     """
     arguments = _spectrogram_arguments(sample_rate, pad_mode, power)
-    return _behind(MelConvolution(**arguments, name="mel_convolution"), num_classes, input_shape, name, piczak)
+    front_end = MelConvolution(**arguments, name="mel_convolution")
+    return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 
 def _spectrogram_arguments(sample_rate, pad_mode, power):
@@ -230,7 +252,7 @@ def _spectrogram_arguments(sample_rate, pad_mode, power):
     }
 
 
-def _behind(front_end, num_classes, input_shape, name, piczak):
+def _behind(front_end, num_classes, input_shape, standardise, name, piczak):
     (samples,) = input_shape
     backbone = PiczakNet(num_classes, front_end.compute_output_shape((None, samples))[1:], **piczak)
-    return Classifier(front_end, backbone, input_samples=samples, name=name)
+    return Classifier(front_end, backbone, input_samples=samples, standardise=standardise, name=name)

@@ -1,9 +1,29 @@
-"""Batch normalisation by the statistics of the batch, with the fused kernel where a backend has one."""
+"""Normalisation: by the statistics of the batch, with the fused kernel where a backend has one, or by given ones."""
 
 import keras
 from keras import ops
 
+from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.xla import compiled_by_xla
+
+
+def standardise(x, mean, variance):
+    """Subtracts a mean and divides by a standard deviation, in float32.
+
+    Args:
+        x: Tensor of floats.
+        mean: float32 tensor that broadcasts against `x`.
+        variance: Likewise, positive.
+
+    Returns:
+        float32 tensor of the shape of `x`.
+
+    Example:
+
+    >>> print(keras.ops.convert_to_numpy(standardise(np.float32([-63.0, -23.0]), -23.0, 400.0)))
+    [-2.  0.]
+    """
+    return (as_float32(x) - mean) / ops.sqrt(ops.cast(variance, "float32"))
 
 
 def normalise_batch(x, scale, offset, epsilon):

@@ -5,6 +5,7 @@ from keras_audio_si.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "adaptation": "adapt",
         "augmented_model": "AugmentedModel",
         "fit_loop": "TrainingResult fit",
         "forcing": "forcing_model normalised spectrogram_statistics",

@@ -14,6 +14,7 @@ from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
+from keras_audio_si.training.adaptation import adapt
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import (
     BestCheckpoint,
@@ -77,6 +78,8 @@ def fit(
     `settings.json` and `checkpoints/`, from which an interrupted training is resumed. On a CPU and with the same
     backend the weights and logs of a resumed training are bit-identical to those of an uninterrupted one.
 
+    Before the first step each `layers.Standardise` without statistics gets those of the training patches (`adapt`).
+
     Args:
         model: Keras model from patches to scores `(batch, classes)`. Losses of logits, a teacher and auxiliary
             classifiers need a functional one that ends in `layers.ClassScores`.
@@ -132,6 +135,8 @@ def fit(
             doing = "Finished before, at" if start.finished else "Continuing from"
             print(f"{output_dir}: {doing} {start.place()}.", flush=True)
         epoch, step = (start.epoch, start.step) if start is not None else (0, 0)
+        if start is None:  # A checkpoint has them.
+            _adapt(model, train_data, verbose)
         steps = train_data.steps_per_epoch(settings.batch_size)
 
         history = keras.callbacks.History()
@@ -177,6 +182,12 @@ def _batches(train_data, settings, epoch, step):
     except ImportError:
         return train_data.endless_batches(settings.batch_size, **where)
     return train_data.batches(settings.batch_size, training=True, **where)
+
+
+def _adapt(model, train_data, verbose):
+    for layer in adapt(model, train_data):
+        if verbose:
+            print(f"{layer.name}: {layer.summary()} of {train_data.num_patches} training patches.", flush=True)
 
 
 def _start(folder, identity, resume, overwrite):

@@ -15,7 +15,7 @@ from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.callbacks import trained_model
 from keras_audio_si.training.ema import averaged
 
-FORMS = ("unit", "centred")
+FORMS = ("centred", "unit")
 
 
 class SpectrogramStatistics(NamedTuple):
@@ -59,14 +59,14 @@ def spectrogram_statistics(front_end, patches, batch_size=64):
     return SpectrogramStatistics(mean, minimum, maximum)
 
 
-def normalised(front_end, statistics, form="unit", **kwargs):
+def normalised(front_end, statistics, form="centred", **kwargs):
     """A front-end whose values are normalised by the statistics of training data.
 
     Args:
         front_end: layer from waveforms to spectrograms.
         statistics: `SpectrogramStatistics` of it.
-        form: `"unit"`, (x - minimum) / (maximum - minimum), within [0, 1], as released; or `"centred"`,
-            (x - mean) / (maximum - minimum), within [-1, 1], as in the paper.
+        form: `"centred"`, (x - mean) / (maximum - minimum), within [-1, 1], as in the paper; or `"unit"`,
+            (x - minimum) / (maximum - minimum), within [0, 1], as released.
         **kwargs: keyword arguments of the layer, such as `name`.
 
     Returns:
@@ -79,7 +79,7 @@ def normalised(front_end, statistics, form="unit", **kwargs):
 
     >>> layer = normalised(keras_audio_si.models.piczak_spectrogram(), SpectrogramStatistics(-30.0, -80.0, 20.0))
     >>> layer.scale, layer.offset
-    (0.01, 0.8)
+    (0.01, 0.3)
 
     Reference:
         juettner, section 2.3.2.
@@ -177,6 +177,10 @@ class ForcingValidation(keras.callbacks.Callback):
     explained: 1 for a perfect reproduction, 0 for the constant mean. Larger is better (the released code selects the
     epoch with the largest error).
 
+    Much of that variance is between bands and between patches. `val_time_correlation` is about the course in time
+    alone: in each band of each patch the correlation over the frames between what the model gives and the target, and
+    of these the mean. Bands whose target is constant are left out, and where the model alone is constant it is 0.
+
     Args:
         validation: `data.pipeline.PatchDataset` of the validation clips.
         target: front-end layer.
@@ -202,17 +206,34 @@ class ForcingValidation(keras.callbacks.Callback):
         batches = (batch[0] for batch in self.validation.batches(self.batch_size, training=False))
         with averaged(self.model):
             sums = predict_batches(self._errors, batches, self.validation.num_patches, self.batch_size)
-        error, total, squares = sums.sum(axis=0, dtype="float64")
+        error, total, squares, correlation, moving = sums.sum(axis=0, dtype="float64")
         values = self.validation.num_patches * np.prod(trained_model(self.model).output_shape[1:])
         variance = squares - total**2 / values
         logs["val_mse"] = float(error / values)
         logs["val_explained_variance"] = float(1 - error / variance) if variance > 0 else math.nan
+        logs["val_time_correlation"] = float(correlation / moving) if moving > 0 else math.nan
 
 
 class _Sums(keras.layers.Layer):
-    """Of a result and its target: the sums, over each example, of the squared error, the target and its square."""
+    """Of a result and its target, the sums over each example: of the squared error, the target and its square; over
+    the bands whose target moves in time, of the correlation in time and of their number."""
 
     def call(self, inputs):
         result, target = (ops.cast(x, "float32") for x in inputs)
-        axes = tuple(range(1, len(result.shape)))
-        return ops.stack([ops.sum(x, axis=axes) for x in (ops.square(result - target), target, target**2)], axis=-1)
+        course, wanted = _course(result), _course(target)
+        energies = [ops.sum(ops.square(x), axis=1) for x in (course, wanted)]
+        moving = ops.cast(energies[1] > 0, "float32")
+        product = ops.sum(course * wanted, axis=1)
+        energy = energies[0] * energies[1]
+        correlation = product * ops.rsqrt(ops.where(energy > 0, energy, 1.0))
+        values = (ops.square(result - target), target, target**2, correlation, moving)
+        return ops.stack([ops.sum(x, axis=tuple(range(1, len(x.shape)))) for x in values], axis=-1)
+
+
+def _course(x):
+    """Values less their mean over time, scaled to a maximum of 1, or 0 where they are constant up to rounding."""
+    mean = ops.mean(x, axis=1, keepdims=True)
+    distance = x - mean
+    largest = ops.max(ops.abs(distance), axis=1, keepdims=True)
+    constant = largest <= 1e-6 * ops.abs(mean)
+    return ops.where(constant, 0.0, distance / ops.where(constant, 1.0, largest))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_audio_si.models.metadata import front_end_of
 from keras_audio_si.training.settings import FORCING_MONITOR, TrainingSettings
 from keras_audio_si.training.stages import Stage
 
@@ -91,7 +92,7 @@ def icebreaker(spectrogram_model, model, settings=MST_SETTINGS, first_epochs=300
     Reference:
         juettner, section 2.3.1.
     """
-    front_end, backbone = (layer.name for layer in model.layers[-2:])
+    front_end, backbone = front_end_of(model).name, model.layers[-1].name
     begin = {backbone: "phase0"} | ({front_end: forced.name} if forced is not None else {})
     phases = [
         Stage("phase0", spectrogram_model, dataclasses.replace(settings, epochs=first_epochs)),
