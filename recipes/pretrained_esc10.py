@@ -112,10 +112,13 @@ def card(model, settings, scores, values, clips, path, args):
         {"tested on": line["tested on"]} | {name: line[name] for name in ("accuracy", "mAP")}
         for line in fold_table(scores)
     ]
-    flags = flags_of(settings, preset("paper", settings.model.network))
-    train = ["keras-audio-si", "train", "--data", "ESC-10", "--folds", "all", "--output", "runs/esc10"]
-    train += ["--preset", "paper", "--model", settings.model.network, *flags]
-    seeds = sorted({score.seed for score in scores})
+    folds = sorted({str(clip.fold) for clip in clips["train"].manifest.clips})
+    tested = sorted({score.fold.removeprefix("fold-") for score in scores})
+    seeds = sorted({str(score.seed) for score in scores})
+    train = ["keras-audio-si", "train", "--data", "ESC-10", "--output", "runs/esc10"]
+    train += ["--folds", *(["all"] if tested == folds else tested), *(["--seeds", *seeds] if len(seeds) > 1 else [])]
+    train += ["--preset", "paper", "--model", settings.model.network]
+    train += flags_of(settings, preset("paper", settings.model.network))
     return CARD.format(
         name=args.name,
         network=settings.model.network.upper(),
@@ -124,10 +127,10 @@ def card(model, settings, scores, values, clips, path, args):
         classes=", ".join(CLASSES),
         parameters=values["parameters"],
         size=path.stat().st_size / 1e6,
-        folds=", ".join(str(fold) for fold in sorted({clip.fold for clip in clips["train"].manifest.clips})),
+        folds=", ".join(folds),
         train=len(clips["train"]),
         held=len(clips["val"]),
-        command=shlex.join(train + (["--seeds", *map(str, seeds)] if seeds != [0] else [])),
+        command=shlex.join(train),
         clips=scores[0].clips,
         by_fold=format_markdown(by_fold),
         accuracy=f"{mean['accuracy'].mean:.3f}",

@@ -18,7 +18,6 @@ from keras_audio_si.cli import main as cli
 from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.inference.tagging import find_audio, tag_files
-from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models import PRETRAINED, class_names_of, front_end_of, pretrained, with_classes
 from keras_audio_si.models.pretrained import DEFAULT, FOLDER, model_file
 
@@ -82,9 +81,7 @@ def test_by_name(model):
 
 @pytest.mark.once
 def test_unknown_names_name_the_nearest(tmp_path, monkeypatch):
-    with pytest.raises(
-        ValueError, match="`name` must be one of 'vgg41-esc10'. Received 'vgg41'.* Did you mean 'vgg41-e"
-    ):
+    with pytest.raises(ValueError, match="`name` must be one of .*'vgg41'. Did you mean 'vgg41-esc10'"):
         pretrained("vgg41")
     with pytest.raises(FileNotFoundError, match="no model file vgg41-esc, nor .*, such as 'vgg41-esc10'"):
         model_file("vgg41-esc")
@@ -99,7 +96,7 @@ class TestTag:
         assert code == 0 and DEFAULT in err and all(name in err for name in ESC10)
         (result,) = json.loads(out)["results"]
         (expected,) = tag_files(model, find_audio([recording]))
-        np.testing.assert_allclose([result["scores"][name] for name in ESC10], expected.scores[0], atol=1e-6)
+        np.testing.assert_allclose(result["scores"], expected.scores[0], atol=1e-6)
         named = command(capsys, "tag", DEFAULT, recording, "--format", "json")
         assert named[:2] == (0, out) and "No model" not in named[2]
 
@@ -162,10 +159,11 @@ class TestWarmStart:
 
 def features_of(model, sound):
     """What the last dense layer of a model gets."""
-    network = model.layers[-1]
-    front = keras.Model(model.input, model.layers[-2].output)
-    dense = [layer for layer in nested_layers(model) if isinstance(layer, keras.layers.Dense)][-1]
-    return keras.Model(network.input, dense.input).predict(front.predict(sound, verbose=0), verbose=0)
+    _, *front, network = model.layers
+    for layer in front:
+        sound = layer(sound)
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)][-1]
+    return keras.ops.convert_to_numpy(keras.Model(network.input, dense.input)(sound))
 
 
 @pytest.mark.once
@@ -203,9 +201,9 @@ def test_the_recipe_writes_model_and_card(one_block, tmp_path, monkeypatch, caps
     with open("report/runs.csv", newline="") as file:
         accuracy = [float(row["accuracy"]) for row in csv.DictReader(file)]
     assert f"accuracy {sum(accuracy) / 2:.3f}, mAP 0." in card
-    assert "Of the folds 1, 2 it was trained on 40 clips;\n40 clips of other recordings" in card
+    assert "Of the folds 1, 2 it was trained on 60 clips;\n20 clips of other recordings" in card
     line = next(line for line in card.splitlines() if "--folds all" in line)
-    assert line.startswith("    keras-audio-si train --data ESC-10 --folds all")
+    assert line.startswith("    keras-audio-si train --data ESC-10 --output runs/esc10 --folds all --preset paper")
     parsed = cli.build_parser(["train"]).parse_args(line.split()[1:])
     with open("report/experiment.json") as file:
         record = json.load(file)["rows"][""]

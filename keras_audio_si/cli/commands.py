@@ -63,10 +63,10 @@ def tag(args):
     from keras_audio_si.files import written_whole
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import find_audio, required_class_names, tag_files
-    from keras_audio_si.models.pretrained import DEFAULT
+    from keras_audio_si.models.pretrained import DEFAULT, pretrained
 
     name, paths = _model_and_paths(args.paths)
-    ((_, model),) = _load_models([name or DEFAULT]).items()
+    model = pretrained(DEFAULT) if name is None else next(iter(_load_models([name]).values()))
     files, names = find_audio(paths), required_class_names(model)
     if name is None:
         print(f"No model is named: {DEFAULT} ({', '.join(names)}).", file=sys.stderr)
