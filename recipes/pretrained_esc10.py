@@ -1,6 +1,6 @@
 """The model that comes with the package, trained on all clips of ESC-10, and its card.
 
-    keras-audio-si train --data ESC-10 --preset thorough --folds all --output runs/esc10
+    keras-audio-si train --data ESC-10 --preset thorough --width 0.5 --folds all --output runs/esc10
     python recipes/pretrained_esc10.py --data ESC-10 --report runs/esc10
 
 The first command tests settings on each fold, by a model trained on the others. The second one takes settings and
