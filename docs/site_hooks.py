@@ -1,4 +1,4 @@
-"""MkDocs hooks of `make site`: pages from outside of docs/ (README, results, changelog), and the API reference."""
+"""MkDocs hooks of `make site`: pages from outside of docs/ (such as README and changelog), and the API reference."""
 
 import importlib
 import pathlib
@@ -7,7 +7,12 @@ import re
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = {"index.md": "README.md", "results.md": "recipes/RESULTS.md", "changelog.md": "CHANGELOG.md"}
+PAGES = {
+    "index.md": "README.md",
+    "results.md": "recipes/RESULTS.md",
+    "changelog.md": "CHANGELOG.md",
+    "vgg41-esc10.md": "keras_audio_si/pretrained_models/vgg41-esc10.md",
+}
 FLAG = re.compile(r"(?<![\w-])--[\w-]+")
 
 

@@ -15,16 +15,21 @@ Gives: a table (runs.csv, table.csv, table.md), stability.png, learning_curves.p
 """
 
 import argparse
+import os
 import pathlib
+import shlex
 import sys
 
 from keras_audio_si.cli.arguments import Parser, add_common, add_saving, saving_of
 from keras_audio_si.cli.main import guarded
+from keras_audio_si.cli.main import main as keras_audio_si
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.fonseca2021 import SETTINGS
 from keras_audio_si.experiments.report import summary
 from keras_audio_si.experiments.runner import run_experiment
+from keras_audio_si.training.run_folder import BEST_MODEL
+from keras_audio_si.visualization.plots import read_log
 
 NUM_CLIPS = 800
 SAMPLE_RATE = 16000
@@ -55,6 +60,14 @@ def main(args):
     scores = run_experiment(ROWS, divide(manifest), output, output / "cache", **saving_of(args))
     print(f"\n{summary(scores)}\n")
     print(f"Report: {output}/ (table.md, stability.png, learning_curves.png, and a folder for each model)")
+    best = max(ROWS, key=lambda row: max(read_log(output / row / "log.csv", ["val_mAP"])["val_mAP"]))
+    clip = manifest.select(split="test").clips[0]
+    command = ["tag", str(output / best / BEST_MODEL), str(manifest.root / clip.path)]
+    program = pathlib.Path(sys.executable).with_name("keras-audio-si")
+    program = os.path.relpath(program) if program.exists() else program.name
+    print(f"\nBest on the validation clips: {best}. It tags a test clip of the class {clip.labels[0]!r}:")
+    print(f"\n    {shlex.join([program, *command])}\n", flush=True)
+    return keras_audio_si(command)
 
 
 if __name__ == "__main__":

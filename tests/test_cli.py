@@ -12,7 +12,7 @@ import pytest
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.cli import train
-from keras_audio_si.cli.arguments import descriptions, saving_of
+from keras_audio_si.cli.arguments import descriptions, flags_of, saving_of
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.experiments.model import build_model
@@ -205,6 +205,14 @@ class TestSettings:
         assert capsys.readouterr().out == ""
         patches = cut_patches(build_model(("dog", "rain"), settings), cache, settings, Run(tmp_path), "train")
         assert count == patches.num_examples > 3
+
+    @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+    def test_flags_of_settings_give_them(self, recipe):
+        for table in recipe.tables:
+            for settings in recipe.rows([table])[0].values():
+                network = settings.model.network
+                flags = flags_of(settings, preset("paper", network))
+                assert self.parse("--preset", "paper", "--model", network, *flags)[1] == settings
 
     def test_what_happens_to_a_run_that_was_cut_off(self, capsys):
         assert saving_of(self.parse()[0]) == {"resume": False, "overwrite": False, "checkpoint_steps": None}

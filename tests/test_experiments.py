@@ -30,7 +30,6 @@ from keras_audio_si.models import class_names_of, front_end_of
 from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.training.checkpoint import Checkpoint
 from keras_audio_si.training.fit_loop import TrainingResult
-from keras_audio_si.visualization.stability import typical_examples
 
 VGG = Settings().changed(
     sample_rate=16000,
@@ -529,17 +528,3 @@ def test_models_without_a_front_end_are_turned_down():
     model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"LogMelSpectrogram.*\(None, 20\)"):
         front_end_of(model)
-
-
-def test_typical_examples_are_known_to_all_models_and_of_two_classes():
-    targets = np.array([0, 0, 1, 1, 1])
-    right = np.array([[0.9, 0.2, 0.8, 0.6, 0.7], [0.7, 0.9, 0.4, 0.8, 0.9]])
-    scores = np.where(np.eye(2)[targets].astype(bool), right[:, :, None], 0.3)
-    scores[1, 2] = [0.5, 0.4]  # the second model mistakes example 2, the first one example 1
-    time, freq = typical_examples(scores, targets)
-    # Known: 0 (at least 0.7), 3 (0.6), 4 (0.7). The middle one of 3, 0, 4 is 0.
-    assert (time, targets[freq]) == (0, 1) and freq in (3, 4)
-
-
-def test_typical_examples_where_none_is_known():
-    assert typical_examples(np.array([[[0.1, 0.9], [0.2, 0.8]]]), np.array([0, 0])) == (1, 1)

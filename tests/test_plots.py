@@ -25,13 +25,10 @@ def drawn(monkeypatch):
 @pytest.fixture
 def panels(rng):
     curves = [
-        {"plain": rng.random(31), "blurred": rng.random(31)},
-        {"blurred": rng.random(11), "third": rng.random(11)},
+        {"plain": rng.random((9, 31)), "blurred": rng.random((9, 31))},
+        {"blurred": rng.random((9, 11)), "third": rng.random((9, 11))},
     ]
-    return [
-        StabilityPanel("time", "Drip", curves[0], hop_seconds=0.01),
-        StabilityPanel("freq", "Typing", curves[1]),
-    ]
+    return [StabilityPanel("time", curves[0], hop_seconds=0.01), StabilityPanel("freq", curves[1])]
 
 
 def write_log(path, epochs, offset=0.0, columns=("epoch", "accuracy", "loss", "val_mAP")):
@@ -44,26 +41,34 @@ def write_log(path, epochs, offset=0.0, columns=("epoch", "accuracy", "loss", "v
 
 
 class TestPlotStability:
-    def test_draws_every_score(self, tmp_path, drawn, panels):
+    def test_draws_mean_and_quartiles(self, tmp_path, drawn, panels):
         path = plot_stability(panels, tmp_path / "new" / "stability.png")
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         assert list(path.parent.iterdir()) == [path]
         (figure,) = drawn
-        for axes, panel in zip(figure.axes, panels, strict=True):
-            assert [line.get_label() for line in axes.lines] == list(panel.curves)
-            for line, scores in zip(axes.lines, panel.curves.values(), strict=True):
-                np.testing.assert_array_equal(line.get_xdata(), np.arange(len(scores)))
-                np.testing.assert_array_equal(line.get_ydata(), scores)
-            low, high = axes.get_ylim()
-            assert low <= 0 and high >= 1, "scores are probabilities: the whole range is shown"
+        grid = np.array(figure.axes).reshape(2, 2)
+        for column, panel in enumerate(panels):
+            for row, axes in enumerate(grid[:, column]):
+                assert [line.get_label() for line in axes.lines] == list(panel.curves)
+                for line, band, scores in zip(axes.lines, axes.collections, panel.curves.values(), strict=True):
+                    values = np.abs(scores - scores[:, :1]) if row else scores
+                    np.testing.assert_array_equal(line.get_xdata(), np.arange(values.shape[1]))
+                    np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
+                    edges = {tuple(point) for point in band.get_paths()[0].vertices.round(9)}
+                    ranked = np.sort(values, axis=0)  # Of nine values the quartiles are the third and the seventh.
+                    for quartile in ranked[[2, 6]].round(9):
+                        assert set(enumerate(quartile)) <= edges
+        low, high = grid[0, 0].get_ylim()
+        assert low <= 0 and high >= 1, "scores are probabilities: the whole range is shown"
 
     def test_labels_and_legend(self, tmp_path, drawn, panels):
         plot_stability(panels, tmp_path / "stability.svg")
-        top, bottom = drawn[0].axes
-        assert top.get_xlabel() == "Time shift (frames, 10 ms apart)"
-        assert bottom.get_xlabel() == "Upward frequency shift (mel bands)"
-        assert "Drip" in top.get_ylabel() and "Typing" in bottom.get_ylabel()
+        scores, _, time, freq = drawn[0].axes
+        assert time.get_xlabel() == "Time shift (frames, 10 ms apart)"
+        assert freq.get_xlabel() == "Upward frequency shift (mel bands)"
+        assert (scores.get_ylabel(), time.get_ylabel()) == ("Score of the right class", "Its absolute change")
         (legend,) = drawn[0].legends
+        assert legend.get_title().get_text() == "Mean and quartiles of 9 clips"
         assert [text.get_text() for text in legend.get_texts()] == ["plain", "blurred", "third"]
 
     def test_a_model_looks_the_same_in_all_panels(self, tmp_path, drawn, panels):
@@ -76,7 +81,7 @@ class TestPlotStability:
 
     def test_unknown_kind(self, tmp_path):
         with pytest.raises(ValueError, match="'mel'"):
-            plot_stability([StabilityPanel("mel", "Drip", {"plain": [0.5]})], tmp_path / "stability.png")
+            plot_stability([StabilityPanel("mel", {"plain": np.array([[0.5]])})], tmp_path / "stability.png")
 
     def test_leaves_matplotlib_as_it_was(self, tmp_path, panels):
         before = dict(matplotlib.rcParams)
@@ -124,7 +129,7 @@ class TestPlotLearningCurves:
 def test_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"keras-audio-si\[plots\]"):
-        plot_stability([StabilityPanel("time", "Drip", {"plain": [0.5]})], tmp_path / "stability.png")
+        plot_stability([StabilityPanel("time", {"plain": np.array([[0.5]])})], tmp_path / "stability.png")
 
 
 def test_a_failure_leaves_the_old_figure(tmp_path, monkeypatch, panels):

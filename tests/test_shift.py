@@ -274,32 +274,34 @@ class TestStability:
     @pytest.mark.parametrize("kind", ["time", "freq"])
     def test_equals_one_shift_at_a_time(self, rng, kind):
         model = spectrogram_model()
-        patch = rng.standard_normal((FRAMES + CONTEXT, BANDS)).astype("float32")
-        scores = stability(model, patch, kind, CONTEXT, class_index=2, seed=4)
-        assert scores.shape == (CONTEXT + 1,)
-        for shift, score in enumerate(scores):
+        patches = rng.standard_normal((5, FRAMES + CONTEXT, BANDS)).astype("float32")
+        classes = [2, 0, 1, 1, 2]
+        scores = stability(model, patches, kind, CONTEXT, classes, seed=4, batch_size=2)
+        assert scores.shape == (5, CONTEXT + 1)
+        for shift in range(CONTEXT + 1):
             if kind == "time":
-                shifted = patch[None, shift : shift + FRAMES]
+                shifted = patches[:, shift : shift + FRAMES]
             else:
-                shifted = shift_bands(patch[None, :FRAMES], shift, seed=4)
-            np.testing.assert_allclose(score, keras.ops.convert_to_numpy(model(shifted))[0, 2], atol=1e-6)
-        assert np.ptp(scores) > 1e-3
+                shifted = shift_bands(patches[:, :FRAMES], shift, seed=4)
+            expected = keras.ops.convert_to_numpy(model(shifted))[np.arange(5), classes]
+            np.testing.assert_allclose(scores[:, shift], expected, atol=1e-6)
+        assert np.ptp(scores, axis=1).min() > 1e-3
 
-    def test_of_a_waveform(self, rng):
+    def test_of_waveforms(self, rng):
         front, back = front_end(), spectrogram_model()
-        waveform = rng.standard_normal(front.num_samples(FRAMES + CONTEXT)).astype("float32")
-        spectrogram = keras.ops.convert_to_numpy(front(waveform[None]))[0]
+        waveforms = rng.standard_normal((3, front.num_samples(FRAMES + CONTEXT))).astype("float32")
+        spectrograms = keras.ops.convert_to_numpy(front(waveforms))
         model = waveform_model(front, back)
         for kind in ("time", "freq"):
             np.testing.assert_allclose(
-                stability(model, waveform, kind, CONTEXT, 0),
-                stability(back, spectrogram, kind, CONTEXT, 0),
+                stability(model, waveforms, kind, CONTEXT, [0, 1, 2]),
+                stability(back, spectrograms, kind, CONTEXT, [0, 1, 2]),
                 atol=1e-5,
             )
 
     def test_context_too_short(self):
         with pytest.raises(ValueError, match=r"at least 12 \+ 6"):
-            stability(spectrogram_model(), np.zeros((17, BANDS), "float32"), "time", 6, 0)
+            stability(spectrogram_model(), np.zeros((1, 17, BANDS), "float32"), "time", 6, [0])
 
 
 class TestSelectPatches:

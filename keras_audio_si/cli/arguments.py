@@ -56,6 +56,36 @@ def add_settings(parser, settings, without=(), defaults="defaults: those of the 
             group.add_argument(f"--{flag}", dest=field.name, help=help, **_kind(hints[field.name]))
 
 
+def flags_of(settings, base):
+    """Returns the flags that make settings of others, as `add_settings` adds them; the seed has none.
+
+    Args:
+        settings: Dataclass whose fields are dataclasses, such as `experiments.settings.Settings`.
+        base: The settings to start from, such as those of a preset.
+
+    Example:
+
+    >>> from keras_audio_si.experiments.settings import Settings
+    >>> settings = Settings().changed(pooling="tlpf5+aps", epochs=8, early_stopping_patience=None, masked_bands=0.5)
+    >>> " ".join(flags_of(settings, Settings()))
+    '--masked-bands 0.5 --pooling tlpf5+aps --epochs 8 --early-stopping-patience none'
+    """
+    flags = []
+    for part in dataclasses.fields(settings):
+        new, old = getattr(settings, part.name), getattr(base, part.name)
+        for field in dataclasses.fields(new):
+            value = getattr(new, field.name)
+            if field.name == "seed" or value == getattr(old, field.name):
+                continue
+            flag = field.metadata.get("flag", field.name).replace("_", "-")
+            if isinstance(value, bool):
+                flags.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                flags += [f"--{flag}", *("none" if item is None else str(item) for item in values)]
+    return flags
+
+
 def descriptions(described):
     """Returns the first sentence of what a docstring says of each argument.
 

@@ -63,9 +63,13 @@ def tag(args):
     from keras_audio_si.files import written_whole
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import find_audio, required_class_names, tag_files
+    from keras_audio_si.models.pretrained import DEFAULT, pretrained
 
-    ((_, model),) = _load_models([args.model]).items()
-    files, names = find_audio(args.paths), required_class_names(model)
+    name, paths = _model_and_paths(args.paths)
+    model = pretrained(DEFAULT) if name is None else next(iter(_load_models([name]).values()))
+    files, names = find_audio(paths), required_class_names(model)
+    if name is None:
+        print(f"No model is named: {DEFAULT} ({', '.join(names)}).", file=sys.stderr)
     progress = Progress(len(files))
     results = tag_files(model, files, args.windows, args.window_seconds, args.batch_size, progress)
     format = args.format or {".csv": "csv", ".json": "json"}.get(os.path.splitext(args.output or "")[1], "table")
@@ -77,6 +81,22 @@ def tag(args):
         widest = max(len(printable(file.path)) for file in files)
         failed = write_tags(format, progress.finishing(results), names, out, args.top_k, args.threshold, widest)
     return 1 if failed else 0
+
+
+def _model_and_paths(paths):
+    """Splits what `tag` is given: a `.keras` file or the name of a pretrained model, if any, and what is to be tagged.
+
+    Returns:
+        `(model, paths)`; the model is None where the first is neither.
+    """
+    from keras_audio_si.models.pretrained import PRETRAINED
+
+    first, *others = paths
+    if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
+        return None, paths
+    if not others:
+        raise ValueError(f"`tag` needs an audio file or a folder behind the model. Received: {first}")
+    return first, others
 
 
 def export(args):
@@ -129,9 +149,11 @@ def list_names(args):
     from keras_audio_si.experiments.settings import AUGMENTATIONS, MIXINGS
     from keras_audio_si.layers.pooling_names import EXAMPLES
     from keras_audio_si.models.networks import NETWORKS
+    from keras_audio_si.models.pretrained import PRETRAINED
 
     known = {
         "networks": [f"{name:18}{network.summary}" for name, network in NETWORKS.items()],
+        "pretrained": [f"{name:18}{summary}" for name, summary in PRETRAINED.items()],
         "front-ends": [f"{name:18}{_summary(build)}" for name, build in FRONT_ENDS.items() if build],
         "resolutions": ["none", *(f"{name:18}{_summary(build)}" for name, build in RESOLUTIONS.items() if build)],
         "heads": [f"{name:20}{_summary(layer)}" for name, layer in HEADS.items()],
@@ -223,16 +245,12 @@ def plot_confusion(args):
 
 def _load_models(paths):
     """Models by name: that of the file, or of its folder where the file is called model.keras."""
-    import pathlib
-
     import keras
 
-    import keras_audio_si  # noqa: F401  registers the layers
+    from keras_audio_si.models.pretrained import model_file
 
     models = {}
-    for path in map(pathlib.Path, paths):
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no model file {path}")
+    for path in map(model_file, paths):
         name = path.resolve().parent.name if path.name == "model.keras" else path.stem
         models[str(path) if name in models else name] = keras.models.load_model(path)
     return models

@@ -116,8 +116,10 @@ def _add_bench_arguments(add):
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 
+_MODEL = "a .keras file, or a name of `list pretrained`"
 LISTED = (
     "networks",
+    "pretrained",
     "front-ends",
     "resolutions",
     "heads",
@@ -139,7 +141,7 @@ def _add_plot_arguments(add):
 
     def add_subject(subject, summary, several=False):
         sub = add(subject, f"plot_{subject}", summary, subjects)
-        sub.add_argument("models" if several else "model", help="a .keras file", **({"nargs": "+"} if several else {}))
+        sub.add_argument("models" if several else "model", help=_MODEL, **({"nargs": "+"} if several else {}))
         sub.add_argument("--output", metavar="FILE", help="picture to write; its suffix chooses the format")
         return sub
 
@@ -176,12 +178,12 @@ def build_parser(arguments=("train",)):
         add_train_arguments(train)
 
     evaluate = add("evaluate", "evaluate", "Evaluate a saved model on clips: mAP, d', accuracy.")
-    evaluate.add_argument("model", help="a .keras file")
+    evaluate.add_argument("model", help=_MODEL)
     add_choice(evaluate)
     evaluate.add_argument("--output", metavar="DIR", help="folder for the average precision of each class")
 
     shift_test = add("shift-test", "shift_test", "Measure how shifts change what saved models say.")
-    shift_test.add_argument("models", nargs="+", metavar="model", help="a .keras file")
+    shift_test.add_argument("models", nargs="+", metavar="model", help=_MODEL)
     add_choice(shift_test)
     shift_test.add_argument(
         "--protocols",
@@ -194,8 +196,9 @@ def build_parser(arguments=("train",)):
     shift_test.add_argument("--output", metavar="DIR", help="folder for the table and the stability figure")
 
     tag = add("tag", "tag", "Score the classes of a saved model on audio files of any length.")
-    tag.add_argument("model", help="a .keras file")
-    tag.add_argument("paths", nargs="+", metavar="PATH", help="an audio file, or a folder to search for them")
+    tag.usage = "keras-audio-si tag [MODEL] PATH [PATH ...] [options]"
+    help = "an audio file, or a folder to search for them; before them perhaps MODEL: a .keras file, or a name of "
+    tag.add_argument("paths", nargs="+", metavar="PATH", help=help + "`list pretrained` (default: vgg41-esc10)")
     tag.add_argument("--format", choices=("table", "csv", "json"), help="default: by --output's suffix, else table")
     tag.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
     tag.add_argument("--windows", action="store_true", help="a row for every window, not one for the clip")
@@ -206,7 +209,7 @@ def build_parser(arguments=("train",)):
     tag.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
 
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
-    export.add_argument("model", help="a .keras file")
+    export.add_argument("model", help=_MODEL)
     export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
     export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
 

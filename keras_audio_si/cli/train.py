@@ -88,8 +88,11 @@ def _check_parts(rows, class_names):
 
     from keras_audio_si.evaluation.shift import parse_protocol
     from keras_audio_si.experiments.model import build_augmentation, build_model
+    from keras_audio_si.models.pretrained import model_file
 
     for settings in rows.values():
+        if settings.model.initial is not None:
+            model_file(settings.model.initial)
         for protocol in settings.evaluation.protocols:
             parse_protocol(protocol)
         with keras.StatelessScope(initialize_variables=False):
@@ -170,8 +173,10 @@ def _shown(value):
 
 
 def _parts(settings):
-    """What the waveforms go through: front-end, resolution, network, pooling."""
+    """What the waveforms go through: front-end, resolution, network, pooling; or the trained model that is taken."""
     model = settings.model
+    if model.initial is not None:
+        return model.initial
     network = model.network if isinstance(model.network, str) else "network"
     chain = [model.front_end, model.resolution, f"{network}, pooling {model.pooling or 'as built'}"]
     return " > ".join(part for part in map(str, chain) if part not in ("auto", "none"))

@@ -138,8 +138,8 @@ def shift_table(model, patches, protocols=PAPER_PROTOCOLS, seed=0, batch_size=64
     subject = _Subject(model, patches, patch_length, hop_length, seed, batch_size)
     for kind, shift in parsed.values():
         subject.check(kind, shift)
-    original = subject.scores([("time", 0)])
-    return {name: compare_scores(original, subject.scores([shift])) for name, shift in parsed.items()}
+    original = subject.scores("time", 0)
+    return {name: compare_scores(original, subject.scores(*shift)) for name, shift in parsed.items()}
 
 
 def compare_scores(original, shifted):
@@ -175,19 +175,19 @@ def compare_scores(original, shifted):
     )
 
 
-def stability(model, patch, kind, max_shift, class_index, seed=0, batch_size=64, patch_length=None, hop_length=None):
-    """Follows the score of one class while one patch is shifted further and further.
+def stability(model, patches, kind, max_shift, classes, seed=0, batch_size=64, patch_length=None, hop_length=None):
+    """Follows the score of a class of each patch while the patches are shifted further and further.
 
     Args:
         model: As for `shift_consistency`.
-        patch: One input, longer than the model's in time by at least `max_shift`.
+        patches: As for `shift_consistency`.
         kind: `"time"` (frames), `"freq"` (mel bands) or `"samples"`.
         max_shift: Largest shift.
-        class_index: The class to follow.
+        classes: Integer array `(patches,)`, the class to follow in each patch.
         seed, batch_size, patch_length, hop_length: As for `shift_consistency`.
 
     Returns:
-        float array `(max_shift + 1,)`, the scores after shifts by 0, 1, ..., `max_shift`.
+        Float array `(patches, max_shift + 1)`, the scores after shifts by 0, 1, ..., `max_shift`.
 
     Raises:
         ValueError: As `shift_consistency`.
@@ -195,9 +195,10 @@ def stability(model, patch, kind, max_shift, class_index, seed=0, batch_size=64,
     Reference:
         Fonseca et al., 2021, Fig. 2.
     """
-    subject = _Subject(model, np.asarray(patch)[None], patch_length, hop_length, seed, batch_size)
+    subject = _Subject(model, patches, patch_length, hop_length, seed, batch_size)
     subject.check(kind, max_shift)
-    return subject.scores([(kind, shift) for shift in range(max_shift + 1)])[:, class_index]
+    followed = np.arange(len(subject.patches)), np.asarray(classes)
+    return np.stack([subject.scores(kind, shift)[followed] for shift in range(max_shift + 1)], axis=1)
 
 
 def parse_protocol(protocol):
@@ -273,16 +274,13 @@ class _Subject:
                 f"input and what the shift adds behind it. Received: patches.shape={self.patches.shape}"
             )
 
-    def scores(self, shifts):
-        """Scores of all patches after each of the shifts (kind, size), all of one kind."""
-        model = self.model
-        if shifts[0][0] == "freq":
+    def scores(self, kind, shift):
+        """Scores of all patches after a shift."""
+        if kind == "freq":
             model, spectrograms = self._after_front_end()
-            inputs = [shift_bands(spectrograms, shift, self.seed) for _, shift in shifts]
-        else:
-            offsets = [shift * self.units[kind] if shift else 0 for kind, shift in shifts]
-            inputs = [scaled_to_peak(self.patches[:, at : at + self.length], self.peak) for at in offsets]
-        return self._predict(model, inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+            return self._predict(model, shift_bands(spectrograms, shift, self.seed))
+        first = shift * self.units[kind] if shift else 0
+        return self._predict(self.model, scaled_to_peak(self.patches[:, first : first + self.length], self.peak))
 
     def _after_front_end(self):
         """The part of the model behind its spectrogram, and the spectrograms of the unshifted patches."""

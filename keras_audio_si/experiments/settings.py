@@ -70,7 +70,8 @@ class ModelSettings:
         standardise: Standardisation of the input of the network: "set", by one mean and deviation of the training set,
             "bands", by one of each band, or "none". "auto" is "set" for piczak, heurinet, melconvnet and networks with
             initial weights, and "none" for others.
-        initial: Trained model (a .keras file) to start from, instead of the settings above; its last layer is new.
+        initial: Trained model to start from, instead of the settings above; its last layer is new. A .keras file, or a
+            name of `keras-audio-si list pretrained`.
         mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
 
     Raises:

@@ -6,6 +6,7 @@ from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_lengt
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
 from keras_audio_si.models.metadata import class_names_of, fit_length_of, front_end_of
 from keras_audio_si.models.networks import NETWORKS
+from keras_audio_si.models.pretrained import PRETRAINED, pretrained
 from keras_audio_si.models.resolution import with_resolution
 from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.models.swap_pooling import swap_pooling
@@ -14,6 +15,7 @@ from keras_audio_si.models.vgg import VGG41, VGG42
 __all__ = [
     "EAT",
     "NETWORKS",
+    "PRETRAINED",
     "VGG41",
     "VGG42",
     "Classifier",
@@ -24,6 +26,7 @@ __all__ = [
     "class_names_of",
     "fit_length_of",
     "front_end_of",
+    "pretrained",
     "swap_pooling",
     "with_classes",
     "with_input_length",

@@ -9,7 +9,8 @@ def with_classes(model, class_names, activation=None):
     """Copies a trained classifier with other classes: a new last dense layer, all other weights shared.
 
     Args:
-        model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`.
+        model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`, or in such a
+            model, as a `Classifier` does.
         class_names: Names of the new classes.
         activation: Of the scores: None (logits), "sigmoid" or "softmax".
 
@@ -29,6 +30,9 @@ def with_classes(model, class_names, activation=None):
         gazneli2022, section 4: EAT is trained on AudioSet, then on the other data sets.
     """
     *_, logits, scores = model.layers
+    if isinstance(scores, keras.Model):
+        network = with_classes(scores, class_names, activation)
+        return graph_copy(model, lambda layer: network if layer is scores else layer)
     if not isinstance(scores, ClassScores) or not isinstance(logits, keras.layers.Dense):
         raise ValueError(
             f"The model {model.name!r} must end in a Dense layer and ClassScores to get other classes; it ends in "

@@ -36,26 +36,25 @@ _SHIFT_LABELS = {
 
 
 class StabilityPanel(NamedTuple):
-    """One panel of a stability figure: the scores of several models for the same example.
+    """One column of a stability figure: the scores of several models for the same examples.
 
     Attributes:
         kind: `"time"`, `"freq"` or `"samples"`.
-        class_name: Name of the class whose scores are drawn.
-        curves: Dict from the model's name to its scores after shifts by 0, 1, 2, ...
+        curves: Dict from the model's name to the scores of examples after shifts by 0, 1, 2, ..., an array
+            `(examples, shifts)`.
         hop_seconds: Duration of a frame's hop in seconds, for the label of a time axis.
     """
 
     kind: str
-    class_name: str
     curves: dict
     hop_seconds: float | None = None
 
 
 def plot_stability(panels, path):
-    """Draws scores against shifts, one panel below the other.
+    """Draws scores against shifts, and how far they are from those without a shift: means and quartiles of examples.
 
     Args:
-        panels: List of `StabilityPanel`, the time shift first as in the paper.
+        panels: List of `StabilityPanel`, a column each.
         path: File to write; its extension chooses the format.
 
     Returns:
@@ -66,26 +65,39 @@ def plot_stability(panels, path):
         ValueError: If a panel's kind is unknown.
 
     Reference:
-        Fonseca et al., 2021, Fig. 2.
+        Fonseca et al., 2021, Fig. 2, whose scores are those of one example.
     """
     for panel in panels:
         check_choice("kind", panel.kind, _SHIFT_LABELS)
     models = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    num_examples = max(len(scores) for panel in panels for scores in panel.curves.values())
 
     def draw(figure):
-        grid = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-        for axes, panel in zip(grid, panels, strict=True):
+        grid = figure.subplots(2, len(panels), squeeze=False, sharex="col", sharey="row")
+        for (top, bottom), panel in zip(grid.T, panels, strict=True):
             for name, scores in panel.curves.items():
-                axes.plot(range(len(scores)), scores, label=name, **line_style(models.index(name)), **_markers(scores))
+                style = line_style(models.index(name))
+                _draw_spread(top, scores, name, style)
+                _draw_spread(bottom, np.abs(scores - scores[:, :1]), name, style)
             unit = f", {1000 * panel.hop_seconds:.3g} ms apart" if panel.hop_seconds else ""
-            axes.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
-            axes.set_ylabel(f"Score of “{panel.class_name}”")
-            axes.set_ylim(-0.03, 1.03)
-            axes.margins(x=0.02)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        _legend_above(figure, grid)
+            bottom.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
+            bottom.xaxis.get_major_locator().set_params(integer=True)
+            bottom.margins(x=0.02)
+        grid[0, 0].set_ylabel("Score of the right class")
+        grid[0, 0].set_ylim(-0.03, 1.03)
+        grid[1, 0].set_ylabel("Its absolute change")
+        grid[1, 0].set_ylim(bottom=-0.01)
+        _legend_above(figure, grid.flat, f"Mean and quartiles of {num_examples} clips")
 
-    return save_figure(draw, (5.0, 0.6 + 2.1 * len(panels)), path)
+    return save_figure(draw, (0.6 + 3.2 * len(panels), 4.8), path)
+
+
+def _draw_spread(axes, values, name, style):
+    """Draws the mean of examples `(examples, shifts)` as a line, and the range between their quartiles as a band."""
+    shifts = range(values.shape[1])
+    low, high = np.quantile(values, (0.25, 0.75), axis=0)
+    axes.fill_between(shifts, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    axes.plot(shifts, values.mean(axis=0), label=name, **style, **_markers(shifts))
 
 
 def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
@@ -188,13 +200,14 @@ def _markers(values):
     return {"marker": "o", "markersize": 2.5} if len(values) <= 60 else {}
 
 
-def _legend_above(figure, grid):
+def _legend_above(figure, grid, title=None):
     """One legend for all panels, above them: it covers no curve."""
     entries = {}
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=min(3, max(1, len(entries))))
+    columns = min(3, max(1, len(entries)))
+    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns, title=title)
 
 
 def save_figure(draw, size, path):
