@@ -71,7 +71,11 @@ FIGURES = {
         ("low pass 0.3", layers.RandomLowPass(), {"cutoff": both(0.3)}),
         ("high pass 0.4", layers.RandomHighPass(), {"cutoff": both(0.4)}),
         ("high pass 0.4, 101 taps", layers.RandomHighPass(num_taps=101), {"cutoff": both(0.4)}),
-        ("phase noise, 1.5 rad", layers.RandomPhaseNoise(radians=1.5), {"key": KEY}),
+        (
+            "phase noise, 1.5 rad",
+            layers.RandomPhaseNoise(SAMPLE_RATE, sizes=((FFT_LENGTH, HOP_LENGTH),)),
+            {"key": KEY, "radians": both(1.5), "size": both(0, "int32")},
+        ),
     ],
     "noise": [
         ("white, 10 dB", *noise("white")),

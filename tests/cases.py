@@ -272,5 +272,5 @@ RANDOM_LAYERS = {
     "coloured_noise": lambda **kw: layers.RandomNoise(("pink", "violet"), (10, 30), **kw),
     "uniform_noise": lambda **kw: layers.RandomNoise("uniform", variant="released", **kw),
     "sine": lambda **kw: layers.RandomSine(RATE, **kw),
-    "phase_noise": lambda **kw: layers.RandomPhaseNoise(0.5, 64, 16, damping=True, **kw),
+    "phase_noise": lambda **kw: layers.RandomPhaseNoise(RATE, (0.3, 0.5), ((64, 16), (32, 8)), damping=True, **kw),
 }

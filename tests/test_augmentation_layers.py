@@ -140,7 +140,10 @@ def test_wrong_arguments():
         (lambda: layers.RandomNoise("green"), "`kind` must be one of 'white'"),
         (lambda: layers.RandomNoise(("red", "uniform")), "`kind` must be one of .*or a sequence of"),
         (lambda: layers.RandomSpeed(()), "`length_factors` must be positive"),
-        (lambda: layers.RandomPhaseNoise(hop_length=0), "`hop_length` must be positive"),
+        (lambda: layers.RandomPhaseNoise(RATE, sizes=[(64, 0)]), "`sizes` must be pairs"),
+        (lambda: layers.RandomPhaseNoise(RATE, (0.02, 0.01)), "`radians` must be a range .* from 0"),
+        (lambda: layers.RandomPhaseNoise(0), "`sample_rate` must be at least"),
+        (lambda: layers.RandomFragmentGain(RATE, max_start_seconds=0), "`max_start_seconds` must be positive"),
     ):
         with pytest.raises(ValueError, match=message):
             build()

@@ -115,6 +115,24 @@ def _without_names(config):
     return [_without_names(value) for value in config] if isinstance(config, list) else config
 
 
+def test_order_for_each_example(rng):
+    waveforms, labels = pair(rng)
+    augmentation = RandomOrder([*steps()[:2], MixUp(seed=3)], seed=1, per="example")
+    params = augmentation.draw(4, 301)
+    assert params["order"].shape == (4, 3)
+    orders = [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0)]
+    got = augmentation.apply((waveforms, labels), {**params, "order": np.int32(orders)})
+    drawn = params["layers"]
+    x, y = waveforms, labels
+    for place in range(3):  # Every layer on all examples as they are, and each example takes its own.
+        results = [layer.apply((x, y), one) for layer, one in zip(augmentation.layers, drawn, strict=True)]
+        x, y = (np.stack([numpy(results[order[place]][part])[i] for i, order in enumerate(orders)]) for part in (0, 1))
+    np.testing.assert_allclose(numpy(got[0]), x, atol=1e-6)
+    np.testing.assert_allclose(numpy(got[1]), y, atol=1e-6)
+    with pytest.raises(ValueError, match="`per` must be one of 'batch', 'example'"):
+        RandomOrder(steps(), per="clip")
+
+
 def test_round_trip_repeats_the_draws(rng):
     waveforms, labels = pair(rng)
     layer = AugmentationChain(

@@ -480,8 +480,17 @@ class TestAugmentation:
         assert [type(layer).__name__ for layer in augmentation.layers] == ["MixUp", "TimeMix", "FreqMix", "PhaseMix"]
 
     def test_everything(self):
-        augmentation = build_augmentation(EAT.changed(mixings=MIXINGS, augment="eat"))
-        assert [layer.name for layer in augmentation.layers[-1].layers] == list(MIXINGS)
+        rules = {"mixing_probability": 0.5, "label_rule": "union"}
+        augmentation = build_augmentation(EAT.changed(mixings=MIXINGS, augment="eat-table1", **rules))
+        mixings = augmentation.layers[-1].layers
+        assert [layer.name for layer in mixings] == list(MIXINGS)
+        assert {(layer.probability, layer.label_rule, layer.union_limit) for layer in mixings} == {(0.5, "union", 0.9)}
+        kinds = {type(layer) for choice in augmentation.layers[1:3] for layer in choice.layers}
+        assert {layers.RandomLowPass, layers.RandomHighPass} < kinds
+
+    def test_without_noise(self):
+        augmentation = build_augmentation(EAT.changed(mixings=(), augment="eat-light", augment_noise=False))
+        assert not any(isinstance(layer, layers.RandomNoise) for layer in augmentation.layers)
 
     def test_mixed_labels_need_a_loss_of_several(self):
         with pytest.raises(ValueError, match="`mixings` give several labels"):
@@ -497,6 +506,11 @@ class TestSettings:
             ({"content": "pitch"}, "`content` must be one of"),
             ({"mixings": ("cutmix",)}, "`mixings` must be some of"),
             ({"augment": "all"}, "`augment` must be one of"),
+            ({"augment": "eat"}, "`augment`='eat' is 'eat-released', 'eat-table1' or 'eat-light' since version 0.3.0"),
+            ({"augment": "eat-no-noise"}, "with `augment_noise` or without. Received: augment='eat-no-noise'"),
+            ({"mixing_probability": 0.0}, "`mixing_probability` must be"),
+            ({"label_rule": "both"}, "`label_rule` must be one of 'convex', 'union'"),
+            ({"mixing_from_epoch": -1}, "`mixing_from_epoch` must be an integer of at least 0"),
             ({"masked": True}, "`masked` needs a `resolution`"),
             ({"resolution": "diffres"}, "`resolution` and `frames_per_second` .* need each other"),
             ({"frames": 0}, "`frames` must be positive"),

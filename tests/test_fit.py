@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import keras
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 from tiny_training import FAST, network, patches
 
+from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import BestCheckpoint
@@ -54,6 +57,13 @@ def test_same_seed_same_run(tmp_path):
     assert len(list((tmp_path / "tensorboard" / "train").iterdir())) == 1  # an earlier run's logs are replaced
 
 
+def test_settings_that_cannot_work_are_said(tmp_path):
+    settings = dataclasses.replace(FAST, epochs=2, mixing_from_epoch=2)
+    with pytest.warns(UserWarning, match="`mixing_from_epoch`=2 is after the last of 2 epochs") as caught:
+        fit(network(), patches(0), patches(1), settings, tmp_path, verbose=0)
+    assert [warning.filename for warning in caught if "mixing_from" in str(warning.message)] == [__file__]
+
+
 def test_plateau_and_early_stopping(tmp_path):
     model = network()
     for layer in model.layers:
@@ -90,6 +100,16 @@ def test_wrong_arguments(tmp_path):
         fit(network(), patches(0), patches(1, class_names=("high", "low")), FAST, tmp_path)
     with pytest.raises(ValueError, match=r"score for each class, \(None, 2\).*\(None, 3\)"):
         fit(network(classes=3), patches(0), patches(1), FAST, tmp_path)
+    for labels, message in (
+        ([("low", "high"), ("low",)], "'softmax-or-bce' needs clips of one label each.*clip 'clip-0' with 2 labels"),
+        ([("low",), ()], "needs clips of one label each.*clip 'clip-1' with 0 labels"),
+    ):
+        cache = ClipCache.from_waveforms([np.ones(64), np.ones(64)], labels, 100, ("low", "high"))
+        with pytest.raises(ValueError, match=message):
+            fit(network(), PatchDataset(cache, 64), patches(1), TrainingSettings(loss="softmax-or-bce"), tmp_path)
+    one = PatchDataset(ClipCache.from_waveforms([np.ones(64)], [("low",)], 100, ("low",)), 64)
+    with pytest.raises(ValueError, match="'softmax' needs at least two classes"):
+        fit(network(classes=1), one, one, TrainingSettings(loss="softmax"), tmp_path)
     assert not list(tmp_path.iterdir())
     for name, value in {
         "epochs": 0,
@@ -115,6 +135,8 @@ def test_wrong_arguments(tmp_path):
         "ema_decay": 1.0,
         "ema_update": "epoch",
         "teacher_temperature": 0.0,
+        "epsilon": 0.0,
+        "mixing_from_epoch": -1,
         "auxiliary_weight": -0.5,
     }.items():
         with pytest.raises(ValueError, match=f"`{name}` must be"):

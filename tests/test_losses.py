@@ -25,6 +25,13 @@ def one_hot(indices, classes=10):
     return np.eye(classes, dtype="float32")[indices]
 
 
+def test_one_class_has_no_softmax():
+    for kind in ("softmax", "softmax-or-bce"):
+        with pytest.raises(ValueError, match=f"`loss`='{kind}' needs at least two classes"):
+            classification_loss(np.zeros((2, 1)), np.ones((2, 1)), np.ones((2, 1)), kind)
+    assert np.isfinite(float(classification_loss(np.zeros((2, 1)), np.ones((2, 1)), np.ones((2, 1)), "bce")))
+
+
 class TestReleased:
     """The released losses, all of which sum over the batch unless their name says otherwise."""
 

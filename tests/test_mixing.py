@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 from scipy import stats
 
+from keras_audio_si.layers import FreqMix, PhaseMix, TimeMix
 from keras_audio_si.layers.mixing import MixUp
 
 
@@ -80,13 +81,43 @@ def test_call_draws_and_applies(rng):
     assert np.abs(ops.convert_to_numpy(again[0] - expected[0])).max() > 1e-3
 
 
-@pytest.mark.parametrize("arguments", [{}, {"label_rule": "union"}, {"gain_aware": True}], ids=str)
-def test_some_are_left_alone(rng, arguments):
-    x, y = batch(rng, (400, 5))
-    mixed, labels = MixUp(10.0, seed=1, probability=0.25, **arguments)((x, y), training=True)
+SOME = [
+    lambda **rest: MixUp(10.0, **rest),
+    lambda **rest: MixUp(10.0, "union", gain_aware=True, **rest),
+    lambda **rest: TimeMix((0.2, 0.8), **rest),
+    lambda **rest: FreqMix(8000, (0.2, 0.8), sizes=[(32, 8)], **rest),
+    lambda **rest: PhaseMix(8000, (0.2, 0.8), sizes=[(32, 8)], **rest),
+]
+
+
+@pytest.mark.parametrize("build", SOME)
+def test_some_are_left_alone(rng, build):
+    x, y = batch(rng, (400, 50))
+    mixed, labels = build(seed=1, probability=0.25)((x, y), training=True)
     same = (ops.convert_to_numpy(mixed) == ops.convert_to_numpy(x)).all(axis=1)
     assert 0.65 < same.mean() < 0.85
     np.testing.assert_array_equal(ops.convert_to_numpy(labels)[same], ops.convert_to_numpy(y)[same])
+
+
+@pytest.mark.parametrize("build", SOME)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stays_where_it_is(rng, build, value):
+    """In its own example, which is not mixed; the others become what they are without it."""
+    x, y = (ops.convert_to_numpy(part) for part in batch(rng, (6, 50)))
+    layer = build(seed=2)
+    params = {name: ops.convert_to_numpy(drawn) for name, drawn in layer.draw(6).items()}
+    params["partner"] = np.array([1, 2, 3, 4, 5, 0])
+    mixed, labels = (ops.convert_to_numpy(part) for part in layer.apply((x, y), params))
+    assert np.isfinite(mixed).all() and (np.abs(mixed - x).max(axis=1) > 1e-3).all()
+    broken = x.copy()
+    broken[2, 10] = value
+    got, got_labels = (ops.convert_to_numpy(part) for part in layer.apply((broken, y), params))
+    left_alone = [1, 2]  # The one before it has it for a partner.
+    np.testing.assert_array_equal(got[left_alone], broken[left_alone])
+    np.testing.assert_array_equal(got_labels[left_alone], y[left_alone])
+    others = [0, 3, 4, 5]
+    np.testing.assert_allclose(got[others], mixed[others], atol=1e-6)
+    np.testing.assert_array_equal(got_labels[others], labels[others])
 
 
 def test_identity_outside_training(rng):

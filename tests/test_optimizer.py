@@ -26,13 +26,13 @@ def adamw(values, gradients, settings, rates, betas, spared):
             m[i] = beta * m[i] + (1 - beta) * g
             v[i] = settings.beta_2 * v[i] + (1 - settings.beta_2) * g**2
             mean, square = m[i] / (1 - beta**step), v[i] / (1 - settings.beta_2**step)
-            values[i] = values[i] - rate * mean / (np.sqrt(square) + 1e-8)
+            values[i] = values[i] - rate * mean / (np.sqrt(square) + (settings.epsilon or 1e-8))
     return values
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
-def test_adamw_along_its_schedule(rng, schedule):
-    settings = dataclasses.replace(EAT, schedule=schedule)
+@pytest.mark.parametrize("schedule, epsilon", [("one-cycle", None), ("plateau", None), ("one-cycle", 0.1)])
+def test_adamw_along_its_schedule(rng, schedule, epsilon):
+    settings = dataclasses.replace(EAT, schedule=schedule, epsilon=epsilon)
     steps = 20
     start = [rng.normal(size=shape).astype("float32") for shape in ((3, 2, 2), (4, 3), (3,))]
     gradients = [rng.normal(size=x.shape).astype("float32") for x in start]
@@ -75,6 +75,20 @@ def test_l2_is_a_term_of_the_gradient(rng):
         mean, square = m / (1 - 0.95 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
         value = value - (0.1 if step < 3 else 0.05) * mean / (np.sqrt(square) + 1e-8)
     np.testing.assert_allclose(ops.convert_to_numpy(variable), value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("optimizer, default", [("adam", 1e-7), ("adamw", 1e-8), ("adam-l2", 1e-8)])
+def test_epsilon(optimizer, default, schedule):
+    if (optimizer, schedule) == ("adam-l2", "one-cycle"):
+        return
+    for epsilon, wanted in ((None, default), (1e-4, 1e-4)):
+        settings = TrainingSettings(optimizer=optimizer, schedule=schedule, epsilon=epsilon)
+        assert build_optimizer(settings, [], steps=10).epsilon == wanted
+    with pytest.raises(ValueError, match="`epsilon` must be None with `optimizer`='sgd'"):
+        TrainingSettings(optimizer="sgd", epsilon=1e-4)
+    with pytest.raises(ValueError, match="`epsilon`"):
+        TrainingSettings(epsilon=0.0)
 
 
 def test_what_decays():

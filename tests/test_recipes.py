@@ -96,9 +96,12 @@ class TestGazneli2022:
         assert (esc50.training.learning_rate, esc50.training.epochs, esc50.data.input_samples) == (5e-4, 3500, 114688)
         assert (esc50.training.ema_decay, esc50.training.label_smoothing, esc50.data.peak) == (0.995, 0.1, 0.95)
         assert (words.data.sample_rate, words.data.input_samples, words.model.factors) == (16000, 16384, (4, 4, 4))
-        assert (audioset.training.loss, audioset.data.sampling, audioset.model.augment) == (
-            ("bce", "class_balanced", "eat-no-noise")
-        )
+        assert (audioset.training.loss, audioset.data.sampling) == ("bce", "class_balanced")
+        assert {one.model.augment for one in (esc50, words, audioset)} == {"eat-released"}
+        assert [one.model.augment_noise for one in (esc50, words, audioset)] == [True, True, False]
+        assert [one.training.mixing_from_epoch for one in (esc50, words, audioset)] == [12, 12, 2]
+        training = esc50.training
+        assert (training.epsilon, training.gradient_clip_norm, training.loss_reduction) == (1e-4, 1.0, "sum")
         assert RECIPES["gazneli2022-urbansound8k"].settings.data.input_samples == 90112
 
     def test_ablation(self):
@@ -106,7 +109,7 @@ class TestGazneli2022:
         assert [len(row.model.mixings) for row in rows.values()] == [0, 1, 2, 3, 4]
         assert paper["a3 freqmix"] == 0.901 and gazneli2022.TABLE_6B["b0 common blocks"][1] == 0.805
         rows, _ = RECIPES["gazneli2022-esc50"].rows(["7"])
-        assert {(row.model.augment, row.model.mixings) for row in rows.values()} == {("eat-no-noise", ())}
+        assert {(row.model.augment_noise, row.model.mixings) for row in rows.values()} == {(False, ())}
 
 
 class TestLiu2022:

@@ -12,6 +12,7 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from kill_and_resume import differences, outcome
 from tiny_training import RESUMED, VALIDATION, patches, train
 
+from keras_audio_si import layers
 from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import evaluate_clips
@@ -25,9 +26,11 @@ STEPS = 6  # of an epoch
 CYCLE = dataclasses.replace(
     RESUMED,
     epochs=3,
+    mixing_from_epoch=2,  # After the cut.
     early_stopping_patience=None,
     optimizer="adamw",
     weight_decay=0.01,
+    epsilon=1e-4,
     gradient_clip_norm=1.0,
     schedule="one-cycle",
     loss="softmax-or-bce",
@@ -181,6 +184,20 @@ def test_runs_of_earlier_versions_go_on(tmp_path):
     checkpoint._replace(identity=old).write(tmp_path / "checkpoints")
     result = train(tmp_path, settings=settings, model=model, checkpoint_steps=None)
     assert len(result.history["loss"]) == 2 and np.isfinite(result.history["loss"]).all()
+
+
+def test_layers_are_described_as_in_earlier_versions():
+    """Digests of 0.2.0, which had none of the arguments `probability`, `per` and `max_start_seconds`."""
+
+    def described(layer):
+        return run_identity(network(1), patches(0), patches(1), RESUMED, layer)["augmentation"]
+
+    fragment = layers.RandomFragmentGain(8000, seed=2)
+    order = [layers.RandomOrder([layers.RandomGain(seed=0)], seed=1), fragment]
+    assert described(layers.AugmentationChain(order)) == "AugmentationChain 14a7b5e86683497f"
+    assert described(layers.eat_mixing(16000, seed=3)) == "RandomChoice 0778eddbb4470108"
+    assert described(layers.eat_mixing(16000, probability=0.5, seed=3)) != "RandomChoice 0778eddbb4470108"
+    assert described(layers.MixUp(10.0, probability=0.5, seed=5)) == "MixUp 0936cb2ec831e53b"
 
 
 class TestRefused:

@@ -66,7 +66,7 @@ def _augmentations():
         "RandomNoise pink": lambda: noises("pink"),
         "RandomNoise uniform": lambda: noises("uniform"),
         "RandomSine": lambda: layers.RandomSine(rate),
-        "RandomPhaseNoise": lambda: layers.RandomPhaseNoise(),
+        "RandomPhaseNoise": lambda: layers.RandomPhaseNoise(rate),
         "RandomOrder of two": lambda: layers.RandomOrder([layers.RandomGain(), layers.RandomMuLaw()]),
         "RandomChoice of two": lambda: layers.RandomChoice([layers.RandomGain(), layers.RandomMuLaw()]),
     }
@@ -191,8 +191,10 @@ WAVEFORMS = {
         EAT_SHAPE,
         {
             "keras GaussianNoise": lambda: keras.layers.GaussianNoise(0.1),
-            "AugmentationChain of Table 1": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, mixings=()),
-            "AugmentationChain of Table 1 and mixing": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE),
+            "AugmentationChain of Table 1": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, "table1", mixings=()),
+            "AugmentationChain of Table 1 and mixing": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, "table1"),
+            "AugmentationChain as released": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, mixings=()),
+            "AugmentationChain, light": lambda: layers.eat_augmentations(EAT_SAMPLE_RATE, "light", mixings=()),
         },
         inputs=_augmented_inputs,
         training=True,

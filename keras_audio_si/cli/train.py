@@ -1,5 +1,6 @@
 """The command `train`: trains any network on any data with a preset, or the tables of a paper."""
 
+import itertools
 import sys
 
 from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of
@@ -63,6 +64,7 @@ def train(args):
     if args.recipe is None:
         rows = {"": _for_clips(args, given, divisions)}
     _check_parts(rows, manifest.class_names)
+    _check_labels(rows, divisions)
     _print_plan(rows, divisions, seeds, args)
     scores = run_experiment(
         rows,
@@ -98,6 +100,16 @@ def _check_parts(rows, class_names):
         with keras.StatelessScope(initialize_variables=False):
             build_model(class_names, settings.changed(weights=None, initial=None))
             build_augmentation(settings)
+
+
+def _check_labels(rows, divisions):
+    """Refuses training clips whose labels a loss is not for."""
+    from keras_audio_si.training.losses import check_labels
+
+    for settings, manifest in itertools.product(rows.values(), divisions.values()):
+        clips = manifest.select(split="train").clips
+        names, counts = [clip.clip_id for clip in clips], [len(clip.labels) for clip in clips]
+        check_labels(settings.training.loss, manifest.class_names, names, counts)
 
 
 def _recipe_rows(args, given):

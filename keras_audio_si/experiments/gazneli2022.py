@@ -7,12 +7,15 @@ Classification Network, 2022. The paper does not say how it chose the epoch; her
 from keras_audio_si.experiments.recipe import Recipe
 from keras_audio_si.experiments.settings import MIXINGS, Settings
 
-# Section 4, and from the released code what it does not state: the second beta of AdamW, the form of the averages, the
-# numbers of epochs, and clips at 22.05 kHz scaled to a peak of 0.95 and filled up with silence.
+# Section 4, and from the released code and its commands what the paper does not state: order and ranges of the
+# augmentations, the first epoch with mixed labels, the loss as a sum over the batch, gradients clipped to a norm of 1,
+# epsilon and the second beta of AdamW, the form of the averages, the numbers of epochs, and clips at 22.05 kHz scaled
+# to a peak of 0.95 and padded with silence.
 SETTINGS = Settings().changed(
     network="eat-s",
-    augment="eat",
+    augment="eat-released",
     mixings=MIXINGS,
+    mixing_from_epoch=12,
     sample_rate=22050,
     input_samples=114688,
     crops="random",
@@ -22,10 +25,12 @@ SETTINGS = Settings().changed(
     optimizer="adamw",
     weight_decay=1e-5,
     beta_2=0.99,
+    epsilon=1e-4,
+    gradient_clip_norm=1.0,
     schedule="one-cycle",
     early_stopping_patience=None,
     loss="softmax-or-bce",
-    loss_reduction="batch-mean",
+    loss_reduction="sum",
     label_smoothing=0.1,
     ema_decay=0.995,
     ema_update="released",
@@ -49,7 +54,7 @@ TABLE_6B = {
 }
 # Appendix A: without noise and mixings, as the paper says.
 TABLE_7 = {
-    content: ({"content": content, "augment": "eat-no-noise", "mixings": ()}, paper)
+    content: ({"content": content, "augment_noise": False, "mixings": ()}, paper)
     for content, paper in {"phase": 0.6, "magnitude": 0.785, "both": 0.805, "waveform": 0.81}.items()
 }
 
@@ -92,7 +97,8 @@ RECIPES = [
         "EAT on AudioSet, 527 classes: Table 5. Noises are classes, so none is added.",
         SETTINGS.changed(
             input_samples=221184,
-            augment="eat-no-noise",
+            augment_noise=False,
+            mixing_from_epoch=2,
             sampling="class_balanced",
             validation_split=0.05,
             loss="bce",

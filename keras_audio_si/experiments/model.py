@@ -132,9 +132,11 @@ def build_augmentation(settings):
         return model.augment
     if model.mixings and settings.training.loss == "softmax":
         raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
+    mixing = (model.mixings, model.mixing_probability, model.label_rule, seed)
     if model.augment != "none":
-        return layers.eat_augmentations(rate, model.augment == "eat", model.mixings, seed=seed)
-    return layers.eat_mixing(rate, model.mixings, seed) if model.mixings else None
+        strength = model.augment.removeprefix("eat-")
+        return layers.eat_augmentations(rate, strength, model.augment_noise, *mixing)
+    return layers.eat_mixing(rate, *mixing) if model.mixings else None
 
 
 def class_activation(training):

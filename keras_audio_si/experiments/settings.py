@@ -4,12 +4,20 @@ import dataclasses
 import difflib
 import functools
 
-from keras_audio_si.checks import check_choice, check_choices, check_integer, check_positive, refuse_renamed
+from keras_audio_si.checks import (
+    check_choice,
+    check_choices,
+    check_integer,
+    check_interval,
+    check_positive,
+    refuse_renamed,
+)
 from keras_audio_si.training.settings import TrainingSettings
 
-AUGMENTATIONS = ("none", "eat", "eat-no-noise")
+AUGMENTATIONS = ("none", "eat-released", "eat-table1", "eat-light")
 STANDARDISED = ("piczak", "heurinet", "melconvnet")
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
+LABEL_RULES = ("convex", "union")
 CONTENTS = ("waveform", "phase", "magnitude", "both")
 PRECISIONS = (None, "bfloat16", "float16")
 
@@ -36,9 +44,12 @@ class ModelSettings:
         frame_seconds: Analysis window of the front-end, in seconds.
         hop_seconds: Time from one frame to the next, in seconds.
         fft_length: Points of the Fourier transform.
-        augment: Augmentation of the training waveforms: "none", "eat" (Table 1 of gazneli2022) or "eat-no-noise". Or a
-            layer from `(waveforms, labels)` to the same.
+        augment: Augmentation of the training waveforms: "none", "eat-released", "eat-table1" or "eat-light"
+            (`layers.eat_augmentations`). Or a layer from `(waveforms, labels)` to the same.
+        augment_noise: Whether these augmentations add noise.
         mixings: Label mixings of gazneli2022: some of mixup, timemix, freqmix, phasemix. One is drawn for each batch.
+        mixing_probability: Probability that an example is mixed by them.
+        label_rule: Labels of their mixtures: "convex" (by weight, as in gazneli2022) or "union" (of both, as released).
         spec_augment: Whether SpecAugment masks bands and frames in training.
         masked_bands: Largest share of the bands that SpecAugment masks.
         masked_frames: Largest share of the frames that SpecAugment masks.
@@ -90,7 +101,10 @@ class ModelSettings:
     hop_seconds: float | None = None
     fft_length: int | None = None
     augment: str = "none"
+    augment_noise: bool = True
     mixings: tuple[str, ...] = ()
+    mixing_probability: float = 1.0
+    label_rule: str = "convex"
     spec_augment: bool = False
     masked_bands: float = 0.375
     masked_frames: float = 0.5
@@ -124,9 +138,16 @@ class ModelSettings:
     def __post_init__(self):
         _as_tuples(self, "mixings", "aggregations", "dilations", "factors")
         if isinstance(self.augment, str):
+            if self.augment in ("eat", "eat-no-noise"):
+                raise ValueError(
+                    "`augment`='eat' is 'eat-released', 'eat-table1' or 'eat-light' since version 0.3.0, each with "
+                    f"`augment_noise` or without. Received: augment={self.augment!r}"
+                )
             check_choice("augment", self.augment, AUGMENTATIONS)
         if self.mixings:
             check_choices("mixings", self.mixings, MIXINGS)
+        check_interval("(0, 1]", mixing_probability=self.mixing_probability)
+        check_choice("label_rule", self.label_rule, LABEL_RULES)
         check_choice("content", self.content, CONTENTS)
         check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)

@@ -62,7 +62,11 @@ class _RandomFragmentLayer(RandomWaveformLayer):
     def draw_parameters(self, batch_size, num_samples):
         shortest, longest = (ops.minimum(round(end * self.sample_rate), num_samples) for end in self.seconds)
         length = self.integers(batch_size, shortest, longest)
-        return {"start": self.integers(batch_size, 0, num_samples - length), "length": length}
+        return {"start": self.integers(batch_size, 0, self.latest_start(num_samples - length)), "length": length}
+
+    def latest_start(self, room):
+        """The last sample at which a fragment may start, of those where it fits."""
+        return room
 
     def inside(self, waveforms, params):
         """Whether a sample belongs to the fragment, `(batch, samples)`."""
@@ -81,6 +85,7 @@ class RandomFragmentGain(_RandomFragmentLayer):
         sample_rate: In Hz.
         seconds: Shortest and longest fragment, drawn uniformly; in a shorter clip it is the whole.
         gain: Lowest and highest factor, drawn uniformly.
+        max_start_seconds: Latest start of the fragment, 0.1 in the released code; None for anywhere in the clip.
         probability: Chance of an example to be changed.
         seed: Integer that sets the draws; None for other draws each time.
 
@@ -100,22 +105,40 @@ class RandomFragmentGain(_RandomFragmentLayer):
     [[1. 2. 2. 1.]]
 
     Reference:
-        gazneli2022, Table 1, "amplitude"; ranges of the released code.
+        gazneli2022, Table 1, "amplitude"; length and factors of the released code, whose fragments start within the
+        first 0.1 s only.
     """
 
-    def __init__(self, sample_rate, seconds=(0.1, 0.1), gain=(0.5, 1.3), probability=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        sample_rate,
+        seconds=(0.1, 0.1),
+        gain=(0.5, 1.3),
+        max_start_seconds=None,
+        probability=1.0,
+        seed=None,
+        **kwargs,
+    ):
         super().__init__(sample_rate, seconds, probability, seed, **kwargs)
         self.gain = check_range("gain", gain)
+        if max_start_seconds is not None:
+            check_positive(max_start_seconds=max_start_seconds)
+        self.max_start_seconds = max_start_seconds
 
     def draw_parameters(self, batch_size, num_samples):
         fragment = super().draw_parameters(batch_size, num_samples)
         return {**fragment, "gain": self.uniform(batch_size, *self.gain)}
 
+    def latest_start(self, room):
+        if self.max_start_seconds is None:
+            return room
+        return ops.minimum(round(self.max_start_seconds * self.sample_rate), room)
+
     def transform(self, waveforms, params):
         return waveforms * ops.where(self.inside(waveforms, params), params["gain"][:, None], 1.0)
 
     def get_config(self):
-        return {**super().get_config(), "gain": self.gain}
+        return {**super().get_config(), "gain": self.gain, "max_start_seconds": self.max_start_seconds}
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")

@@ -1,5 +1,6 @@
 """Augmentations that add noise, or perturb the phase."""
 
+import functools
 import math
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
 from keras_audio_si.layers.augmentation_time import check_known_length
+from keras_audio_si.layers.spectral_mixing import checked_sizes, stft_sizes
 from keras_audio_si.ops.keyed_random import keyed_normal, keyed_normal_pairs, keyed_uniform
 from keras_audio_si.ops.noise import (
     COLOURS,
@@ -170,13 +172,14 @@ class RandomSine(_RandomAddedNoise):
 class RandomPhaseNoise(RandomWaveformLayer):
     """Rotates the phase of every bin of a short-time Fourier transform by a small random angle.
 
-    Examples are taken one by one: the spectra of a batch would not fit into a processor's cache, and the unchanged
-    ones cost nothing.
+    Largest angle and size of the transform are drawn for each example. Examples are taken one by one: the spectra of a
+    batch would not fit into a processor's cache, and the unchanged ones cost nothing.
 
     Args:
-        radians: Largest angle; the angles are uniform from 0 on.
-        fft_length: Points of the transform, whose window is rectangular.
-        hop_length: Samples from one frame to the next.
+        sample_rate: In Hz, sets the sizes.
+        radians: Lowest and highest value of the largest angle, drawn uniformly; the angles are uniform from 0 to it.
+        sizes: Pairs `(fft_length, hop_length)` in samples, of which one is drawn; None for
+            `spectral_mixing.stft_sizes(sample_rate)`. The window is rectangular.
         damping: Whether the magnitudes are multiplied by `exp(-v)`, `v` another such draw, as released.
         probability: Chance of an example to be changed.
         seed: Integer that sets the draws; None for other draws each time.
@@ -192,45 +195,49 @@ class RandomPhaseNoise(RandomWaveformLayer):
 
     Example:
 
-    >>> tuple(RandomPhaseNoise()(np.ones((2, 1001), "float32"), training=True).shape)
+    >>> tuple(RandomPhaseNoise(22050)(np.ones((2, 1001), "float32"), training=True).shape)
     (2, 1001)
 
     Reference:
-        gazneli2022, Table 1, "phase noise"; transform and angle of the released code at 22.05 kHz.
+        gazneli2022, Table 1, "phase noise"; sizes and angles of the released code.
     """
 
-    def __init__(self, radians=0.015, fft_length=512, hop_length=128, damping=False, **kwargs):
+    def __init__(self, sample_rate, radians=(0.01, 0.02), sizes=None, damping=False, **kwargs):
         super().__init__(**kwargs)
-        check_positive(radians=radians, fft_length=fft_length, hop_length=hop_length)
-        self.radians = radians
-        self.fft_length = fft_length
-        self.hop_length = hop_length
+        self.sample_rate = sample_rate
+        self.radians = check_range("radians", radians, 0)
+        self.sizes = stft_sizes(sample_rate) if sizes is None else checked_sizes(sizes)
         self.damping = bool(damping)
 
     def draw_parameters(self, batch_size, num_samples):
-        params = {"key": self.keys(batch_size)}
+        params = {
+            "key": self.keys(batch_size),
+            "radians": self.uniform(batch_size, *self.radians),
+            "size": self.integers(batch_size, 0, len(self.sizes) - 1),
+        }
         return {**params, "damping_key": self.keys(batch_size)} if self.damping else params
 
     def transform(self, waveforms, params):
         check_known_length(self, waveforms)
         keys = [params[name] for name in ("key", "damping_key") if name in params]
-        applied = params.get("applied", ops.ones_like(keys[0][:, 0]))
+        choice = params["size"] + 1
+        if "applied" in params:
+            choice = ops.where(params["applied"], choice, 0)
+        turned = [functools.partial(self.turned, size) for size in self.sizes]
         return map_examples(
-            lambda x, applied, *keys: ops.switch(applied, [lambda x, *_: x, self.turned], x, *keys),
-            (waveforms, ops.cast(applied, "int32"), *keys),
+            lambda x, choice, *draws: ops.switch(choice, [lambda x, *_: x, *turned], x, *draws),
+            (waveforms, choice, params["radians"], *keys),
             "float32",
         )
 
-    def turned(self, waveform, *keys):
-        """One waveform with its phases turned by what follows from its keys."""
-        frames = phase_frames(waveform.shape[0], self.fft_length, self.hop_length)
-        bins = self.fft_length // 2 + 1
-        angles = [
-            ops.reshape(keyed_uniform(key[None], frames * bins, 0.0, self.radians), (1, frames, bins)) for key in keys
-        ]
+    def turned(self, size, waveform, radians, *keys):
+        """One waveform with the phases of its spectrum of a size turned by what follows from its keys."""
+        fft_length, hop_length = size
+        frames, bins = phase_frames(waveform.shape[0], fft_length, hop_length), fft_length // 2 + 1
+        angles = [ops.reshape(keyed_uniform(key[None], frames * bins, 0.0, radians), (1, frames, bins)) for key in keys]
         damping = angles[1] if self.damping else None
-        return perturb_phase(waveform[None], angles[0], self.fft_length, self.hop_length, damping)[0]
+        return perturb_phase(waveform[None], angles[0], fft_length, hop_length, damping)[0]
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("radians", "fft_length", "hop_length", "damping")}
+        own = {name: getattr(self, name) for name in ("sample_rate", "radians", "sizes", "damping")}
         return {**super().get_config(), **own}

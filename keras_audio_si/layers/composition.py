@@ -7,6 +7,8 @@ from keras import ops
 from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, split_pair
 
+PER = ("batch", "example")
+
 
 class _Composition(keras.layers.Layer):
     """Base class of layers that contain augmentations and draw their parameters."""
@@ -37,10 +39,7 @@ class _Composition(keras.layers.Layer):
     @property
     def mixes_labels(self):
         """Whether a layer inside takes pairs only."""
-        return any(
-            layer.mixes_labels if isinstance(layer, _Composition) else not isinstance(layer, RandomWaveformLayer)
-            for layer in self.layers
-        )
+        return any(map(mixes_labels, self.layers))
 
     def draw(self, batch_size, num_samples):
         """Draws what `apply` needs, for all layers.
@@ -112,14 +111,16 @@ class AugmentationChain(_Composition):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class RandomOrder(_Composition):
-    """Applies augmentations in sequence, in an order that is drawn for each batch.
+    """Applies augmentations in sequence, in random order.
 
-    Each layer is compiled once: a loop over the order selects the layer by a conditional. XLA can therefore not fuse
-    neighbouring layers into one pass over memory, as it does in an `AugmentationChain`.
+    Each layer is compiled once, in a loop over the places of the order. XLA can therefore not fuse neighbouring layers
+    into one pass over memory, as it does in an `AugmentationChain`.
 
     Args:
         layers: As for `AugmentationChain`.
         seed: Integer that sets the orders; None for other orders each time.
+        per: `"batch"` draws one order for the whole batch, and a condition picks the layer at each place. `"example"`
+            draws one order for each example; all layers are then computed at every place.
 
     Input shape:
         `(batch, samples)`, or a pair of that and labels, `(batch, ...)`.
@@ -139,18 +140,27 @@ class RandomOrder(_Composition):
     (2, 4000)
     """
 
+    def __init__(self, layers, seed=None, per="batch", **kwargs):
+        super().__init__(layers, seed, **kwargs)
+        check_choice("per", per, PER)
+        self.per = per
+
     def draw_parameters(self, batch_size):
-        count = len(self.layers)
-        return {"order": ops.argsort(keras.random.uniform((count,), dtype="float32", seed=self.seed_generator))}
+        shape = (len(self.layers),) if self.per == "batch" else (batch_size, len(self.layers))
+        return {"order": ops.argsort(keras.random.uniform(shape, dtype="float32", seed=self.seed_generator), axis=-1)}
 
     def apply(self, inputs, params):
         """Changes waveforms, or waveforms and labels, as `params` says."""
-        branches = _branches(self.layers, params["layers"])
         order = ops.cast(params["order"], "int32")
-        inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
-        return ops.fori_loop(
-            0, len(self.layers), lambda place, inputs: ops.switch(order[place], branches, inputs), inputs
-        )
+
+        def take_place(place, inputs):
+            choice = ops.take(order, place, axis=-1)
+            return _chosen(self.layers, params["layers"], choice, inputs, self.per)
+
+        return ops.fori_loop(0, len(self.layers), take_place, _tensors(inputs))
+
+    def get_config(self):
+        return {**super().get_config(), "per": self.per}
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -185,7 +195,7 @@ class RandomChoice(_Composition):
 
     def __init__(self, layers, chances=None, per="batch", seed=None, **kwargs):
         super().__init__(layers, seed, **kwargs)
-        check_choice("per", per, ("batch", "example"))
+        check_choice("per", per, PER)
         self.per = per
         self.chances = None if chances is None else tuple(float(chance) for chance in chances)
         shares = np.ones(len(self.layers)) if chances is None else np.array(self.chances)
@@ -204,28 +214,53 @@ class RandomChoice(_Composition):
 
     def apply(self, inputs, params):
         """Changes waveforms, or waveforms and labels, as `params` says."""
-        branches = _branches(self.layers, params["layers"])
-        inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
-        if self.per == "batch":
-            return ops.switch(params["choice"], branches, inputs)
-        results = [branch(inputs) for branch in branches]
-        return keras.tree.map_structure(lambda *values: _select(params["choice"], values), *results)
+        return _chosen(self.layers, params["layers"], params["choice"], _tensors(inputs), self.per)
 
     def get_config(self):
         return {**super().get_config(), "chances": self.chances, "per": self.per}
 
 
-def _branches(layers, params):
-    return [
-        lambda inputs, layer=layer, drawn=drawn: layer.apply(inputs, drawn)
-        for layer, drawn in zip(layers, params, strict=True)
-    ]
+def mixes_labels(layer):
+    """Whether an augmentation may change labels: all do but those known not to, and compositions of these.
+
+    Example:
+
+    >>> from keras_audio_si.layers import MixUp, RandomGain
+    >>> mixes_labels(RandomGain()), mixes_labels(AugmentationChain([RandomGain(), MixUp()]))
+    (False, True)
+    """
+    return layer.mixes_labels if isinstance(layer, _Composition) else not isinstance(layer, RandomWaveformLayer)
 
 
-def _select(choice, values):
-    """For each example the value of the layer that was chosen for it."""
-    selected = values[0]
-    for number, value in enumerate(values[1:], start=1):
-        chosen = ops.reshape(choice == number, (-1,) + (1,) * (len(value.shape) - 1))
-        selected = ops.where(chosen, value, selected)
-    return selected
+def _tensors(inputs):
+    """Waveforms as a tensor, a pair as a tuple of tensors, as layers return them."""
+    if isinstance(inputs, (list, tuple)):
+        return tuple(map(ops.convert_to_tensor, inputs))
+    return ops.convert_to_tensor(inputs)
+
+
+def _chosen(layers, params, choice, inputs, per):
+    """Applies the layer of a number, or for each example the layer of its own number."""
+    if per == "batch":
+        branches = [
+            lambda inputs, layer=layer, drawn=drawn: layer.apply(inputs, drawn)
+            for layer, drawn in zip(layers, params, strict=True)
+        ]
+        return ops.switch(choice, branches, inputs)
+    changed = inputs
+    for number, (layer, drawn) in enumerate(zip(layers, params, strict=True)):
+        chosen = ops.equal(choice, number)
+        if isinstance(layer, RandomWaveformLayer):  # It leaves the others alone, and need not compute them.
+            applied = ops.logical_and(chosen, drawn["applied"]) if "applied" in drawn else chosen
+            changed = layer.apply(changed, {**drawn, "applied": applied})
+        else:  # Partners are as they were before any layer of this choice.
+            changed = keras.tree.map_structure(
+                lambda after, before, chosen=chosen: ops.where(_as_column(chosen, before), after, before),
+                layer.apply(inputs, drawn),
+                changed,
+            )
+    return changed
+
+
+def _as_column(values, x):
+    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))

@@ -1,8 +1,8 @@
-"""The augmentations of gazneli2022, Table 1, and its label mixings, each as one layer."""
+"""The augmentations of gazneli2022 in three strengths, and its label mixings, each as one layer."""
 
 import numpy as np
 
-from keras_audio_si.checks import check_choices
+from keras_audio_si.checks import check_choice, check_choices
 from keras_audio_si.layers.augmentation_filters import RandomHighPass, RandomLowPass
 from keras_audio_si.layers.augmentation_levels import (
     BitCrush,
@@ -12,38 +12,52 @@ from keras_audio_si.layers.augmentation_levels import (
     RandomMuLaw,
     RandomTimeMask,
 )
-from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise
+from keras_audio_si.layers.augmentation_noise import RandomNoise, RandomPhaseNoise, RandomSine
 from keras_audio_si.layers.augmentation_time import RandomSpeed, RandomTimeShift, Roll
-from keras_audio_si.layers.composition import AugmentationChain, RandomChoice
+from keras_audio_si.layers.composition import AugmentationChain, RandomChoice, RandomOrder
 from keras_audio_si.layers.mixing import MixUp, TimeMix
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
+from keras_audio_si.ops.noise import COLOURS
 
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
+STRENGTHS = ("released", "table1", "light")
+
+_UNION_LIMIT = 0.9  # As released.
 
 
 def eat_augmentations(
     sample_rate,
+    strength="released",
     noise=True,
     mixings=MIXINGS,
-    probability=0.5,
-    signal_to_noise_decibels=(30.0, 30.0),
+    mixing_probability=1.0,
+    label_rule="convex",
     seed=None,
 ):
-    """Builds the augmentations of the paper's Table 1 as one layer.
+    """Build the augmentations of EAT as one layer.
 
-    In this order: speed; a linear or a cyclic shift; a low- or a high-pass filter; gain of the whole clip and of a
-    fragment, polarity, a time mask, linear or mu-law quantisation; noise of one kind; one mixing. Alternatives are
-    chosen once per batch (except pink, red, blue and violet noise, four of the seven kinds, which are chosen per
-    example). Other parameters are drawn for each example, and each step is applied to an example with the given
-    `probability`. Mixing is always applied.
+    - `"released"`: the augmentations that the released code applies. Gain, polarity, linear shift, cyclic shift,
+      fragment gain and time mask, in a random order for each example; then noise of one of eight kinds, drawn for each
+      example; then speed. Each step has a probability of 0.5.
+    - `"table1"`: all augmentations in Table 1 of the paper. In addition to the above it has a low- or high-pass filter
+      and linear or mu-law quantisation, which the released code cannot apply. The order is speed, a linear or a cyclic
+      shift, a filter, gain, fragment gain, polarity, time mask, quantisation, noise of one of seven kinds. Each step
+      has a probability of 0.5. Alternatives are chosen once per batch, the colour of noise for each example. The paper
+      does not state the ranges of filters and quantisation; they are ours.
+    - `"light"`: for short trainings, which underfit with the others. Linear and cyclic shift by whole samples, gain and
+      polarity with a probability of 0.25 each, noise with a probability of 0.1.
+
+    Label mixing comes last. All other random parameters are drawn for each example.
 
     Args:
         sample_rate: In Hz.
+        strength: `"released"`, `"table1"` or `"light"`, see above. The default is `"released"`: the code that the paper
+            refers to applies this set, and the paper itself states neither ranges nor order.
         noise: Whether noise is added. The paper leaves it out for AudioSet and in the experiments on phase.
         mixings: Of `MIXINGS` those of which one is drawn for each batch; without any, the layer takes waveforms alone
             as well.
-        probability: Chance of each step to be applied to an example.
-        signal_to_noise_decibels: Lowest and highest ratio of signal to noise.
+        mixing_probability: As `probability` of `eat_mixing`.
+        label_rule: As for `eat_mixing`.
         seed: Integer that sets all draws; None for other draws each time.
 
     Returns:
@@ -63,10 +77,45 @@ def eat_augmentations(
     Reference:
         gazneli2022, Table 1 and section 4.
     """
+    check_choice("strength", strength, STRENGTHS)
     settings = _seeded(seed)
+    steps = {"released": _released, "table1": _table1, "light": _light}[strength]
+    layers = steps(sample_rate, noise, settings)
+    if mixings:
+        layers.append(eat_mixing(sample_rate, mixings, mixing_probability, label_rule, **settings()))
+    return AugmentationChain(layers, **settings())
 
+
+def _released(sample_rate, noise, settings):
     def step(**others):
-        return settings(probability=probability, **others)
+        return settings(probability=0.5, **others)
+
+    # Gain and polarity are left out: they commute with all others.
+    in_any_order = [
+        RandomTimeShift(sample_rate, **step()),
+        Roll(fractional=False, **step()),
+        RandomFragmentGain(sample_rate, max_start_seconds=0.1, **step()),
+        RandomTimeMask(sample_rate, **step()),
+    ]
+    layers = [
+        RandomGain(**step()),
+        PolarityInversion(**step()),
+        RandomOrder(in_any_order, per="example", **settings()),
+    ]
+    if noise:
+        kinds = [
+            RandomNoise(COLOURS, **step()),
+            RandomNoise("uniform", **step()),
+            RandomSine(sample_rate, signal_to_noise_decibels=(30.0, 35.0), **step()),
+            RandomPhaseNoise(sample_rate, damping=True, **step()),
+        ]
+        layers.append(RandomChoice(kinds, (len(COLOURS), 1, 1, 1), per="example", **settings()))
+    return [*layers, RandomSpeed(**step())]
+
+
+def _table1(sample_rate, noise, settings):
+    def step(**others):
+        return settings(probability=0.5, **others)
 
     layers = [
         RandomSpeed(**step()),
@@ -80,26 +129,41 @@ def eat_augmentations(
     ]
     if noise:
         kinds = ("white", ("pink", "red", "blue", "violet"), "uniform")
-        noises = [RandomNoise(kind, signal_to_noise_decibels, **step()) for kind in kinds]
-        layers.append(RandomChoice([*noises, RandomPhaseNoise(**step())], (1, 4, 1, 1), **settings()))
-    if mixings:
-        layers.append(eat_mixing(sample_rate, mixings, **settings()))
-    return AugmentationChain(layers, **settings())
+        noises = [RandomNoise(kind, **step()) for kind in kinds]
+        layers.append(RandomChoice([*noises, RandomPhaseNoise(sample_rate, **step())], (1, 4, 1, 1), **settings()))
+    return layers
 
 
-def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
-    """Builds the label mixings of the paper as one layer, which applies one of them to each batch.
+def _light(sample_rate, noise, settings):
+    def step(probability=0.25, **others):
+        return settings(probability=probability, **others)
+
+    layers = [
+        RandomTimeShift(sample_rate, fractional=False, **step()),
+        Roll(fractional=False, **step()),
+        RandomGain(**step()),
+        PolarityInversion(**step()),
+    ]
+    return [*layers, RandomNoise(COLOURS, **step(0.1))] if noise else layers
+
+
+def eat_mixing(sample_rate, mixings=MIXINGS, probability=1.0, label_rule="convex", seed=None):
+    """Build the mixings of the paper as one layer, which draws one of them for each batch.
 
     Args:
         sample_rate: In Hz.
         mixings: Some of `MIXINGS`.
+        probability: Chance that an example is mixed, drawn for each; the released code draws it for the batch, and has
+            1 in its commands.
+        label_rule: `"convex"` mixes the labels by their weights (paper); `"union"` gives the mixture the labels of
+            both, without those of a partner whose weight is at most a tenth (released code).
         seed: Integer that sets all draws; None for other draws each time.
 
     Returns:
         `RandomChoice`, a layer from `(waveforms, labels)` to the same, waveforms `(batch, samples)`.
 
     Raises:
-        ValueError: If there is no mixing, or one is unknown.
+        ValueError: If there is no mixing, one is unknown, or an argument is out of range.
 
     Example:
 
@@ -113,13 +177,15 @@ def eat_mixing(sample_rate, mixings=MIXINGS, seed=None):
     # Each has seeds of its own, whichever others there are; with one for all, the choice would be tied to the weights.
     settings = _seeded(seed)
     choice = settings()
+    union_limit = _UNION_LIMIT if label_rule == "union" else None
+    rules = {"label_rule": label_rule, "union_limit": union_limit, "probability": probability}
     build = {
         "mixup": lambda **others: MixUp(alpha=1.0, gain_aware=True, weight_range=(0.1, 1.0), **others),
         "timemix": lambda **others: TimeMix(**others),
         "freqmix": lambda **others: FreqMix(sample_rate, **others),
         "phasemix": lambda **others: PhaseMix(sample_rate, **others),
     }
-    layers = {name: build[name](**settings(name=name)) for name in MIXINGS}
+    layers = {name: build[name](**settings(name=name, **rules)) for name in MIXINGS}
     return RandomChoice([layers[name] for name in MIXINGS if name in mixings], **choice)
 
 

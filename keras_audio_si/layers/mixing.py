@@ -24,6 +24,8 @@ class BatchMixing(keras.layers.Layer):
     policy, and both outputs keep the dtypes they came with: a waveform in bfloat16 would lose all but the loudest
     50 dB before it reaches a front end.
 
+    Samples that are NaN or infinite stay in their own example: it is not mixed, and is mixed into no other one.
+
     A subclass has `mix(inputs, params)`, which returns the mixed inputs and the weight of the example's own labels, and
     may extend `draw` and `draw_weight`.
 
@@ -32,11 +34,12 @@ class BatchMixing(keras.layers.Layer):
         label_rule: `"convex"` mixes the labels as the inputs; `"union"` gives the mixture every label of both.
         union_limit: with `"union"`, the weight from which on the labels of the partner are left out; None for never.
         seed: integer that sets the draws; None for other draws each time.
+        probability: chance that an example is mixed, drawn for each.
     """
 
     waveforms_only = True
 
-    def __init__(self, weight_range, label_rule="convex", union_limit=None, seed=None, **kwargs):
+    def __init__(self, weight_range, label_rule="convex", union_limit=None, seed=None, probability=1.0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.weight_range = _checked_range(weight_range)
         check_choice("label_rule", label_rule, LABEL_RULES)
@@ -45,8 +48,10 @@ class BatchMixing(keras.layers.Layer):
                 "`union_limit` must be in (0, 1], with `label_rule`='union', or None. "
                 f"Received: union_limit={union_limit!r}, label_rule={label_rule!r}"
             )
+        check_interval("(0, 1]", probability=probability)
         self.label_rule = label_rule
         self.union_limit = union_limit
+        self.probability = probability
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
@@ -65,11 +70,14 @@ class BatchMixing(keras.layers.Layer):
 
         Returns:
             Dictionary of `"weight"`, float32 `(batch_size,)` in `weight_range`, `"partner"`, integer `(batch_size,)`,
-            a permutation, and what else the layer draws.
+            a permutation, `"applied"`, bool `(batch_size,)`, unless `probability` is 1, and what else the layer draws.
         """
         low, high = self.weight_range
         weight = low + (high - low) * self.draw_weight(batch_size)
-        return {"weight": weight, "partner": ops.argsort(self.draw_uniform(batch_size))}
+        params = {"weight": weight, "partner": ops.argsort(self.draw_uniform(batch_size))}
+        if self.probability < 1:
+            params["applied"] = self.draw_uniform(batch_size) < self.probability
+        return params
 
     def draw_weight(self, batch_size):
         """Draws weights in [0, 1], before they are moved to `weight_range`: uniform ones."""
@@ -92,7 +100,13 @@ class BatchMixing(keras.layers.Layer):
         inputs, labels = self._checked(inputs)
         mixed, weight = self.mix(ops.cast(inputs, "float32"), params)
         mixed_labels = mixing.mix_labels(labels, params["partner"], weight, self.label_rule, self.union_limit)
-        return ops.cast(mixed, inputs.dtype), ops.cast(mixed_labels, labels.dtype)
+        applied = mixing.both_finite(inputs, params["partner"])
+        if "applied" in params:
+            applied = ops.logical_and(applied, params["applied"])
+        return tuple(
+            ops.where(_as_column(applied, before), ops.cast(after, before.dtype), before)
+            for before, after in ((inputs, mixed), (labels, mixed_labels))
+        )
 
     def compute_output_shape(self, input_shape):
         inputs, labels = input_shape
@@ -102,7 +116,7 @@ class BatchMixing(keras.layers.Layer):
         return tuple(keras.KerasTensor(x.shape, dtype=x.dtype) for x in self._checked(inputs))
 
     def get_config(self):
-        names = ("weight_range", "label_rule", "union_limit", "seed")
+        names = ("weight_range", "label_rule", "union_limit", "seed", "probability")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def _checked(self, inputs):
@@ -184,23 +198,11 @@ class MixUp(BatchMixing):
         probability=1.0,
         **kwargs,
     ):
-        super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
-        check_interval("(0, 1]", probability=probability)
+        super().__init__(weight_range, label_rule, union_limit, seed, probability, **kwargs)
         check_interval("(0, inf)", alpha=alpha)
-        self.probability = probability
         self.alpha = float(alpha)
         self.gain_aware = gain_aware
         self._table = _beta_logits(self.alpha)
-
-    def draw(self, batch_size):
-        params = super().draw(batch_size)
-        if self.probability < 1:
-            mixed = self.draw_uniform(batch_size) < self.probability
-            params["weight"] = ops.where(mixed, params["weight"], 1.0)
-            # With itself: a partner of no weight would still give its labels to a union.
-            itself = ops.arange(batch_size, dtype=params["partner"].dtype)
-            params["partner"] = ops.where(mixed, params["partner"], itself)
-        return params
 
     def draw_weight(self, batch_size):
         """Draws weights from Beta(alpha, alpha)."""
@@ -223,7 +225,7 @@ class MixUp(BatchMixing):
         return factor * mixed, weight
 
     def get_config(self):
-        names = ("alpha", "gain_aware", "probability")
+        names = ("alpha", "gain_aware")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -245,6 +247,7 @@ class TimeMix(BatchMixing):
         union_limit: with `"union"`, the weight from which on the labels of the partner are left out, 0.9 in the
             released code; None for never.
         seed: integer that sets the draws; None for other draws each time.
+        probability: chance that an example is mixed, drawn for each.
 
     Input shape:
         Pair of `(batch, samples)` and `(batch, ...)`, one-hot or multi-hot labels, both floating point.
@@ -275,9 +278,10 @@ class TimeMix(BatchMixing):
         label_rule="convex",
         union_limit=None,
         seed=None,
+        probability=1.0,
         **kwargs,
     ):
-        super().__init__(weight_range, label_rule, union_limit, seed, **kwargs)
+        super().__init__(weight_range, label_rule, union_limit, seed, probability, **kwargs)
         check_choice("position", position, ("ends", "anywhere"))
         self.position = position
 
@@ -311,6 +315,10 @@ def _checked_range(weight_range):
             f"`weight_range` must be two numbers, 0 <= low <= high <= 1. Received: weight_range={weight_range!r}"
         )
     return float(low), float(high)
+
+
+def _as_column(values, x):
+    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))
 
 
 def _pair(inputs):

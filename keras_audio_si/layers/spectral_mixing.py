@@ -61,7 +61,7 @@ class SpectralMixing(BatchMixing):
     def __init__(self, sample_rate, sizes, window, **kwargs):
         super().__init__(**kwargs)
         self.sample_rate = sample_rate
-        self.sizes = stft_sizes(sample_rate) if sizes is None else _checked_sizes(sizes)
+        self.sizes = stft_sizes(sample_rate) if sizes is None else checked_sizes(sizes)
         framing.make_window(self.sizes[0][0], window)
         self.window = window
 
@@ -119,6 +119,7 @@ class FreqMix(SpectralMixing):
         union_limit: with `"union"`, the weight from which on the labels of the partner are left out, 0.9 in the
             released code; None for never.
         seed: integer that sets the draws; None for other draws each time.
+        probability: chance that an example is mixed, drawn for each.
 
     Input shape:
         Pair of `(batch, samples)` and `(batch, ...)`, one-hot or multi-hot labels, both floating point.
@@ -152,10 +153,11 @@ class FreqMix(SpectralMixing):
         label_rule="convex",
         union_limit=None,
         seed=None,
+        probability=1.0,
         **kwargs,
     ):
         common = {"weight_range": weight_range, "label_rule": label_rule, "union_limit": union_limit, "seed": seed}
-        super().__init__(sample_rate, sizes, window, **common, **kwargs)
+        super().__init__(sample_rate, sizes, window, probability=probability, **common, **kwargs)
         check_choice("bins", bins, mixing.BIN_RULES)
         self.bins = bins
 
@@ -210,6 +212,7 @@ class PhaseMix(SpectralMixing):
         union_limit: with `"union"`, the value of `(1 + weight) / 2` from which on the labels of the partner are left
             out, 0.9 in the released code; None for never.
         seed: integer that sets the draws; None for other draws each time.
+        probability: chance that an example is mixed, drawn for each.
 
     Input shape:
         Pair of `(batch, samples)` and `(batch, ...)`, one-hot or multi-hot labels, both floating point.
@@ -242,10 +245,11 @@ class PhaseMix(SpectralMixing):
         label_rule="convex",
         union_limit=None,
         seed=None,
+        probability=1.0,
         **kwargs,
     ):
         common = {"weight_range": weight_range, "label_rule": label_rule, "union_limit": union_limit, "seed": seed}
-        super().__init__(sample_rate, sizes, window, **common, **kwargs)
+        super().__init__(sample_rate, sizes, window, probability=probability, **common, **kwargs)
 
     def mix_spectra(self, inputs, params, fft_length, hop_length):
         return mixing.mix_phases(inputs, params["partner"], params["weight"], fft_length, hop_length, self.window)
@@ -254,7 +258,8 @@ class PhaseMix(SpectralMixing):
         return 0.5 + 0.5 * params["weight"]
 
 
-def _checked_sizes(sizes):
+def checked_sizes(sizes):
+    """Return sizes of short-time spectra as a tuple of pairs `(fft_length, hop_length)`, or raise a ValueError."""
     sizes = tuple(tuple(size) for size in sizes)
     for size in sizes:
         if len(size) != 2 or not 0 < size[1] <= size[0] // 2:

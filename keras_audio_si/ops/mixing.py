@@ -230,6 +230,25 @@ def mix_labels(labels, partner, weight, rule, union_limit=None):
     return ops.maximum(labels, others)
 
 
+def both_finite(x, partner):
+    """Whether all samples of an example and of its partner are finite.
+
+    Args:
+        x: Float tensor, `(batch, ...)`.
+        partner: Integer tensor, `(batch,)`.
+
+    Returns:
+        Boolean tensor, `(batch,)`.
+
+    Example:
+
+    >>> np.asarray(both_finite(np.float32([[0.0], [np.nan], [1.0]]), partner=np.array([2, 0, 1]))).tolist()
+    [True, False, False]
+    """
+    finite = ops.all(ops.isfinite(ops.reshape(x, (ops.shape(x)[0], -1))), axis=1)
+    return ops.logical_and(finite, ops.take(finite, partner, axis=0))
+
+
 def _segment(size, count, position):
     """Whether an index of `size` is in a segment of `count` that lies at `position`, 0 to 1: `(batch, size)`."""
     start = ops.floor(as_float32(position, "position") * (ops.cast(size, "float32") - count))[:, None]

@@ -215,11 +215,12 @@ def power_spectrum(real, imag, power=2.0):
     energy = ops.square(as_float32(real, "real")) + ops.square(as_float32(imag, "imag"))
     if power == 2.0:
         return energy
-    # The inner choice keeps the root's infinite slope at zero out of the gradient, the outer one gives the 0.
-    positive = energy > TINY
-    root = ops.where(positive, energy, 1.0)
+    # The inner choice keeps the root's infinite slope at zero out of the gradient, the outer one gives the 0. NaN is
+    # not silent: it stays NaN.
+    silent = energy <= TINY
+    root = ops.where(silent, 1.0, energy)
     root = ops.sqrt(root) if power == 1.0 else ops.power(root, power / 2)
-    return ops.where(positive, root, 0.0)
+    return ops.where(silent, 0.0, root)
 
 
 def _stft_conv(x, frame_length, hop_length, fft_length, window):

@@ -151,8 +151,8 @@ def phase(real, imag):
     >>> np.asarray(phase(np.float32([-1.0, 0.0, 0.0]), np.float32([0.0, 2.0, 0.0]))).round(2).tolist()
     [3.140000104904175, 1.5700000524520874, 0.0]
     """
-    heard = ops.square(real) + ops.square(imag) > TINY
-    real, imag = ops.where(heard, real, 1.0), ops.where(heard, imag, 0.0)
+    silent = ops.square(real) + ops.square(imag) <= TINY  # NaN is not, and stays NaN.
+    real, imag = ops.where(silent, 1.0, real), ops.where(silent, 0.0, imag)
     if not _is_compiled_for_cpu(real):
         return ops.arctan2(imag, real)
     return xla.custom_gradient(_arctan2, _arctan2_slopes)(imag, real)

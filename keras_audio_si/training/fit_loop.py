@@ -5,12 +5,14 @@ import dataclasses
 import json
 import pathlib
 import sys
+import warnings
 
 import keras
 
 from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.layers.composition import mixes_labels
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
@@ -29,8 +31,10 @@ from keras_audio_si.training.forcing import ForcingValidation, Reproduction, che
 from keras_audio_si.training.gradient_norms import GradientNormLog
 from keras_audio_si.training.identity import refuse_differences, run_identity
 from keras_audio_si.training.logit_model import LogitTrainingModel
-from keras_audio_si.training.losses import score_binary_cross_entropy
+from keras_audio_si.training.losses import check_labels, score_binary_cross_entropy
+from keras_audio_si.training.mixing_start import chained, starting_late
 from keras_audio_si.training.optimizer import build_optimizer
+from keras_audio_si.training.plan_checks import plan_warnings
 from keras_audio_si.training.schedules import LearningRateLog
 from keras_audio_si.training.settings import PATCH_MONITORS, TrainingSettings
 
@@ -107,11 +111,15 @@ def fit(
 
     Raises:
         ValueError: If training and validation classes differ, the model has another number of scores or not
-            the logits that the settings need, or a run is continued with other settings, data or models.
+            the logits that the settings need, a clip has not the one label that a softmax needs, or a run is continued
+            with other settings, data or models.
         FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
         BlockingIOError: If another process uses `output_dir`.
         OSError: If `output_dir` cannot be written to, or its disk is full.
         FloatingPointError: If no epoch gave a value of `settings.monitor`: the training diverged.
+
+    Warns:
+        UserWarning: If settings cannot do what they are for in so many steps (`plan_checks.plan_warnings`).
 
     Example:
 
@@ -123,6 +131,7 @@ def fit(
         check_target(model, target, train_data, validation)
     else:
         _check_classes(model, train_data, validation)
+        check_labels(settings.loss, train_data.class_names, train_data.clip_ids, train_data.labels.sum(axis=1))
     if teacher is not None:
         _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
@@ -138,6 +147,10 @@ def fit(
         if start is None:  # A checkpoint has them.
             _adapt(model, train_data, verbose)
         steps = train_data.steps_per_epoch(settings.batch_size)
+        augmentations = _augmentations(settings, augmentation)
+        mixed = [mixes_labels(layer) for layer in chained(augmentations)]
+        for warning in plan_warnings(settings, steps, augmented=not all(mixed), mixed=any(mixed)):
+            warnings.warn(warning, stacklevel=2)
 
         history = keras.callbacks.History()
         best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor)
@@ -149,7 +162,7 @@ def fit(
         else:
             checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
         with _interruption_explained(checkpoints):
-            _training_model(model, settings, steps, augmentation, teacher, target).fit(
+            _training_model(model, settings, steps, augmentations, teacher, target).fit(
                 _batches(train_data, settings, epoch, step),
                 steps_per_epoch=steps,
                 initial_epoch=epoch,
@@ -232,11 +245,18 @@ def _validation(settings, validation, target):
     return validate(validation, settings.batch_size)
 
 
-def _training_model(model, settings, steps_per_epoch, augmentation, teacher, target):
-    """The model in what it is trained in, compiled."""
-    mixing = [] if augmentation is None else [augmentation]
+def _augmentations(settings, augmentation):
+    """The layers that a batch goes through before the model."""
+    layers = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
-        mixing.append(MixUp(settings.mixup_alpha, seed=settings.seed, probability=settings.mixup_probability))
+        layers.append(MixUp(settings.mixup_alpha, seed=settings.seed, probability=settings.mixup_probability))
+    return layers
+
+
+def _training_model(model, settings, steps_per_epoch, mixing, teacher, target):
+    """The model in what it is trained in, compiled."""
+    if settings.mixing_from_epoch:
+        mixing = starting_late(mixing, settings.mixing_from_epoch * steps_per_epoch)
     averages = None
     if settings.ema_decay is not None:
         averages = WeightAverages(model, settings.ema_decay, settings.ema_update, steps_per_epoch)

@@ -10,6 +10,16 @@ import numpy as np
 _CLIPS_HEARD = 64  # reading all clips of a large corpus would take minutes
 _LISTED = 5
 
+# Arguments that layers did not have at first, with the values that stand for that: a run of an earlier version, whose
+# record knows nothing of them, is the same as one with these.
+_ADDED = {
+    "TimeMix": {"probability": 1.0},
+    "FreqMix": {"probability": 1.0},
+    "PhaseMix": {"probability": 1.0},
+    "RandomFragmentGain": {"max_start_seconds": None},
+    "RandomOrder": {"per": "batch"},
+}
+
 
 def run_identity(model, train_data, validation, settings, augmentation=None, teacher=None, target=None):
     """Describes a training by all properties that its result depends on.
@@ -103,7 +113,8 @@ def _layers(model):
 
 def _described_layer(layer):
     try:
-        config = json.dumps(_nameless(layer.get_config()), sort_keys=True, default=str)
+        described = {"class_name": type(layer).__name__, "config": layer.get_config()}
+        config = json.dumps(_nameless(described)["config"], sort_keys=True, default=str)
     except NotImplementedError:
         config = ""
     return f"{type(layer).__name__} {_digest(config.encode())}"
@@ -118,6 +129,10 @@ def _weights_digest(model):
 
 def _nameless(config):
     if isinstance(config, dict):
+        added = _ADDED.get(config.get("class_name"), {})
+        if added:
+            own = config["config"].items()
+            config = {**config, "config": {key: value for key, value in own if key not in added or value != added[key]}}
         return {key: _nameless(value) for key, value in config.items() if key != "name"}
     return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
 

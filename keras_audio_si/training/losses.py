@@ -5,6 +5,39 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 
+_ONE_CLASS = "`loss`={!r} needs at least two classes (the softmax of one is always 1): take 'bce'. Received: one class"
+
+
+def check_labels(loss, class_names, clip_ids, num_labels):
+    """Raises a `ValueError` unless a loss can be computed from the labels of these clips.
+
+    The softmax losses need one label per clip. This includes `"softmax-or-bce"`, whose binary cross-entropy is for
+    mixed labels only, not for clips that have several labels themselves.
+
+    Args:
+        loss: One of `training.settings.LOSSES`.
+        class_names: Names of the classes.
+        clip_ids: Names of the clips.
+        num_labels: Number of labels of each clip.
+
+    Example:
+
+    >>> check_labels("bce", ("dog", "rain"), ("a", "b"), (1, 2))
+    >>> check_labels("softmax-or-bce", ("dog", "rain"), ("a", "b"), (1, 2))
+    Traceback (most recent call last):
+    ValueError: `loss`='softmax-or-bce' needs clips of one label each: take 'bce'. Received: clip 'b' with 2 labels
+    """
+    if "softmax" not in loss:
+        return
+    if len(class_names) < 2:
+        raise ValueError(_ONE_CLASS.format(loss))
+    for clip, number in zip(clip_ids, num_labels, strict=True):
+        if number != 1:
+            raise ValueError(
+                f"`loss`={loss!r} needs clips of one label each: take 'bce'. "
+                f"Received: clip {clip!r} with {int(number)} labels"
+            )
+
 
 def smooth_labels(labels, amount):
     """Spreads a share of each label evenly over the other classes.
@@ -85,6 +118,9 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
     Returns:
         Scalar, float32.
 
+    Raises:
+        ValueError: if there is one class, of which a softmax is 1 whatever the logit.
+
     Example:
 
     >>> logits, labels = np.zeros((2, 4), "float32"), np.eye(2, 4, dtype="float32")
@@ -101,6 +137,8 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
     binary = class_reduction(binary_cross_entropy(logits, targets), axis=-1)
     if kind == "bce":
         return reduced(binary, reduction)
+    if logits.shape[-1] < 2:
+        raise ValueError(_ONE_CLASS.format(kind))
     softmax = softmax_cross_entropy(logits, smooth_labels(targets, label_smoothing))
     if kind == "softmax":
         return reduced(softmax, reduction)

@@ -139,13 +139,14 @@ def build_optimizer(settings, variables, steps):
     common = {limit: settings.gradient_clip_norm}
     if settings.optimizer == "sgd":
         return taking_norms(keras.optimizers.SGD)(rate, momentum=settings.momentum, nesterov=True, **common)
-    common |= {"beta_1": beta_1, "beta_2": settings.beta_2}
+    epsilon = settings.epsilon or (1e-7 if settings.optimizer == "adam" else 1e-8)
+    common |= {"beta_1": beta_1, "beta_2": settings.beta_2, "epsilon": epsilon}
     if settings.optimizer == "adam-l2":
-        return taking_norms(L2Adam)(rate, settings.weight_decay, epsilon=1e-8, **common)
+        return taking_norms(L2Adam)(rate, settings.weight_decay, **common)
     if settings.optimizer == "adam" and settings.schedule != "one-cycle":
         return taking_norms(keras.optimizers.Adam)(rate, **common)
-    decay, epsilon = (settings.weight_decay, 1e-8) if settings.optimizer == "adamw" else (0.0, 1e-7)
-    common |= {"weight_decay": decay, "epsilon": epsilon, "name": settings.optimizer}
+    decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
+    common |= {"weight_decay": decay, "name": settings.optimizer}
     kind = CycledAdamW if settings.schedule == "one-cycle" else keras.optimizers.AdamW
     optimizer = taking_norms(kind)(rate, **common)
     optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))

@@ -14,13 +14,20 @@ OPTIMIZERS = ("adam", "adam-l2", "adamw", "sgd")
 SCHEDULES = ("plateau", "one-cycle", "warm-up-and-decay", "constant")
 CLIPPED = ("global", "variable")
 
-_OPTIONAL = ("early_stopping_patience", "mixup_alpha", "gradient_clip_norm", "ema_decay")  # None leaves them out.
+_OPTIONAL = ("early_stopping_patience", "mixup_alpha", "gradient_clip_norm", "epsilon", "ema_decay")  # May be None.
 _INTEGERS = {  # By the least of them.
     1: ("batch_size", "epochs", "plateau_patience", "early_stopping_patience", "decay_every_epochs"),
-    0: ("seed", "warm_up_steps", "decay_start_epoch"),
+    0: ("seed", "mixing_from_epoch", "warm_up_steps", "decay_start_epoch"),
 }
 _INTERVALS = {
-    "(0, inf)": ("learning_rate", "teacher_temperature", "auxiliary_temperature", "mixup_alpha", "gradient_clip_norm"),
+    "(0, inf)": (
+        "learning_rate",
+        "teacher_temperature",
+        "auxiliary_temperature",
+        "mixup_alpha",
+        "gradient_clip_norm",
+        "epsilon",
+    ),
     "[0, inf)": ("weight_decay", "teacher_weight", "auxiliary_feature_weight"),
     "(0, 1)": ("plateau_factor", "ema_decay"),
     "(0, 1]": ("mixup_probability", "decay_factor"),
@@ -48,6 +55,8 @@ class TrainingSettings:
         monitor: Logged value that measures improvement: val_mAP, val_d_prime or val_accuracy. For clips of one label
             each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
             (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
+        mixing_from_epoch: First epoch whose batches are mixed, counted from 0; before it what an augmentation makes of
+            the labels is left out, and what keeps them goes on.
         seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
         jit_compile: Whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
@@ -57,6 +66,7 @@ class TrainingSettings:
         weight_decay: Weight decay: of adamw a factor on the learning rate, of adam-l2 one on the variable.
         beta_1: Decay of Adam's mean of gradients. The one-cycle schedule has its own.
         beta_2: Decay of Adam's mean of squares.
+        epsilon: What Adam adds to the root of its mean of squares; None for 1e-7 of adam, 1e-8 of adamw and adam-l2.
         momentum: Momentum of SGD.
         gradient_clip_norm: Largest L2 norm of the gradients; None for no limit.
         gradient_clip_by: Norm that is limited: "global", of all gradients together, or "variable", of each one.
@@ -108,6 +118,7 @@ class TrainingSettings:
     early_stopping_patience: int | None = 20
     mixup_alpha: float | None = None
     mixup_probability: float = 1.0
+    mixing_from_epoch: int = 0
     monitor: str = "val_mAP"
     seed: int = 0
     jit_compile: bool | str = "auto"
@@ -115,6 +126,7 @@ class TrainingSettings:
     weight_decay: float = 1e-5
     beta_1: float = 0.9
     beta_2: float = 0.999
+    epsilon: float | None = None
     momentum: float = 0.9
     gradient_clip_norm: float | None = None
     gradient_clip_by: str = "global"
@@ -157,6 +169,9 @@ class TrainingSettings:
         if self.optimizer == "adam-l2" and self.schedule == "one-cycle":
             raise ValueError("`optimizer`='adam-l2' has no cycle of beta 1: take 'adamw' with `schedule`='one-cycle'.")
         self._check_loss()
+
+        if self.optimizer == "sgd" and self.epsilon is not None:
+            raise ValueError(f"`epsilon` must be None with `optimizer`='sgd'. Received: epsilon={self.epsilon!r}")
 
     def _given(self, names):
         values = {name: getattr(self, name) for name in names}
