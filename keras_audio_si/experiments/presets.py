@@ -46,10 +46,11 @@ _THOROUGH = 10  # As much of the preset thorough.
 _MOST_EPOCHS = 500
 # From this many epochs on a network sees its clips so often that it learns them by heart, unless they are varied.
 _VARIED_EPOCHS = 20
+_MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2, "augment": "eat-light"}
 _VARIED = {
-    "vgg": {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2},
-    "eat": {"mixings": ("mixup", "timemix", "freqmix", "phasemix")},
-    "efficientnet": {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2},
+    "vgg": _MASKED,
+    "eat": {"mixings": ("mixup", "timemix", "freqmix", "phasemix"), "augment": "eat-light"},
+    "efficientnet": _MASKED,
     "juettner": {},
 }
 _MANY_STEPS = 5000  # From here on the moving statistics keep up at the momentum as published.
