@@ -61,7 +61,7 @@ def guarded(function, args):
 
 
 def _add_bench_arguments(add):
-    summary = "Measure what things cost beside plain Keras."
+    summary = "Measure time and memory, with plain Keras as the baseline."
     subjects = add("bench", None, summary).add_subparsers(title="what to measure", metavar="SUBJECT", required=True)
     pooling = {"nargs": "+", "metavar": "NAME", "help": "mechanisms to compare with the plain network"}
     width = {"type": float, "metavar": "X", "help": "factor on the number of filters (1)"}
@@ -99,7 +99,7 @@ def _add_bench_arguments(add):
     summaries = {
         "layers": "Each layer beside the nearest plain Keras layer.",
         "models": "Networks with each pooling mechanism beside the plain network.",
-        "pipeline": "Where a training step waits: decoding, batches, steps.",
+        "pipeline": "Times of decoding, batches and training steps, and how long a step waits for its data.",
         "eat": "Time and size of EAT, beside a product of two matrices.",
         "diffres": "Time and memory of DiffRes by length, and throughput by frame rate.",
     }
@@ -136,7 +136,7 @@ _PEAK_OF = "cut clips as juettner does: scale patches by the peak of their clip 
 
 def _add_plot_arguments(add):
     """Adds the pictures of models; the verb of a picture SUBJECT is `plot_SUBJECT`."""
-    summary = "Draw what a model does."
+    summary = "Draw activations, kernels, confusions and time warps of a model."
     subjects = add("plot", None, summary).add_subparsers(title="what to draw", metavar="SUBJECT", required=True)
 
     def add_subject(subject, summary, several=False):

@@ -11,12 +11,12 @@ from keras_audio_si.files import write_rows
 COLUMNS = ("paper", "table", "row", "metric", "paper_value", "ours", "data", "seeds", "command", "date")
 INTRODUCTION = """# Results
 
-What experiments gave, beside the figures of the papers. The papers' are on whole benchmarks; ours are on the data of
-the row, which are small: comparable in their differences between rows at best, and no benchmark results. Empty cells
-have not been run. Commands of version 0.1.0 name recipe files of that version. What the figures mean is on the pages of
-the papers in docs/.
+Results of experiments next to the results in the papers. The papers used whole benchmarks; ours were measured on the data
+named in the row, which are small. Differences between rows can be compared with the papers at best; absolute values are
+no benchmark results. Empty cells have not been run. Commands of version 0.1.0 name recipe files of that version. The
+pages of the papers in docs/ discuss the results.
 
-This page is made of results.csv and of the tables of the recipes, by `make results`.
+`make results` makes this page from results.csv and the tables of the recipes.
 """
 
 
