@@ -12,9 +12,9 @@ COLUMNS = ("paper", "table", "row", "metric", "paper_value", "ours", "data", "se
 INTRODUCTION = """# Results
 
 Results of experiments next to the results in the papers. The papers used whole benchmarks; ours were measured on the
-data named in the row, which are small. Differences between rows can be compared with the papers at best; absolute values are
-no benchmark results. Empty cells have not been run. Commands of version 0.1.0 name recipe files of that version. The
-pages of the papers in docs/ discuss the results.
+data named in the row, which are small. Differences between rows can be compared with the papers at best; absolute
+values are no benchmark results. Empty cells have not been run. Commands of version 0.1.0 name recipe files of that
+version. The pages of the papers in docs/ discuss the results.
 
 `make results` makes this page from results.csv and the tables of the recipes.
 """
