@@ -145,18 +145,17 @@ class TestErrors:
         args = ("train", "--data", tmp_path / "data", "--output", tmp_path / "out", "--cache-dir", tmp_path / "cache")
         assert "None of the 10 clips could be read" in error_of(capsys, *args)
 
-    def test_labels_that_a_loss_is_not_for_are_known_before_audio_is_read(self, capsys, tmp_path):
-        for name in "abcd":  # Headers without samples, which cannot be decoded.
-            soundfile.write(tmp_path / f"{name}.wav", np.zeros(0), 8000)
-        (tmp_path / "m.csv").write_text(
-            "path,labels,split\na.wav,x,train\nb.wav,x;y,train\nc.wav,x,val\nd.wav,y,test\n"
-        )
-        (tmp_path / "one.csv").write_text("path,labels,split\na.wav,x,train\nc.wav,x,val\nd.wav,x,test\n")
-        common = ("train", "--output", tmp_path / "out", "--loss", "softmax-or-bce", "--data")
-        assert "needs clips of one label each: take 'bce'. Received: clip 'b.wav' with 2 labels" in error_of(
-            capsys, *common, tmp_path / "m.csv"
-        )
-        assert "needs at least two classes" in error_of(capsys, *common, tmp_path / "one.csv")
+    def test_labels_that_a_loss_is_not_for_are_known_before_audio_is_decoded(self, capsys, tmp_path):
+        for name in "abcd":
+            soundfile.write(tmp_path / f"{name}.wav", np.full(500, 0.1), 8000)
+        for name, labels in {"several": "x;y", "one": "x"}.items():
+            lines = ["path,labels,split", "a.wav,x,train", f"b.wav,{labels},train", "c.wav,x,val", "d.wav,x,test"]
+            (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+        common = ("train", "--output", tmp_path / "out", "--cache-dir", tmp_path / "cache", "--loss", "softmax-or-bce")
+        message = "needs clips of one label each: take 'bce'. Received: clip 'b.wav' with 2 labels"
+        assert message in error_of(capsys, *common, "--data", tmp_path / "several.csv")
+        assert "needs at least two classes" in error_of(capsys, *common, "--data", tmp_path / "one.csv")
+        assert not (tmp_path / "cache").exists()
 
     def test_debug_shows_where(self):
         with pytest.raises(ValueError, match="nowhere"):

@@ -30,7 +30,9 @@ def adamw(values, gradients, settings, rates, betas, spared):
     return values
 
 
-@pytest.mark.parametrize("schedule, epsilon", [("one-cycle", None), ("plateau", None), ("one-cycle", 0.1)])
+@pytest.mark.parametrize(
+    "schedule, epsilon", [("one-cycle", None), ("plateau", None), ("one-cycle", 0.1), ("plateau", 0.1)]
+)
 def test_adamw_along_its_schedule(rng, schedule, epsilon):
     settings = dataclasses.replace(EAT, schedule=schedule, epsilon=epsilon)
     steps = 20

@@ -1,5 +1,8 @@
 """Published experiments: their tables have the papers' rows and values, and their settings are the papers'."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 from keras import ops
@@ -103,6 +106,11 @@ class TestGazneli2022:
         training = esc50.training
         assert (training.epsilon, training.gradient_clip_norm, training.loss_reduction) == (1e-4, 1.0, "sum")
         assert RECIPES["gazneli2022-urbansound8k"].settings.data.input_samples == 90112
+
+    def test_the_page_on_training_has_the_same_settings(self):
+        text = (pathlib.Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+        (written,) = re.findall(r"    settings = (TrainingSettings\(\n.*?\n    \))", text, re.DOTALL)
+        assert eval(written) == RECIPES["gazneli2022-esc50"].settings.training
 
     def test_ablation(self):
         rows, paper = RECIPES["gazneli2022-esc50"].rows(["6a"])

@@ -55,8 +55,8 @@ class TrainingSettings:
         monitor: Logged value that measures improvement: val_mAP, val_d_prime or val_accuracy. For clips of one label
             each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
             (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
-        mixing_from_epoch: First epoch whose batches are mixed, counted from 0; before it what an augmentation makes of
-            the labels is left out, and what keeps them goes on.
+        mixing_from_epoch: First epoch with mixed labels, counted from 0. Before it, layers of the augmentation that may
+            change labels are left out.
         seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
         jit_compile: Whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
@@ -66,7 +66,8 @@ class TrainingSettings:
         weight_decay: Weight decay: of adamw a factor on the learning rate, of adam-l2 one on the variable.
         beta_1: Decay of Adam's mean of gradients. The one-cycle schedule has its own.
         beta_2: Decay of Adam's mean of squares.
-        epsilon: What Adam adds to the root of its mean of squares; None for 1e-7 of adam, 1e-8 of adamw and adam-l2.
+        epsilon: Adam's epsilon; None for 1e-7 of adam, 1e-8 of adamw and adam-l2. adamw adds it after the correction of
+            bias, as PyTorch does, the others before it, as Keras does.
         momentum: Momentum of SGD.
         gradient_clip_norm: Largest L2 norm of the gradients; None for no limit.
         gradient_clip_by: Norm that is limited: "global", of all gradients together, or "variable", of each one.
