@@ -137,8 +137,8 @@ class Standardise(keras.layers.Layer):
     def _check_rank(self, shape):
         if len(shape) not in (3, 4):
             raise ValueError(
-                f"{self.name} expects spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
-                f"Received shape {tuple(shape)}."
+                f"{self.name} takes spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
+                f"Received: shape={tuple(shape)}"
             )
 
 
