@@ -149,9 +149,7 @@ def test_what_is_refused(rng):
         layers.Standardise().adapt([])
     with pytest.raises(ValueError, match="is not finite: look for such samples"):
         layers.Standardise().adapt([np.float32([[[1.0, np.inf]]])])
-    with pytest.raises(
-        ValueError, match="`standardise` must be one of 'set', .* Received: standardise='band'. Did you mean 'bands'"
-    ):
+    with pytest.raises(ValueError, match="one of 'set', .*standardise='band'. Did you mean 'bands'"):
         classifier("band")
 
 
