@@ -110,7 +110,7 @@ class TestGazneli2022:
     def test_the_page_on_training_has_the_same_settings(self):
         text = (pathlib.Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
         (written,) = re.findall(r"    settings = (TrainingSettings\(\n.*?\n    \))", text, re.DOTALL)
-        assert eval(written) == RECIPES["gazneli2022-esc50"].settings.training
+        assert eval(written, {"TrainingSettings": TrainingSettings}) == RECIPES["gazneli2022-esc50"].settings.training
 
     def test_ablation(self):
         rows, paper = RECIPES["gazneli2022-esc50"].rows(["6a"])
