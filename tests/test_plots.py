@@ -66,7 +66,7 @@ class TestPlotStability:
         scores, _, time, freq = drawn[0].axes
         assert time.get_xlabel() == "Time shift (frames, 10 ms apart)"
         assert freq.get_xlabel() == "Upward frequency shift (mel bands)"
-        assert (scores.get_ylabel(), time.get_ylabel()) == ("Score of the right class", "Its absolute change")
+        assert (scores.get_ylabel(), time.get_ylabel()) == ("Score of the correct class", "Its absolute change")
         (legend,) = drawn[0].legends
         assert legend.get_title().get_text() == "Mean and quartiles of 9 clips"
         assert [text.get_text() for text in legend.get_texts()] == ["plain", "blurred", "third"]

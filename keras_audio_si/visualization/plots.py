@@ -83,7 +83,7 @@ def plot_stability(panels, path):
             bottom.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
             bottom.xaxis.get_major_locator().set_params(integer=True)
             bottom.margins(x=0.02)
-        grid[0, 0].set_ylabel("Score of the right class")
+        grid[0, 0].set_ylabel("Score of the correct class")
         grid[0, 0].set_ylim(-0.03, 1.03)
         grid[1, 0].set_ylabel("Its absolute change")
         grid[1, 0].set_ylim(bottom=-0.01)

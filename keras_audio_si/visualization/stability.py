@@ -13,7 +13,7 @@ FIGURE_CLIPS = 100  # Every clip is scored after 47 shifts.
 
 
 def write_stability(models, cache, max_clips, folder, clip_list=None):
-    """Draws the score of the right class of test clips against the shift, its mean and spread over the clips.
+    """Draws the score of the correct class of test clips against the shift, its mean and spread over the clips.
 
     The clips are those of the shift test; of more than `FIGURE_CLIPS` so many, evenly. Models without a spectrogram
     have no bands, and no second column.
