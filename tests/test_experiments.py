@@ -402,9 +402,13 @@ class TestModel:
             "even": False,
             "guide_weight": 0.0,
             "guide_form": "released",
+            "guide_threshold": 0.7,
+            "guide_emptiness": "rms",
         }
         layer = build_resolution(DIFFRES.changed(**change, dilations=(1, 2, 4, 8, 16)), 100)
         assert (layer.num_channels, layer.even, layer.guide_weight, layer.guide_form) == (1, False, 0.0, "released")
+        assert (layer.guide_threshold, layer.guide_emptiness) == (0.7, "rms")
+        assert build_resolution(DIFFRES, 100).guide_form == "hinge"
         assert layer.importance.dilations == (1, 2, 4, 8, 16)
 
     def test_names_and_activation(self):

@@ -60,7 +60,10 @@ class ModelSettings:
         resolution_encoding: Whether DiffRes adds its encoding of the resolution.
         even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
         guide_weight: Factor on the guide loss of DiffRes.
-        guide_form: Form of the guide loss, "paper" or "released".
+        guide_form: Form of the guide loss: "hinge", "paper" or "released".
+        guide_threshold: Share of an even score up to which the guide loss leaves an empty frame alone, λ of liu2022.
+        guide_emptiness: Which frames are empty to the guide loss: "rms" (below 1e-4) or "released" (by the quietest of
+            the batch); None for what belongs to its form.
         dilations: Dilations of the convolutions of DiffRes.
         pooling: Name of the pooling, see `keras-audio-si list poolings`. Or a function `pooling(strides=...)` that
             returns a layer, or the config of a layer.
@@ -115,7 +118,9 @@ class ModelSettings:
     resolution_encoding: bool = True
     even: bool = True
     guide_weight: float = 1.0
-    guide_form: str = "paper"
+    guide_form: str = "hinge"
+    guide_threshold: float = 0.5
+    guide_emptiness: str | None = None
     dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
     pooling: str | None = None
     intra_block_pooling: bool | None = None
