@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from cases import small_efficientnet
 from harness import numpy, run
 
 from keras_audio_si import layers
@@ -34,14 +35,6 @@ def tiny(include_top, weights, input_tensor=None, input_shape=None):
     return model
 
 
-def small(**arguments):
-    """An EfficientNet of `keras.applications` with four strided blocks of eight filters."""
-    block = {"repeats": 1, "filters_in": 8, "filters_out": 8, "expand_ratio": 1, "id_skip": True, "se_ratio": 0.25}
-    blocks = [{**block, "strides": 2, "kernel_size": size} for size in (3, 5, 3, 5)]
-    return sys.modules[B0.__module__].EfficientNet(0.01, 1.0, 0, blocks_args=blocks, **arguments)
-
-
-B0 = keras.applications.EfficientNetB0
 BANDS = 12
 
 
@@ -109,15 +102,17 @@ def test_in_front_of_weights_the_input_is_standardised(images):
     merged = build_model("ab", with_weights.changed(resolution="diffres", frames_per_second=50))
     (layer,) = (layer for layer in merged.layers if isinstance(layer, layers.Standardise))
     assert tuple(layer.mean.shape) == (3,)  # Mean, maximum and encoding have their own.
+
+
 class TestOpenLength:
     """Networks of an open number of frames against those that `keras.applications` pads for one number."""
 
     @pytest.fixture(scope="class")
     def networks(self):
         keras.utils.set_random_seed(3)
-        images = small(include_top=False, weights=None, input_shape=(None, None, 1))
+        images = small_efficientnet(include_top=False, weights=None, input_shape=(None, None, 1))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keras.applications, "EfficientNetB0", small)
+            patch.setattr(keras.applications, "EfficientNetB0", small_efficientnet)
             backbone = EfficientNetBackbone("B0", (None, BANDS, 1))
         rng = np.random.default_rng(3)
         first, values = images.get_weights()[:3], images.get_weights()[3:]  # Of the layer that normalises images.
@@ -158,7 +153,7 @@ class TestOpenLength:
 def test_models_of_version_0_2_load(rng, tmp_path):
     """Those of one length, which have the layers that pad for it."""
     inputs = keras.Input((50, BANDS, 1))
-    network = small(include_top=False, weights=None, input_tensor=keras.Input((50, BANDS, 1)))
+    network = small_efficientnet(include_top=False, weights=None, input_tensor=keras.Input((50, BANDS, 1)))
     first = network.get_layer("stem_conv_pad")
     scores = AttentionHead(3)(keras.Model(first.input, network.output)(inputs))
     old = keras.Model(inputs, ClassScores(None, "abc")(scores))

@@ -199,7 +199,7 @@ def _spectrogram_network(class_names, settings):
 
 def _waveform_network(class_names, settings):
     model, data = settings.model, settings.data
-    own = {"front_end": "auto", "resolution": "none", "spec_augment": False}
+    own = {"front_end": "auto", "resolution": "none", "spec_augment": False, "masked": False}
     given = [name for name, value in own.items() if getattr(model, name) != value]
     if given or data.frames is not None:
         name = (given or ["frames"])[0]

@@ -55,7 +55,8 @@ class ModelSettings:
         masked_frames: Largest share of the frames that SpecAugment masks.
         resolution: Name of the layer that reduces the frames, see `keras-audio-si list resolutions`. Or the layer.
         frames_per_second: Frames per second behind that layer.
-        masked: Whether the padding of short clips is masked, so that it gets no frames.
+        masked: Whether the padding of short clips is masked: SpecAugment, the layer that reduces the frames and the
+            network leave it out.
         aggregations: Aggregations of merged frames by DiffRes: mean, max or both.
         resolution_encoding: Whether DiffRes adds its encoding of the resolution.
         even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
@@ -156,8 +157,6 @@ class ModelSettings:
         check_choice("content", self.content, CONTENTS)
         check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
-        if self.masked and self.resolution == "none":
-            raise ValueError("`masked` needs a `resolution` that reduces frames. Received: resolution='none'")
         named = isinstance(self.resolution, str)
         if named and (self.resolution != "none") != (self.frames_per_second is not None):
             raise ValueError(
