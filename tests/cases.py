@@ -1,5 +1,6 @@
 """The layers and models that `test_contract.py` and `test_backends.py` hold to the contract."""
 
+import sys
 import unittest.mock
 
 import keras
@@ -9,6 +10,8 @@ from keras import ops
 from keras_audio_si import layers, models
 from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.models import vgg
+
+_EFFICIENTNETS = sys.modules[keras.applications.EfficientNetB0.__module__]
 
 
 def waveforms(rng):
@@ -35,6 +38,27 @@ def two_blocks(build, *args, **kwargs):
     """VGG41 or VGG42 with two of its four blocks, which compile faster; the case "vgg41" has all of them."""
     with unittest.mock.patch.object(vgg, "BLOCK_FILTERS", (48, 64)):
         return build(*args, width=0.125, **kwargs)
+
+
+def small_efficientnet(**arguments):
+    """An EfficientNet of `keras.applications` with four strided blocks of eight filters."""
+    block = {"repeats": 1, "filters_in": 8, "filters_out": 8, "expand_ratio": 1, "id_skip": True, "se_ratio": 0.25}
+    blocks = [{**block, "strides": 2, "kernel_size": size} for size in (3, 5, 3, 5)]
+    return _EFFICIENTNETS.EfficientNet(0.01, 1.0, 0, blocks_args=blocks, **arguments)
+
+
+def small_tagger(input_shape):
+    """An `EfficientNetTagger` of three classes with that network."""
+    with unittest.mock.patch.object(keras.applications, "EfficientNetB0", small_efficientnet):
+        return models.EfficientNetTagger(3, input_shape, "B0", heads=2)
+
+
+def with_larger_taps(network):
+    """A network whose random weights make it differ from clip to clip: `built` takes taps for rows of a matrix."""
+    weights = network.get_weights()
+    taps = [w.ndim == 4 and w.shape[3] == 1 for w in weights]
+    network.set_weights([3 * w * w.shape[2] ** 0.5 if one else w for one, w in zip(taps, weights, strict=True)])
+    return network
 
 
 def waveform_classifier():
@@ -137,6 +161,10 @@ def eat():
 
 def adaptive_vgg():
     return two_blocks(models.VGG41, 6, (None, 28), "tlpf5+aps")
+
+
+def masked_vgg():
+    return models.with_masks(two_blocks(models.VGG41, 6, (None, 28), "average"))
 
 
 CASES = [
@@ -248,6 +276,7 @@ CASES = [
     Case("diffres", lambda: layers.DiffResLayer(), spectrograms, dynamic=FRAMES, rounding=1e-4),
     Case("eat", eat, lambda rng: waveforms(rng)[:, :250]),
     Case("masked_classifier", masked_classifier, with_padding),
+    Case("masked_vgg", masked_vgg, spectrograms, dynamic=(None, None, 28)),
     Case("heuri_net", heuri_net, lambda rng: waveforms(rng)[:, :1261]),
     Case("waveform_classifier", waveform_classifier, lambda rng: waveforms(rng)[:, :1440]),
 ]

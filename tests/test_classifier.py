@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import MaskedPairs, masked_classifier
+from cases import MaskedPairs, masked_classifier, small_tagger, two_blocks, with_larger_taps
 from harness import Case, built, computed, numpy, run
 
 from keras_audio_si import layers, models
@@ -76,6 +76,72 @@ class TestMask:
             FrameMask(4, 2)((keras.Input((3, 2, 1)), keras.Input((9,))))
 
 
+class TestPadding:
+    """The same clips, alone and padded to half as much again and to three times as much."""
+
+    @pytest.mark.parametrize(
+        "network, resolution",
+        [
+            ("vgg", lambda: None),
+            ("vgg", lambda: layers.DiffResLayer(0.5)),
+            ("vgg", lambda: layers.DiffResLayer(num_frames=6)),
+            ("vgg", lambda: layers.AveragePoolFrames(frames_per_second=30, input_frames_per_second=100)),
+            ("vgg", lambda: layers.ChangeHopSize(num_frames=7)),
+            ("efficientnet", lambda: layers.DiffResLayer(0.5)),
+            ("efficientnet", lambda: layers.AveragePoolFrames(0.4)),
+        ],
+    )
+    def test_scores_do_not_depend_on_it(self, network, resolution, rng):
+        def build():
+            layer = resolution()
+            channels = (layer.num_channels,) if getattr(layer, "num_channels", 1) > 1 else ()
+            shape = (None, BANDS, *channels)
+            backbone = two_blocks(models.VGG41, 3, shape) if network == "vgg" else small_tagger(shape)
+            return models.Classifier(front_end(), backbone, layer, lengths="zeros")
+
+        clips = padded(rng, (1500, 700), 4500)
+        model = with_larger_taps(built(Case(network, build, None), clips))
+        want = numpy(run(model, clips[:, :1500]))
+        assert np.abs(want[0] - want[1]).max() > 1e-4
+        for samples in (2250, 4500):
+            np.testing.assert_allclose(numpy(run(model, clips[:, :samples])), want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(numpy(run(model, clips[1:, :700])), want[1:], rtol=1e-5, atol=1e-5)
+
+    def test_a_network_and_a_head(self, rng):
+        """The mask goes through the maps that the network gives."""
+
+        def build():
+            vgg = two_blocks(models.VGG41, 3, (None, BANDS), "average")
+            maps = keras.Model(vgg.input, vgg.get_layer("pool2").output)
+            return models.Classifier(front_end(), maps, head=AttentionHead(3, heads=2), lengths="zeros")
+
+        clips = padded(rng, (1500, 700), 4500)
+        model = built(Case("head", build, None), clips)
+        got = [numpy(run(model, clips[:, :samples])) for samples in (1500, 4500)]
+        np.testing.assert_allclose(got[1], got[0], rtol=1e-5, atol=1e-5)
+        assert getattr(model(clips), "_keras_mask", None) is None  # Losses would take it for a mask of examples.
+
+    def test_spec_augment_hides_frames_of_the_clip(self, rng):
+        """Half of them at most, and nothing behind its end, which is a tenth of the input."""
+        spectrogram = keras.Input((None, BANDS))
+        hiding = layers.SpecAugment(0, None, max_time_fraction=0.5, fill=99.0, seed=1)
+        backbone = keras.Model(spectrogram, keras.layers.Identity()(spectrogram))
+        model = models.Classifier([front_end(), hiding], backbone, lengths="zeros")
+        clips = padded(rng, (1600,) * 32, 16000)
+        frames = front_end().num_frames(1600)
+        hidden = (numpy(model(clips, training=True)) == 99.0).all(axis=2)
+        shares = hidden[:, :frames].mean(axis=1)
+        assert not hidden[:, frames:].any() and 0.4 < shares.max() <= 0.5 and 0.15 < shares.mean() < 0.35
+
+    def test_losses_of_logits(self, rng):
+        """The training model of a masked classifier gives its logits, and takes gradients."""
+        vgg = two_blocks(models.VGG41, 3, (None, BANDS))
+        model = models.Classifier(front_end(), vgg, layers.AveragePoolFrames(0.5), lengths="zeros")
+        clips = padded(rng, (1500, 700), 1600)
+        logits = numpy(run(training_view(model), clips)["logits"])
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits)), numpy(run(model, clips)), rtol=1e-5)
+
+
 class TestParts:
     @pytest.mark.parametrize("lengths", ["zeros", "input"])
     def test_padding_does_not_reach_the_resolution_layer(self, rng, lengths):
@@ -136,8 +202,8 @@ class TestParts:
             models.Classifier(front_end(), vgg, MaskedPairs(channels=2), input_samples=2 * 1440 - 80)
         with pytest.raises(ValueError, match="needs a `front_end`"):
             models.Classifier(None, vgg, MaskedPairs())
-        with pytest.raises(ValueError, match="must be None without `resolution`"):
-            models.Classifier(front_end(), vgg, input_samples=1440, lengths="zeros")
+        with pytest.raises(ValueError, match="`lengths` are for the mask of frames: they need a `front_end`"):
+            models.Classifier(None, network((1440,)), lengths="zeros")
         with pytest.raises(
             ValueError,
             match="`lengths` must be one of None, 'zeros', 'input'. Received: lengths='zero'",

@@ -1,15 +1,19 @@
 """EfficientNets on spectrograms: sizes, weights of networks for images, and what is left out of those."""
 
+import itertools
 import sys
 
 import keras
 import numpy as np
 import pytest
+from cases import small_efficientnet
 from harness import numpy, run
 
 from keras_audio_si import layers
 from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.layers import AttentionHead, ClassScores
+from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models import EfficientNetBackbone, EfficientNetTagger
 from keras_audio_si.models.metadata import class_names_of
 
@@ -29,6 +33,20 @@ def tiny(include_top, weights, input_tensor=None, input_shape=None):
     if weights is not None:
         model.load_weights(weights)
     return model
+
+
+BANDS = 12
+
+
+def padded_for(network, frames):
+    """Set the padding of a network for images of open size as `keras.applications` does for one size."""
+    size = (frames, BANDS)
+    for layer, following in zip(network.layers, network.layers[1:], strict=False):
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            half = following.kernel_size[0] // 2
+            layer.padding = tuple((half - 1 + n % 2, half) for n in size)
+            size = tuple(-(-n // 2) for n in size)
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +102,64 @@ def test_in_front_of_weights_the_input_is_standardised(images):
     merged = build_model("ab", with_weights.changed(resolution="diffres", frames_per_second=50))
     (layer,) = (layer for layer in merged.layers if isinstance(layer, layers.Standardise))
     assert tuple(layer.mean.shape) == (3,)  # Mean, maximum and encoding have their own.
+
+
+class TestOpenLength:
+    """Networks of an open number of frames against those that `keras.applications` pads for one number."""
+
+    @pytest.fixture(scope="class")
+    def networks(self):
+        keras.utils.set_random_seed(3)
+        images = small_efficientnet(include_top=False, weights=None, input_shape=(None, None, 1))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keras.applications, "EfficientNetB0", small_efficientnet)
+            backbone = EfficientNetBackbone("B0", (None, BANDS, 1))
+        rng = np.random.default_rng(3)
+        first, values = images.get_weights()[:3], images.get_weights()[3:]  # Of the layer that normalises images.
+        values = [rng.uniform(0.5, 1.5, value.shape) if value.ndim == 1 else value for value in values]
+        images.set_weights([*first, *values])
+        backbone.set_weights(values)
+        return images, backbone
+
+    @pytest.mark.parametrize("lengths", [(1, 7, 24, 49, 50), pytest.param(range(1, 102), marks=pytest.mark.slow)])
+    def test_equals_the_network_of_its_length(self, networks, lengths, rng):
+        images, backbone = networks
+        for frames in lengths:
+            x = rng.normal(size=(1, frames, BANDS, 1)).astype("float32")
+            want = numpy(run(padded_for(images, frames), 255 * x))
+            assert want.shape[1] == -(-frames // 32) and 0.1 < want.std() < 10
+            np.testing.assert_allclose(numpy(run(backbone, x)), want, rtol=1e-4, atol=1e-5, err_msg=f"{frames} frames")
+
+    def test_strided_convolutions_of_every_length(self, rng):
+        """What depends on the length, with the padding of `keras.applications` for it, as sums over taps."""
+        for frames, size in itertools.product(range(1, 102), (3, 5)):
+            x, kernel = rng.normal(size=(frames, 1)), rng.normal(size=size)
+            padded = np.pad(x[:, 0], (size // 2 - 1 + frames % 2, size // 2))
+            want = [padded[start : start + size] @ kernel for start in range(0, len(padded) - size + 1, 2)]
+            arrays = (array.astype("float32") for array in (x[None, :, None], kernel[:, None, None, None]))
+            got = keras.ops.conv(*arrays, (2, 1), "same", data_format="channels_last")
+            np.testing.assert_allclose(numpy(got)[0, :, 0, 0], want, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("variant", ["B0", "V2B0"])
+    def test_nothing_is_made_for_one_length(self, variant):
+        with keras.StatelessScope(initialize_variables=False):
+            backbone = EfficientNetBackbone(variant, (None, 40))
+        convolutions = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+        found = [layer for layer in nested_layers(backbone) if isinstance(layer, convolutions)]
+        assert {layer.padding for layer in found} == {"same"} and sum(layer.strides == (2, 2) for layer in found) == 5
+        assert not any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in nested_layers(backbone))
+
+
+def test_models_of_version_0_2_load(rng, tmp_path):
+    """Those of one length, which have the layers that pad for it."""
+    inputs = keras.Input((50, BANDS, 1))
+    network = small_efficientnet(include_top=False, weights=None, input_tensor=keras.Input((50, BANDS, 1)))
+    first = network.get_layer("stem_conv_pad")
+    scores = AttentionHead(3)(keras.Model(first.input, network.output)(inputs))
+    old = keras.Model(inputs, ClassScores(None, "abc")(scores))
+    old.save(tmp_path / "old.keras")
+    loaded, x = keras.models.load_model(tmp_path / "old.keras"), rng.normal(size=(2, 50, BANDS, 1)).astype("float32")
+    np.testing.assert_array_equal(numpy(run(loaded, x)), numpy(run(old, x)))
 
 
 def test_open_length_and_momentum(images):

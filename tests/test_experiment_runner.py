@@ -212,6 +212,22 @@ class TestRunExperiment:
         record = json.loads((cut_off / "experiment.json").read_text())
         assert list(record["rows"]) == ["max", "aps, blurred", "average"]
 
+    def test_reports_of_version_0_2_are_continued(self, cut_off):
+        """Without the newer settings, and with another default of one that only DiffRes has."""
+        record = json.loads((cut_off / "experiment.json").read_text())
+        for row in record["rows"].values():
+            del row["model"]["guide_threshold"], row["model"]["guide_emptiness"]
+            row["model"]["guide_form"] = "paper"
+        (cut_off / "experiment.json").write_text(json.dumps(record))
+        self.run(cut_off, resume=True)
+        assert len(self.calls) == 9
+        record["rows"]["max"]["model"] |= {"resolution": "diffres", "frames_per_second": 25}
+        (cut_off / "experiment.json").write_text(json.dumps(record))
+        rows = {"max": ROWS["max"].changed(resolution="diffres", frames_per_second=25)}
+        with pytest.raises(ValueError, match=r'data: max: guide_form \("paper" then, "hinge" now\)\. Continue'):
+            self.run(cut_off, rows, resume=True)
+        self.run(cut_off, {"max": rows["max"].changed(guide_form="paper")}, resume=True)
+
     def test_nothing_is_replaced_or_mixed_up_by_accident(self, cut_off):
         before = (cut_off / "experiment.json").read_bytes()
         with pytest.raises(FileExistsError, match="fold-1.*has a run in it.*--resume"):

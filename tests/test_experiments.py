@@ -232,7 +232,7 @@ def test_folds_of_a_network_on_waveforms(tones, tmp_path, monkeypatch):
 
 @pytest.mark.first
 def test_resolution_behind_a_front_end(tones, tmp_path):
-    rows = {"none": DIFFRES.changed(resolution="none", frames_per_second=None, masked=False), "diffres": DIFFRES}
+    rows = {"none": DIFFRES.changed(resolution="none", frames_per_second=None), "diffres": DIFFRES}
     divisions = divide(read_dataset(tones), folds=[2], validation_split=0.25)
     scores = run_experiment(rows, divisions, tmp_path, tones / "cache", quantity="accuracy", verbose=0)
     # By chance 0.5. The first epoch that is right on the few validation clips counts, with all there is to learn yet.
@@ -403,9 +403,13 @@ class TestModel:
             "even": False,
             "guide_weight": 0.0,
             "guide_form": "released",
+            "guide_threshold": 0.7,
+            "guide_emptiness": "rms",
         }
         layer = build_resolution(DIFFRES.changed(**change, dilations=(1, 2, 4, 8, 16)), 100)
         assert (layer.num_channels, layer.even, layer.guide_weight, layer.guide_form) == (1, False, 0.0, "released")
+        assert (layer.guide_threshold, layer.guide_emptiness) == (0.7, "rms")
+        assert build_resolution(DIFFRES, 100).guide_form == "hinge"
         assert layer.importance.dilations == (1, 2, 4, 8, 16)
 
     def test_names_and_activation(self):
@@ -452,6 +456,7 @@ class TestModel:
         [
             ({"network": "vgg43"}, "`network` must be one of .*'vgg43'. Did you mean 'vgg4"),
             ({"factors": (4, 4)}, "The network 'vgg41' has no `factors`"),
+            ({"network": "eat-s", "masked": True}, "`masked` is for networks on spectrograms"),
             ({"network": "eat-s", "front_end": "leaf"}, "`front_end` is for networks on spectrograms, and 'eat-s'"),
             ({"network": "eat-s", "width": 2.0}, "The network 'eat-s' has no `width`"),
             ({"input_samples": 100}, "`input_samples` and `content` are for networks on waveforms"),
@@ -512,7 +517,6 @@ class TestSettings:
             ({"mixing_probability": 0.0}, "`mixing_probability` must be"),
             ({"label_rule": "both"}, "`label_rule` must be one of 'convex', 'union'"),
             ({"mixing_from_epoch": -1}, "`mixing_from_epoch` must be an integer of at least 0"),
-            ({"masked": True}, "`masked` needs a `resolution`"),
             ({"resolution": "diffres"}, "`resolution` and `frames_per_second` .* need each other"),
             ({"frames": 0}, "`frames` must be positive"),
             ({"silence_decibels": -70.0}, "`silence_decibels` needs `peak_of`"),

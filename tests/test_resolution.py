@@ -9,6 +9,7 @@ from keras import ops
 from keras_audio_si import layers
 from keras_audio_si.layers.importance import importance_channels
 from keras_audio_si.models import with_resolution
+from keras_audio_si.ops import guide
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.augmented_model import AugmentedModel
 
@@ -18,6 +19,15 @@ SILENCE = np.log(1e-12)
 
 def spectrograms(rng, *shape):
     return rng.normal(-1, 2, shape).astype("float32")
+
+
+def training_scores(layer, x):
+    """The scores of a `DiffResLayer` by the statistics of the batch."""
+    copy = type(layer).from_config({**layer.get_config(), "batch_norm_momentum": 0.0})
+    copy.build(x.shape)
+    copy.set_weights(layer.get_weights())
+    copy(x, training=True)
+    return computed(copy.importance_scores, x)
 
 
 def compiled(layer):
@@ -85,8 +95,10 @@ class TestTarget:
             ({"aggregations": ["mean", "sum"]}, "`aggregations` must be some of 'mean', 'max'. Received: "),
             ({"aggregations": []}, "`aggregations` must be some of"),
             ({"rescale": "no"}, "`rescale` must be one of 'released', 'paper'. Received: rescale='no'"),
-            ({"guide_form": "no"}, "`guide_form` must be one of"),
+            ({"guide_form": "no"}, "`guide_form` must be one of 'hinge', 'paper', 'released'"),
+            ({"guide_emptiness": "paper"}, "`guide_emptiness` must be one of None, 'rms', 'released'"),
             ({"guide_weight": -1}, "`guide_weight` must be in \\[0, inf\\). Received: guide_weight=-1"),
+            ({"guide_threshold": -1}, "`guide_threshold` must be in"),
             ({"dilations": (1, 2)}, "`dilations` must be five numbers from 1 on"),
         ):
             with pytest.raises(ValueError, match=message):
@@ -226,6 +238,40 @@ class TestTraining:
         np.testing.assert_allclose(*logs["activeness"], rtol=1e-5)  # Nothing is learned.
         # What the guide loss leaves of the loss is that of the scores, a mean square of at most 0.25.
         assert 0 < logs["loss"][0] - 1.5 * logs["guide_loss"][0] < 0.251
+
+    @pytest.mark.parametrize(
+        "form, emptiness, criterion",
+        [
+            ("hinge", None, "rms"),
+            ("paper", None, "rms"),
+            ("released", None, "released"),
+            ("released", "rms", "rms"),
+            ("hinge", "released", "released"),
+        ],
+    )
+    def test_forms_of_the_guide_loss(self, rng, form, emptiness, criterion):
+        """No frame has a root mean square below 1e-4; some are next to the smallest mean."""
+        x = np.maximum(spectrograms(rng, 2, 24, 8), -8.0)
+        x[:, 5:9] = -8.0
+        layer = layers.DiffResLayer(0.5, guide_form=form, guide_emptiness=emptiness, guide_threshold=0.3)
+        layer.build(x.shape)
+        layer = type(layer).from_config(layer.get_config())
+        layer.build(x.shape)
+
+        def added(x):
+            variables = [[w.value for w in part] for part in (layer.trainable_variables, layer.non_trainable_variables)]
+            return layer.stateless_call(*variables, x, training=True, return_losses=True)[2]
+
+        (loss,) = computed(added, x)
+        scores = numpy(training_scores(layer, x))
+        empty, _ = guide.empty_frames(np.exp(x), criterion)
+        want = numpy(guide.guide_loss(scores, empty, 0.5, 0.3, form)).mean()
+        np.testing.assert_allclose(loss, want, rtol=1e-4)
+        assert (want > 0) == (criterion == "released")
+
+    def test_layers_saved_before_emptiness_was_a_setting(self):
+        config = layers.DiffResLayer(0.5, guide_form="released").get_config()
+        assert "guide_emptiness" not in config and config["guide_form"] == "released"
 
     def test_guide_loss_lowers_the_scores_of_empty_frames(self, model, rng):
         x = spectrograms(rng, 4, 24, 8)

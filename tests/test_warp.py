@@ -1,5 +1,7 @@
 """The warp in closed form against Algorithm 1 walked through frame by frame, its gradients against differences."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -199,31 +201,58 @@ class TestGuide:
     def test_paper(self):
         empty, active = guide.empty_frames(self.frames)
         np.testing.assert_array_equal(numpy(empty), [[True, False, True, False], [False] * 4])
-        loss = numpy(guide.guide_loss(self.scores, empty, 0.25))
+        loss = numpy(guide.guide_loss(self.scores, empty, 0.25, form="paper"))
         np.testing.assert_allclose(loss, [np.mean([0.9 / 0.75 - 0.5, 0.5 / 0.75 - 0.5]), 0], rtol=1e-6)
         spread = numpy(guide.activeness(self.scores, empty, active, 0.25))
         np.testing.assert_allclose(spread, [0.1 / 0.75, np.std(self.scores[1]) / 0.75], rtol=1e-5)
 
-    def test_nothing_to_reduce(self):
+    def test_hinge_is_a_part_of_the_even_score(self):
+        """At 25 of 100 frames, with λ = 0.8, an empty frame may have 0.2; 0.9 and 0.5 are above, 0.1 is not."""
+        empty = np.array([[True, True, True, False], [False] * 4])
+        kept = np.float32([0.25, 0.25])
+        for rate in (0.25, kept):  # For all, or for each example.
+            loss = numpy(guide.guide_loss(self.scores, empty, rate, 0.8))
+            np.testing.assert_allclose(loss, [(0.7 + 0.0 + 0.3) / 3, 0], rtol=1e-6)
+        vjp = gradient(lambda s: ops.sum(guide.guide_loss(s, empty, 0.25, 0.8)), self.scores)
+        np.testing.assert_allclose(vjp, np.array([[1, 0, 1, 0], [0] * 4]) / 3, rtol=1e-6)
+
+    def test_even_scores_of_empty_frames_cost_something_at_every_rate(self):
+        """The paper's form begins above them from a rate of 2/3 on."""
+        empty = np.ones((1, 4), bool)
+        for kept in (0.1, 0.25, 0.3, 0.5, 0.9):
+            even = np.full((1, 4), kept, "float32")
+            losses = [float(numpy(guide.guide_loss(even, empty, kept, form=form))[0]) for form in ("hinge", "paper")]
+            np.testing.assert_allclose(losses, [kept / 2, max(kept / (1 - kept) - 0.5, 0)], rtol=1e-5, atol=1e-7)
+
+    def test_emptiness_of_an_example_depends_on_its_batch_as_released_alone(self):
+        louder = np.concatenate([self.frames + 0.1, self.frames[:1]])
+        for emptiness, found in (("rms", [0, 0]), ("released", [1, 0])):
+            alone, together = (numpy(guide.empty_frames(x, emptiness)[0]) for x in (louder[:2], louder))
+            assert alone.sum(axis=1).tolist() == found and not together[:2].any()
+
+    @pytest.mark.parametrize("form", ["hinge", "paper"])
+    def test_nothing_to_reduce(self, form):
         empty, active = guide.empty_frames(self.frames)
-        assert not numpy(guide.guide_loss(self.scores, empty, 1.0)).any()
+        assert not numpy(guide.guide_loss(self.scores, empty, 1.0, form=form)).any()
         assert not numpy(guide.activeness(self.scores, empty, active, 1.0)).any()
-        vjp = gradient(lambda s: ops.sum(guide.guide_loss(s, empty, 1.0)), self.scores)
+        vjp = gradient(lambda s: ops.sum(guide.guide_loss(s, empty, 1.0, form=form)), self.scores)
         assert not vjp.any()
 
     def test_padding_is_neither_empty_nor_active(self):
         mask = np.array([[True, True, False, False], [False] * 4])
-        for form in guide.GUIDE_FORMS:
-            empty, active = guide.empty_frames(self.frames, form, mask)
+        for form, emptiness in itertools.product(guide.GUIDE_FORMS, guide.EMPTINESS):
+            empty, active = guide.empty_frames(self.frames, emptiness, mask)
             np.testing.assert_array_equal(numpy(empty), [[True, False, False, False], [False] * 4])
             for values in (
                 guide.guide_loss(self.scores, empty, 0.25, form=form),
-                guide.activeness(self.scores, empty, active, 0.25, form),
+                guide.activeness(self.scores, empty, active, 0.25, "released" if form == "released" else "paper"),
             ):
                 assert np.isfinite(numpy(values)).all() and numpy(values)[1] == 0
 
     def test_unknown_forms(self):
-        with pytest.raises(ValueError, match="`form` must be one of 'paper', 'released'. Received: form='paperr'"):
-            guide.empty_frames(self.frames, "paperr")
+        with pytest.raises(ValueError, match="`emptiness` must be one of 'rms', 'released'. Received"):
+            guide.empty_frames(self.frames, "paper")
+        with pytest.raises(ValueError, match="`form` must be one of .*Received: form='paperr'"):
+            guide.guide_loss(self.scores, self.scores > 0, 0.25, form="paperr")
         with pytest.raises(ValueError, match="`rescale` must be one of 'released', 'paper'. Received: rescale='sum'"):
             warp.rescale_scores(self.scores, 2, "sum")

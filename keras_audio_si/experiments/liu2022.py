@@ -105,7 +105,7 @@ def with_hop(data_set, hop_seconds):
 def table_1(data_set):
     """Returns the rows of Table 1: the spectrogram as it is, and what reduces it to some frame rates."""
     full, rates = _TABLE_1[data_set]
-    rows = {"none, 100 FPS": ({"resolution": "none", "frames_per_second": None, "masked": False}, full / 100)}
+    rows = {"none, 100 FPS": ({"resolution": "none", "frames_per_second": None}, full / 100)}
     for rate in sorted(rates, reverse=True):
         for method, value in zip(METHODS, rates[rate], strict=True):
             rows[f"{method}, {rate} FPS"] = ({"resolution": method, "frames_per_second": rate}, value / 100)
@@ -120,7 +120,7 @@ def table_2(data_set):
     for hop, value in zip((0.01, 0.006, 0.003, 0.001), _TABLE_2[data_set], strict=True):
         rate = {"frames_per_second": 100}
         if math.isclose(hop, 0.01):
-            rate = {"resolution": "none", "frames_per_second": None, "masked": False}
+            rate = {"resolution": "none", "frames_per_second": None}
         rows[f"hop of {1000 * hop:g} ms"] = (with_hop(data_set, hop) | rate, value / 100)
     return rows
 

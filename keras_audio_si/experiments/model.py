@@ -30,7 +30,16 @@ FRONT_ENDS = {
     "leaf": layers.LEAF,
 }
 HEADS = {"attention": layers.AttentionHead, **dict.fromkeys((*ORDERS, *STATISTICS), layers.GlobalTimeMelPool)}
-_DIFFRES = ("aggregations", "resolution_encoding", "even", "guide_weight", "guide_form", "dilations")
+DIFFRES = (
+    "aggregations",
+    "resolution_encoding",
+    "even",
+    "guide_weight",
+    "guide_form",
+    "guide_threshold",
+    "guide_emptiness",
+    "dilations",
+)
 _FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length")
 _NETWORK = (
     "pooling",
@@ -115,7 +124,7 @@ def build_resolution(settings, frames_per_second):
     check_choice("resolution", model.resolution, RESOLUTIONS)
     if model.resolution == "none":
         return None
-    options = {name: getattr(model, name) for name in _DIFFRES} if model.resolution == "diffres" else {}
+    options = {name: getattr(model, name) for name in DIFFRES} if model.resolution == "diffres" else {}
     return RESOLUTIONS[model.resolution](
         frames_per_second=model.frames_per_second, input_frames_per_second=frames_per_second, **options
     )
@@ -190,7 +199,7 @@ def _spectrogram_network(class_names, settings):
 
 def _waveform_network(class_names, settings):
     model, data = settings.model, settings.data
-    own = {"front_end": "auto", "resolution": "none", "spec_augment": False}
+    own = {"front_end": "auto", "resolution": "none", "spec_augment": False, "masked": False}
     given = [name for name, value in own.items() if getattr(model, name) != value]
     if given or data.frames is not None:
         name = (given or ["frames"])[0]

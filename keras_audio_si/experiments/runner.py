@@ -8,6 +8,7 @@ import pathlib
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
+from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
 from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
@@ -210,7 +211,9 @@ def _properties(record, manifest):
         prefix = f"{row}: " if row else ""
         for part, settings in parts.items():
             # A report of an earlier version lacks settings that were not there, and was made with their defaults.
-            flat |= {f"{prefix}{name}": value for name, value in {**defaults[part], **settings}.items()}
+            settings = {**defaults[part], **settings}
+            unused = DIFFRES if settings.get("resolution") != "diffres" else ()
+            flat |= {f"{prefix}{name}": value for name, value in settings.items() if name not in unused}
     clips = {f"clip {clip.clip_id}": [clip.labels, clip.split, clip.fold] for clip in manifest.clips}
     return json.loads(json.dumps(flat | clips))
 

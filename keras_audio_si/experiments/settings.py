@@ -55,12 +55,16 @@ class ModelSettings:
         masked_frames: Largest share of the frames that SpecAugment masks.
         resolution: Name of the layer that reduces the frames, see `keras-audio-si list resolutions`. Or the layer.
         frames_per_second: Frames per second behind that layer.
-        masked: Whether the padding of short clips is masked, so that it gets no frames.
+        masked: Whether the padding of short clips is masked: SpecAugment, the layer that reduces the frames and the
+            network leave it out.
         aggregations: Aggregations of merged frames by DiffRes: mean, max or both.
         resolution_encoding: Whether DiffRes adds its encoding of the resolution.
         even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
         guide_weight: Factor on the guide loss of DiffRes.
-        guide_form: Form of the guide loss, "paper" or "released".
+        guide_form: Form of the guide loss: "hinge", "paper" or "released".
+        guide_threshold: Share of an even score up to which the guide loss leaves an empty frame alone, λ of liu2022.
+        guide_emptiness: Which frames are empty to the guide loss: "rms" (below 1e-4) or "released" (by the quietest of
+            the batch); None for what belongs to its form.
         dilations: Dilations of the convolutions of DiffRes.
         pooling: Name of the pooling, see `keras-audio-si list poolings`. Or a function `pooling(strides=...)` that
             returns a layer, or the config of a layer.
@@ -115,7 +119,9 @@ class ModelSettings:
     resolution_encoding: bool = True
     even: bool = True
     guide_weight: float = 1.0
-    guide_form: str = "paper"
+    guide_form: str = "hinge"
+    guide_threshold: float = 0.5
+    guide_emptiness: str | None = None
     dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
     pooling: str | None = None
     intra_block_pooling: bool | None = None
@@ -151,8 +157,6 @@ class ModelSettings:
         check_choice("content", self.content, CONTENTS)
         check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
-        if self.masked and self.resolution == "none":
-            raise ValueError("`masked` needs a `resolution` that reduces frames. Received: resolution='none'")
         named = isinstance(self.resolution, str)
         if named and (self.resolution != "none") != (self.frames_per_second is not None):
             raise ValueError(

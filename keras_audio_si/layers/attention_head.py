@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_audio_si.checks import check_integer
 from keras_audio_si.ops.attention import attention_pool
+from keras_audio_si.ops.lengths import hide_padding
+from keras_audio_si.ops.pooling import statistic
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -23,7 +25,8 @@ class AttentionHead(keras.layers.Layer):
         heads: Number of heads; 0 for the mean over time of the scores of the frames, without attention.
 
     Input shape:
-        `(batch, time, mel, channels)` or `(batch, time, channels)`
+        `(batch, time, mel, channels)` or `(batch, time, channels)`. What a mask `(batch, time)` marks as padding gets
+        no attention.
 
     Output shape:
         `(batch, num_classes)`, float32 scores, not logits
@@ -47,6 +50,7 @@ class AttentionHead(keras.layers.Layer):
         check_integer(0, heads=heads)
         self.num_classes = num_classes
         self.heads = heads
+        self.supports_masking = True
 
     def build(self, input_shape):
         if len(input_shape) not in (3, 4) or input_shape[-1] is None:
@@ -67,12 +71,17 @@ class AttentionHead(keras.layers.Layer):
             self.attention_weights = dense("attention")
             self.head_weights = self.add_weight((heads,), keras.initializers.Constant(1 / heads), name="head_weights")
 
-    def call(self, x):
+    def call(self, x, mask=None):
+        if mask is not None:
+            x = hide_padding(x, mask)
         frames = ops.mean(x, axis=2) if len(x.shape) == 4 else x
         class_logits = self._dense(frames, *self.class_weights)
         if not self.heads:
-            return ops.mean(ops.sigmoid(class_logits), axis=(1, 2))
-        return attention_pool(self._dense(frames, *self.attention_weights), class_logits, self.head_weights)
+            return statistic("mean", ops.sigmoid(class_logits), (1,), mask)[:, 0, 0]
+        return attention_pool(self._dense(frames, *self.attention_weights), class_logits, self.head_weights, mask)
+
+    def compute_mask(self, x, previous_mask):
+        return None
 
     def _dense(self, frames, kernel, bias):
         return ops.einsum("btc,chk->bthk", frames, kernel) + bias

@@ -1,10 +1,11 @@
-"""Mask of the frames of a clip that are not zero padding."""
+"""Masks of the frames that belong to a clip: from its length, and through the layers of a network."""
 
 import keras
 from keras import ops
 
 from keras_audio_si.checks import check_integer
-from keras_audio_si.ops.lengths import content_lengths, frame_mask
+from keras_audio_si.ops.lengths import content_lengths, frame_mask, hide_padding, strided_mask
+from keras_audio_si.ops.padding import output_size
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -64,3 +65,144 @@ class FrameMask(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "frame_samples": self.frame_samples, "hop_length": self.hop_length}
+
+
+class _InsideNetworks(keras.layers.Layer):
+    """Layers that `models.with_masks` puts into networks. They keep dtypes, take Keras masks and pass none on."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class SplitMask(_InsideNetworks):
+    """Takes a tensor and the Keras mask that it carries apart; without one, all frames belong to the clip.
+
+    Input shape:
+        `(batch, frames, ...)`
+
+    Output shape:
+        Pair of the same, without a mask, and `(batch, frames)`, boolean.
+
+    Example:
+
+    >>> inputs = keras.Input((3, 2))
+    >>> model = keras.Model(inputs, SplitMask()(keras.layers.Masking()(inputs)))
+    >>> print(keras.ops.convert_to_numpy(model(np.float32([[[1, 0], [2, 1], [0, 0]]]))[1]))
+    [[ True  True False]]
+    """
+
+    def call(self, x, mask=None):
+        if mask is None:
+            mask = ops.ones(ops.shape(x)[:2], "bool")
+        return ops.copy(x), ops.cast(mask, "bool")
+
+    def compute_output_spec(self, x, mask=None):
+        return keras.KerasTensor(x.shape, x.dtype), keras.KerasTensor(x.shape[:2], "bool")
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class JoinMask(_InsideNetworks):
+    """Makes a mask the Keras mask of a tensor: `SplitMask` backwards.
+
+    Input shape:
+        `(batch, frames, ...)`, and as `mask` `(batch, frames)`, boolean.
+
+    Output shape:
+        The first of them.
+
+    Example:
+
+    >>> x = keras.ops.ones((1, 3, 2))
+    >>> pooled = keras.layers.GlobalAveragePooling1D()(JoinMask()(x * 4, mask=np.array([[True, True, False]])))
+    >>> print(keras.ops.convert_to_numpy(pooled))
+    [[4. 4.]]
+    """
+
+    def call(self, x, mask=None):
+        return ops.copy(x)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_spec(self, x, mask=None):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class HidePadding(_InsideNetworks):
+    """Puts one value behind the end of each clip; see `ops.lengths.hide_padding`.
+
+    Args:
+        fill: What stands there, -inf for instance in front of a maximum.
+        multiple: Frames are added at the end until it divides them: a strided window, whose place under "same" depends
+            on whether the stride divides the frames, then lies in a clip the same way whatever its padding.
+
+    Input shape:
+        `(batch, frames, ...)`, and as `mask` `(batch, frames)`, boolean.
+
+    Output shape:
+        The first of them, with the frames that are added.
+
+    Example:
+
+    >>> tuple(HidePadding(multiple=4)(keras.ops.ones((1, 6, 3, 2)), mask=keras.ops.ones((1, 6), "bool")).shape)
+    (1, 8, 3, 2)
+    """
+
+    def __init__(self, fill=0.0, multiple=1, **kwargs):
+        super().__init__(**kwargs)
+        self.fill, self.multiple = fill, multiple
+
+    def call(self, x, mask=None):
+        return hide_padding(x, mask, self.fill, self.multiple)
+
+    def compute_output_spec(self, x, mask=None):
+        batch, frames, *rest = x.shape
+        frames = None if frames is None else frames + -frames % self.multiple
+        return keras.KerasTensor((batch, frames, *rest), x.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "fill": self.fill, "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class StridedMask(keras.layers.Layer):
+    """The mask of what a strided window makes of frames; see `ops.lengths.strided_mask`.
+
+    Args:
+        window: Frames of the window.
+        stride: Frames from one window to the next.
+        padding: "same" or "valid".
+
+    Input shape:
+        `(batch, frames)`, boolean
+
+    Output shape:
+        `(batch, output frames)`, boolean
+
+    Example:
+
+    >>> mask = StridedMask(stride=2)(np.array([[True, True, True, False]]))
+    >>> print(keras.ops.convert_to_numpy(mask))
+    [[ True  True]]
+    """
+
+    def __init__(self, window=1, stride=1, padding="same", **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.window, self.stride, self.padding = window, stride, padding
+
+    def call(self, mask):
+        return strided_mask(mask, self.window, self.stride, self.padding)
+
+    def compute_output_spec(self, mask):
+        frames = output_size(mask.shape[1], self.window, self.stride, self.padding)
+        return keras.KerasTensor((mask.shape[0], frames), "bool")
+
+    def get_config(self):
+        names = ("window", "stride", "padding")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_audio_si.layers.masked_normalization import normalised_where
+
 KERNEL_SIZE = 5
 
 
@@ -74,7 +76,7 @@ class ResConv1D(keras.layers.Layer):
         x = ops.leaky_relu(convolution(x), self.negative_slope)
         if mask is None or not (training and norm.trainable):
             return norm(x, training=training)
-        return _normalised_where(mask, x, norm)
+        return normalised_where(mask, x, norm)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], self.filters)
@@ -82,18 +84,6 @@ class ResConv1D(keras.layers.Layer):
     def get_config(self):
         names = ("filters", "dilation", "negative_slope", "batch_norm_momentum")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _normalised_where(mask, x, norm):
-    """Batch normalisation in training by the frames of a mask. Keras' own fails on one channel on PyTorch."""
-    x, mask = ops.cast(x, "float32"), ops.cast(ops.expand_dims(mask, -1), "float32")
-    count = ops.maximum(ops.sum(mask), 1.0)
-    mean = ops.sum(mask * x, axis=(0, 1)) / count
-    variance = ops.sum(mask * ops.square(x - mean), axis=(0, 1)) / count
-    for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
-        moving.assign(norm.momentum * moving + (1 - norm.momentum) * value)
-    x = ops.batch_normalization(x, mean, variance, -1, norm.beta, norm.gamma, norm.epsilon)
-    return ops.cast(x, norm.compute_dtype)
 
 
 def importance_channels(features):

@@ -7,9 +7,10 @@ from keras import ops
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
+from keras_audio_si.ops.lengths import hide_padding, strided_mask
 from keras_audio_si.ops.padding import check_padding, output_size
 from keras_audio_si.ops.polyphase import CRITERIA
-from keras_audio_si.ops.pooling import dense_average, dense_max
+from keras_audio_si.ops.pooling import dense_average, dense_max, pool_clips
 
 FILTERS = ("binomial", "triangular", "trainable")
 STARTS = ("binomial", "box")  # Of trainable taps.
@@ -57,6 +58,7 @@ class _FilteredPool(keras.layers.Layer):
         self.padding = check_padding(padding)
         self.initializer = initializer if initializer in STARTS else _initializer(initializer)
         self.taps = None
+        self.supports_masking = True
 
     def build(self, input_shape):
         if len(input_shape) not in (3, 4) or input_shape[-1] is None:
@@ -98,15 +100,32 @@ class _FilteredPool(keras.layers.Layer):
                 f"Received: shape={tuple(shape)}. Pad or crop the input, or choose another padding."
             )
 
-    def _as_map(self, x):
+    def _as_map(self, x, mask=None):
         self._check_divisible(x.shape)
-        return ops.expand_dims(x, 2) if len(x.shape) == 3 else x
+        x = ops.expand_dims(x, 2) if len(x.shape) == 3 else x
+        # An even number of frames, so that the sampling phase under "same" does not follow the padding.
+        return x if mask is None else hide_padding(x, mask, multiple=self.strides[0] if self.padding == "same" else 1)
 
-    def _dense(self, x):
+    def _dense(self, x, mask=None):
         if self.pool_mode is None or self.pool_size == (1, 1):
             return x
-        dense = dense_max if self.pool_mode == "max" else dense_average
-        return dense(x, self.pool_size, self.padding)
+        largest = self.pool_mode == "max"
+
+        def dense(x):
+            return (dense_max if largest else dense_average)(x, self.pool_size, self.padding)
+
+        if mask is None:
+            return dense(x)
+        pooled = pool_clips(dense, x, lambda x, fill: hide_padding(x, mask, fill), largest)
+        return hide_padding(pooled, strided_mask(mask, self.pool_size[0], padding=self.padding))
+
+    def time_window(self):
+        """Frames that a frame of the output depends on at most, for masks under "valid"."""
+        dense = self.pool_size[0] if self.pool_mode else 1
+        return dense + (self.filter_size[0] if self.filter is not None else 1) - 1
+
+    def compute_mask(self, *args, **kwargs):
+        return None
 
     def _low_pass_taps(self):
         if self.taps is None:
@@ -158,7 +177,8 @@ class AntiAliasPool(_FilteredPool):
             softmax.
 
     Input shape:
-        `(batch, time, channels)`, pooled along time, or `(batch, time, mel, channels)`.
+        `(batch, time, channels)`, pooled along time, or `(batch, time, mel, channels)`. A mask `(batch, time)` marks
+        the padding of clips: under "same" and "valid" what comes out for a clip does not depend on how much it is.
 
     Output shape:
         The same rank, with `ceil(size / stride)` on the pooled axes ("valid": whole windows only).
@@ -191,8 +211,8 @@ class AntiAliasPool(_FilteredPool):
         check_choice("filter", filter, FILTERS)
         super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
 
-    def call(self, x):
-        pooled = self._dense(self._as_map(x))
+    def call(self, x, mask=None):
+        pooled = self._dense(self._as_map(x, mask), mask)
         if self.taps is not None:
             pooled = low_pass(pooled, self._low_pass_taps(), self.strides, self.padding)
         else:
@@ -227,6 +247,7 @@ class AdaptivePolyphasePool(_FilteredPool):
         x: Feature map.
         indices: Grids to take, integers of shape `(batch,)`, so that parallel branches keep one grid. Grid `p` is
             `x[:, p % s :: s, p // s :: s]`.
+        mask: As for `AntiAliasPool`.
 
     Input shape:
         `(batch, time, channels)`, sampled along time, or `(batch, time, mel, channels)`.
@@ -272,12 +293,18 @@ class AdaptivePolyphasePool(_FilteredPool):
         self.criterion = criterion
         self.return_indices = return_indices
 
-    def call(self, x, indices=None):
+    def call(self, x, indices=None, mask=None):
+        frames, dense = self._as_map(x, mask), self._dense
+        if mask is not None:
+            frames, dense = self._dense(frames, mask), None
         y, indices = adaptive_sample(
-            self._as_map(x), self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, self._dense
+            frames, self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, dense
         )
         y = y[:, :, 0] if len(x.shape) == 3 else y
         return (y, indices) if self.return_indices else y
+
+    def time_window(self):
+        return super().time_window() + self.strides[0] - 1
 
     def _size_after(self, size, pool, window, stride):
         dense = output_size(size, pool if self.pool_mode else 1, 1, self.padding)
@@ -285,7 +312,7 @@ class AdaptivePolyphasePool(_FilteredPool):
         # Cutting the rest off under "valid" is a window of one stride.
         return output_size(filtered, stride, stride, self.padding)
 
-    def compute_output_spec(self, x, indices=None):
+    def compute_output_spec(self, x, indices=None, mask=None):
         y = keras.KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
         return (y, keras.KerasTensor(x.shape[:1], "int32")) if self.return_indices else y
 

@@ -62,8 +62,11 @@ class DiffResLayer(ResolutionLayer):
             ablation without it: frames stay whole (eq. 5).
         guide_weight: Factor on the guide loss; 0 for none.
         guide_threshold: λ of the guide loss.
-        guide_form: "paper" or "released", for the guide loss, the activeness and which frames are empty; see
-            `ops.guide`. "released" takes the emptiness from the whole batch.
+        guide_form: "hinge", "paper" or "released"; see `ops.guide.guide_loss`. "released" is that form of the
+            activeness as well.
+        guide_emptiness: Which frames are empty: "rms" (the paper: a root mean square below 1e-4) or "released" (next to
+            the smallest mean of the whole batch, so that the guide loss of an example depends on its batch). None for
+            "released" with that form, else "rms".
         dilations: Dilation of each of the five blocks of the importance network.
         negative_slope: Of its ReLU: 0 as released, or above for the leaky one of the paper.
         batch_norm_momentum: Momentum of its moving statistics.
@@ -103,7 +106,8 @@ class DiffResLayer(ResolutionLayer):
         even=True,
         guide_weight=1.0,
         guide_threshold=0.5,
-        guide_form="paper",
+        guide_form="hinge",
+        guide_emptiness=None,
         dilations=(1, 1, 1, 1, 1),
         negative_slope=0.0,
         batch_norm_momentum=0.9,
@@ -116,10 +120,12 @@ class DiffResLayer(ResolutionLayer):
             raise ValueError(f"`aggregations` must differ. Received: aggregations={aggregations!r}")
         check_choice("rescale", rescale, RESCALES)
         check_choice("guide_form", guide_form, guide.GUIDE_FORMS)
-        check_interval("[0, inf)", guide_weight=guide_weight)
+        check_choice("guide_emptiness", guide_emptiness, (None, *guide.EMPTINESS))
+        check_interval("[0, inf)", guide_weight=guide_weight, guide_threshold=guide_threshold)
         self.aggregations, self.resolution_encoding = aggregations, resolution_encoding
         self.rescale, self.even = rescale, even
-        self.guide_weight, self.guide_threshold, self.guide_form = guide_weight, guide_threshold, guide_form
+        self.guide_weight, self.guide_threshold = guide_weight, guide_threshold
+        self.guide_form, self.guide_emptiness = guide_form, guide_emptiness
         self.importance = ImportanceNetwork(
             dilations, negative_slope, batch_norm_momentum, dtype="float32", name="importance"
         )
@@ -212,11 +218,13 @@ class DiffResLayer(ResolutionLayer):
 
     def _guide(self, x, scores, mask, counts):
         kept = self._kept(counts)
-        empty, active = guide.empty_frames(ops.exp(x), self.guide_form, mask)
+        form = "released" if self.guide_form == "released" else "paper"
+        emptiness = self.guide_emptiness or ("released" if form == "released" else "rms")
+        empty, active = guide.empty_frames(ops.exp(x), emptiness, mask)
         loss = ops.mean(guide.guide_loss(scores, empty, kept, self.guide_threshold, self.guide_form))
         if self.guide_weight:
             self.add_loss(self.guide_weight * loss)
-        spread = ops.mean(guide.activeness(scores, empty, active, kept, self.guide_form))
+        spread = ops.mean(guide.activeness(scores, empty, active, kept, form))
         self.activeness_sum.assign_add(ops.stop_gradient(spread))
         self.guide_loss_sum.assign_add(ops.stop_gradient(loss))
         self.batch_count.assign_add(1.0)
@@ -224,6 +232,8 @@ class DiffResLayer(ResolutionLayer):
     def get_config(self):
         names = ("aggregations", "resolution_encoding", "rescale", "even")
         names += ("guide_weight", "guide_threshold", "guide_form")
+        # Left out where it is None: a training by a version without it can be continued.
+        names += () if self.guide_emptiness is None else ("guide_emptiness",)
         return {
             **super().get_config(),
             **{name: getattr(self, name) for name in names},

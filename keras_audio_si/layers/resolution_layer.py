@@ -115,10 +115,9 @@ class ResolutionLayer(keras.layers.Layer):
         return FrameCounts(frames, longest, lengths, output_lengths)
 
     def compute_mask(self, x, previous_mask):
-        if previous_mask is None:
+        # In a graph that is being built Keras would take the mask for an input of the layer that comes next.
+        if previous_mask is None or isinstance(previous_mask, keras.KerasTensor):
             return None
-        if isinstance(previous_mask, keras.KerasTensor):
-            return keras.KerasTensor(self.compute_output_shape(x.shape)[:2], "bool")
         counts = self.frame_counts(x, ops.cast(previous_mask, "bool"))
         return within(counts.output_frames, counts.output_lengths)[:, :, 0]
 

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.ops.lengths import hide_padding, strided_mask
+from keras_audio_si.ops.pooling import pool_clips, statistic
 
 # mode: (statistic, axis) taken first, then (statistic, axis). The released names are the second column.
 ORDERS = {
@@ -30,7 +32,7 @@ class TimeMelPool(keras.layers.Layer):
         pool_size: Window and stride on both axes. Padding is "same"; it does not count in the means.
 
     Input shape:
-        `(batch, time, mel, channels)`
+        `(batch, time, mel, channels)`. What a mask `(batch, time)` marks as padding does not count.
 
     Output shape:
         `(batch, ceil(time / pool_size), ceil(mel / pool_size), channels)`
@@ -49,14 +51,27 @@ class TimeMelPool(keras.layers.Layer):
         check_choice("mode", mode, ORDERS)
         self.mode = mode
         self.pool_size = pool_size
+        self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def call(self, x):
-        for statistic, axis in ORDERS[self.mode]:
-            pool = ops.average_pool if statistic == "mean" else ops.max_pool
+    def call(self, x, mask=None):
+        for name, axis in ORDERS[self.mode]:
             window = (self.pool_size, 1) if axis == 1 else (1, self.pool_size)
-            x = pool(x, window, window, "same", data_format="channels_last")
+            largest = name == "max"
+
+            def pool(x, window=window, largest=largest):
+                pool = ops.max_pool if largest else ops.average_pool
+                return pool(x, window, window, "same", data_format="channels_last")
+
+            if mask is None or axis == 2:
+                x = pool(x)
+            else:
+                x = pool_clips(pool, x, lambda x, fill: hide_padding(x, mask, fill), largest)
+                x = hide_padding(x, strided_mask(mask, stride=self.pool_size))
         return x
+
+    def compute_mask(self, x, previous_mask):
+        return None
 
     def compute_output_shape(self, input_shape):
         spatial = (None if n is None else -(-n // self.pool_size) for n in input_shape[1:3])
@@ -76,7 +91,7 @@ class GlobalTimeMelPool(keras.layers.Layer):
             population deviation).
 
     Input shape:
-        `(batch, time, mel, channels)`
+        `(batch, time, mel, channels)`. What a mask `(batch, time)` marks as padding does not count.
 
     Output shape:
         `(batch, channels)`, times the number of concatenated statistics.
@@ -97,18 +112,21 @@ class GlobalTimeMelPool(keras.layers.Layer):
         super().__init__(**kwargs)
         check_choice("mode", mode, (*ORDERS, *STATISTICS))
         self.mode = mode
+        self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def call(self, x):
+    def call(self, x, mask=None):
         x = ops.cast(x, "float32")
         if self.mode in ORDERS:
-            for statistic, axis in ORDERS[self.mode]:
-                reduce = ops.mean if statistic == "mean" else ops.max
-                x = reduce(x, axis=axis, keepdims=True)
-            return ops.cast(x[:, 0, 0], self.compute_dtype)
-        reduce = {"mean": ops.mean, "max": ops.max, "deviation": ops.std}
-        parts = [reduce[statistic](x, axis=(1, 2)) for statistic in STATISTICS[self.mode]]
-        return ops.cast(ops.concatenate(parts, axis=-1), self.compute_dtype)
+            parts = [x]
+            for name, axis in ORDERS[self.mode]:
+                parts = [statistic(name, parts[0], (axis,), mask)]
+        else:
+            parts = [statistic(name, x, (1, 2), mask) for name in STATISTICS[self.mode]]
+        return ops.cast(ops.concatenate(parts, axis=-1)[:, 0, 0], self.compute_dtype)
+
+    def compute_mask(self, x, previous_mask):
+        return None
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[3] * len(STATISTICS.get(self.mode, "1")))

@@ -4,9 +4,11 @@ from keras_audio_si.models.classifier import Classifier
 from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, PiczakNet, piczak_spectrogram
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
+from keras_audio_si.models.masks import with_masks
 from keras_audio_si.models.metadata import class_names_of, fit_length_of, front_end_of
 from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.models.pretrained import PRETRAINED, pretrained
+from keras_audio_si.models.recalibration import recalibrate
 from keras_audio_si.models.resolution import with_resolution
 from keras_audio_si.models.surgery import with_classes
 from keras_audio_si.models.swap_pooling import swap_pooling
@@ -27,9 +29,11 @@ __all__ = [
     "fit_length_of",
     "front_end_of",
     "pretrained",
+    "recalibrate",
     "swap_pooling",
     "with_classes",
     "with_input_length",
+    "with_masks",
     "with_resolution",
     "HeuriNet",
     "MSTNet",

@@ -1,10 +1,13 @@
 """Classifier of waveforms: a front-end, a resolution layer, a backbone and a head in one model."""
 
+import inspect
+
 import keras
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.layers.frame_mask import FrameMask
+from keras_audio_si.layers.frame_mask import FrameMask, JoinMask, SplitMask
 from keras_audio_si.layers.standardise import build_standardise
+from keras_audio_si.models.masks import with_masks
 
 LENGTHS = (None, "zeros", "input")
 
@@ -31,9 +34,11 @@ def Classifier(
             that has one itself.
         input_samples: Length of the waveforms in samples; None takes that of a network on waveforms, and else leaves
             it open, for parts that take any number of frames.
-        lengths: How the resolution layer learns where clips end that zeros pad to one length, so that padding gets no
-            frames: None, it does not; "zeros", each clip ends with its last sample that is not zero, as evaluation,
-            tagging and export know; "input", the model has a second input, `samples`.
+        lengths: How the model learns where clips end that zeros pad to one length: None, it does not; "zeros", each
+            clip ends with its last sample that is not zero, as evaluation, tagging and export know; "input", the model
+            has a second input, `samples`. The mask of the frames of the clips is passed to the layers on spectrograms
+            that take one, which must keep the number of frames, and to `resolution`; `backbone` is copied by
+            `with_masks`. So the scores of a clip do not depend on its padding.
         standardise: What the network gets is standardised by: `"set"`, one mean and deviation of the training set,
             `"bands"`, one of each band, or `"none"`; or a `layers.Standardise`. `training.fit` computes the statistics.
         name: Name of the model.
@@ -66,27 +71,36 @@ def Classifier(
     if front_end is None and input_samples is None:
         input_samples = backbone.input_shape[1]
     waveforms = keras.Input((input_samples,), dtype="float32", name="waveform")
-    inputs, x = waveforms, waveforms
-    for layer in (front_end, *augmentations):
-        x = x if layer is None else layer(x)
+    inputs, x, mask = waveforms, waveforms, None
+    if front_end is not None:
+        x = front_end(x)
     if lengths is not None:
         clips = waveforms
         if lengths == "input":
             clips = keras.Input((), dtype="int32", name="samples")
             inputs = [waveforms, clips]
         mask = FrameMask(front_end.num_samples(1), front_end.hop_length, name="frame_mask")([x, clips])
-        x = keras.ops.copy(resolution(x, mask=mask))  # Without its mask, which Keras warns that the networks ignore.
-    elif resolution is not None:
-        x = resolution(x)
+    for layer in augmentations:
+        x = layer(x, mask=mask) if mask is not None and _takes_mask(layer) else layer(x)
+    if resolution is not None:
+        x = resolution(x) if mask is None else resolution(x, mask=mask)
+    if resolution is not None and mask is not None:
+        x, mask = SplitMask(name="frames")(x)
     wanted = backbone.input_shape
     if len(x.shape) == len(wanted) + 1 and x.shape[-1] == 1:
         x = x[..., 0]
+    if mask is not None:
+        x = JoinMask(name="masked_frames")(x, mask=mask)
     standardiser = build_standardise(standardise)
     if standardiser is not None:
         x = standardiser(x)
     _check_features(x.shape, wanted, backbone, input_samples)
-    x = backbone(x)
+    x = (backbone if mask is None else with_masks(backbone))(x)
     return keras.Model(inputs, x if head is None else head(x), name=name)
+
+
+def _takes_mask(layer):
+    return "mask" in inspect.signature(layer.call).parameters
 
 
 def _check(front_end, resolution, backbone, lengths):
@@ -95,8 +109,8 @@ def _check(front_end, resolution, backbone, lengths):
     check_choice("lengths", lengths, LENGTHS)
     if resolution is not None and front_end is None:
         raise ValueError("`resolution` changes the frames of spectrograms: it needs a `front_end`. Received: None")
-    if resolution is None and lengths is not None:
-        raise ValueError(f"`lengths` must be None without `resolution`, whose mask they are for. Received: {lengths!r}")
+    if front_end is None and lengths is not None:
+        raise ValueError(f"`lengths` are for the mask of frames: they need a `front_end`. Received: {lengths!r}")
 
 
 def _check_features(features, wanted, backbone, input_samples):

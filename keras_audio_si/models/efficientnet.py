@@ -10,6 +10,7 @@ from keras_audio_si.checks import check_choice, new_names
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.models.keras_cv_backbones import KERAS_CV_VARIANTS, keras_cv_backbone
+from keras_audio_si.models.surgery import graph_copy
 
 VARIANTS = ("B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "V2B0", "V2B1", "V2B2", "V2B3", "V2S", "V2M", "V2L")
 LIBRARIES = ("keras.applications", "keras_cv")
@@ -90,7 +91,9 @@ def EfficientNetBackbone(
 ):
     """Builds an EfficientNet from spectrograms to feature maps, 32 times smaller along both axes.
 
-    The rescaling and normalisation of images in `keras.applications` are left out. With weights from ImageNet the mel
+    The rescaling and normalisation of images in `keras.applications` are left out. Strided convolutions have
+    `padding="same"` instead of padding layers, whose amounts hold for one known size. For that size the result is the
+    same, and a network of open length equals the network of the length of its input. With weights from ImageNet the mel
     bands are the height of the image and the frames its width, so kernels are transposed. For 3 channels the kernels of
     the first convolution are kept. For another number of channels they are the mean over the colours, scaled so that
     equal channels give the output of a grey image.
@@ -140,7 +143,7 @@ def EfficientNetBackbone(
     if library == "keras_cv":
         network = keras_cv_backbone(variant, images)
     else:
-        network = _without_preprocessing(_application(variant)(**_options(variant), weights=None, input_tensor=images))
+        network = _rewired(variant, images)
     network.name = f"efficientnet_{variant.lower()}"
     if batch_norm_momentum is not None:
         for layer in network.layers:
@@ -171,6 +174,26 @@ def _application(variant):
 
 def _options(variant):
     return {"include_top": False, **({"include_preprocessing": False} if variant.startswith("V2") else {})}
+
+
+def _rewired(variant, images):
+    """The network without preprocessing, its convolutions padded by themselves, with new weights."""
+    with keras.StatelessScope(initialize_variables=False):  # For its graph alone.
+        any_size = keras.Input((None, None, images.shape[-1]), name="image")
+        network = _application(variant)(**_options(variant), weights=None, input_tensor=any_size)
+        network = keras.Model(any_size, network.output)
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    def call(layer, x, *args, **kwargs):
+        left_out = isinstance(layer, (layers.Rescaling, layers.Normalization, layers.ZeroPadding2D))
+        return x if left_out else layer(x, *args, **kwargs)
+
+    return graph_copy(network, clone, call, images)
 
 
 def _without_preprocessing(network):

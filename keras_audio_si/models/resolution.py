@@ -1,13 +1,19 @@
 """Copies of models with another time resolution: the same layers and weights, other numbers of frames."""
 
+import warnings
+
 import keras
 
+from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.layers.resolution_layer import TARGETS, ResolutionLayer, resolution_target
 from keras_audio_si.models.surgery import graph_copy
 
 
 def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
     """Copies a model with another target for its layers that change the time resolution; all weights are kept.
+
+    Statistics of batch normalisation are kept as well, which are those of the rate that the model was trained with. A
+    warning says so where the frames become others: `recalibrate` estimates them anew.
 
     Args:
         model: Functional or Sequential model with a `DiffResLayer` or one of the fixed resolutions, in it or in a model
@@ -42,7 +48,20 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
     copied = copying.copy(model)
     if not copying.changed:
         raise ValueError(f"The model {model.name!r} has no layer that changes the time resolution")
+    if copying.other_frames and _has_statistics(model):
+        warnings.warn(
+            f"The batch normalisation of the model {model.name!r} has the statistics of the time resolution that it was "
+            "trained with: estimate them anew by models.recalibrate(model, data), or train it on.",
+            stacklevel=2,
+        )
     return copied
+
+
+def _has_statistics(model):
+    """Whether a model has batch normalisation, other than in the layers that change the time resolution."""
+    found = (layer for layer in nested_layers(model) if not isinstance(layer, ResolutionLayer))
+    norms = keras.layers.BatchNormalization
+    return any(isinstance(inner, norms) for layer in found for inner in layer._flatten_layers())
 
 
 class _Copying:
@@ -52,6 +71,7 @@ class _Copying:
         self.target = target
         self.copies = {}  # By the identity of the original. A layer that is used twice is copied once.
         self.changed = False
+        self.other_frames = False
 
     def copy(self, model, inputs=None):
         """Copies a model, for inputs of the shapes of these where it is one inside another."""
@@ -67,6 +87,10 @@ class _Copying:
         if id(layer) not in self.copies:
             self.copies[id(layer)] = type(layer).from_config(self.config(layer))
         copied = self.copies[id(layer)]
+        if isinstance(layer, ResolutionLayer):
+            frames = args[0].shape[1]
+            before, after = (one.target if frames is None else one.output_frames(frames) for one in (layer, copied))
+            self.other_frames |= before != after
         try:
             outputs = copied(*args, **kwargs)
             copied.set_weights(layer.get_weights())

@@ -3,6 +3,8 @@
 import keras
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.layers.frame_mask import SplitMask
+from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS, GridMap
@@ -40,7 +42,7 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
     Raises:
         ValueError: If the pooling is unknown (the message names the nearest known one) or neither anti-aliased nor
             adaptive, if there is nothing to replace, if maps on grids that are not known to match meet, or if the
-            size of a map would change; the message names the layer.
+            size of a map would change; the message names the layer. If the model is one of `with_masks`.
 
     Example:
 
@@ -61,6 +63,10 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
             f"Received: pooling={pooling!r}"
         )
     check_choice("padding", padding, BORDERS)
+    if any(isinstance(layer, SplitMask) for layer in nested_layers(model)):
+        raise ValueError(
+            f"`model` must not mask padding: swap the pooling before `with_masks`. Received: {model.name!r}"
+        )
     copying = _Copying(prototype, strided_convolutions, padding)
     swapped = copying.copy(model)
     if not copying.swaps:

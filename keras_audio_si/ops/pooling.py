@@ -1,7 +1,11 @@
-"""Dense (stride 1) max and average pooling, the first half of every pooling layer here (fonseca2021, Fig. 1)."""
+"""Dense (stride 1) max and average pooling, the first half of every pooling layer here (fonseca2021, Fig. 1).
+
+And pooling of clips of different lengths, whose padding does not count.
+"""
 
 from keras import ops
 
+from keras_audio_si.ops.lengths import hide_padding
 from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
 from keras_audio_si.ops.xla import compiled_by_xla, compiled_for_cpu, custom_gradient, map_examples, vjp
 
@@ -80,3 +84,58 @@ def dense_average(x, window, padding="same"):
         x = pad_spatial(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding)
         padding = "valid"
     return ops.average_pool(x, window, 1, padding, data_format="channels_last")
+
+
+def pool_clips(pool, x, hide, largest):
+    """Pool frames so that the padding of clips does not count.
+
+    Args:
+        pool: Function of a map that pools it, by averages or maxima.
+        x: Map, `(batch, frames, ..., channels)`.
+        hide: Function of a map and a value that puts the value in place of padding, such as `ops.lengths.hide_padding`.
+        largest: Whether `pool` takes maxima.
+
+    Returns:
+        What `pool` gives. A window of padding alone has the average 0 or the maximum -inf.
+
+    Example:
+
+    >>> mask = np.array([[True, True, True, False]])
+    >>> pool = lambda x: keras.ops.average_pool(x, 2, 2)
+    >>> y = pool_clips(pool, np.float32([[[1], [3], [4], [9]]]), lambda x, fill: hide_padding(x, mask, fill), False)
+    >>> print(keras.ops.convert_to_numpy(y)[0, :, 0])
+    [2. 4.]
+    """
+    if largest:
+        return pool(hide(x, -float("inf")))
+    return ops.divide_no_nan(pool(hide(x, 0.0)), pool(hide(ops.ones_like(x[..., :1]), 0.0)))
+
+
+def statistic(name, x, axes, mask=None):
+    """A statistic of a map over some of its axes, which are kept with one element.
+
+    Args:
+        name: "mean", "max" or "deviation", that of the population.
+        x: float32 map, `(batch, time, mel, channels)`.
+        axes: Some of 1 and 2.
+        mask: `(batch, time)` boolean, False for the padding of clips, which does not count over time; or None.
+
+    Returns:
+        Tensor of the rank of `x`.
+
+    Example:
+
+    >>> x, mask = np.float32([[[[1]], [[3]], [[9]]]]), np.array([[True, True, False]])
+    >>> [float(statistic(name, x, (1,), mask)[0, 0, 0, 0]) for name in ("mean", "max", "deviation")]
+    [2.0, 3.0, 1.0]
+    """
+    if mask is None or 1 not in axes:
+        reduce = {"mean": ops.mean, "max": ops.max, "deviation": ops.std}[name]
+        return reduce(x, axis=axes, keepdims=True)
+    if name == "max":
+        return ops.max(hide_padding(x, mask, -float("inf")), axis=axes, keepdims=True)
+    count = ops.sum(hide_padding(ops.ones_like(x[..., :1]), mask), axis=axes, keepdims=True)
+    mean = ops.sum(hide_padding(x, mask), axis=axes, keepdims=True) / count
+    if name == "mean":
+        return mean
+    return ops.sqrt(ops.sum(ops.square(hide_padding(x - mean, mask)), axis=axes, keepdims=True) / count)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
+from keras_audio_si.models.masks import MaskedNetwork
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.distillation import (
     auxiliary_classifier,
@@ -169,4 +170,5 @@ def training_view(model, auxiliary_layers=(), seed=0):
             name = f"auxiliary_classifier_{place}"
             classifier = auxiliary_classifier(stage.shape, width, classes, dtype, seed + place, name)
             outputs["auxiliary"].append(classifier(stage))
-    return keras.Model(inputs, outputs)
+    kind = MaskedNetwork if isinstance(model, MaskedNetwork) else keras.Model
+    return kind(inputs, outputs)

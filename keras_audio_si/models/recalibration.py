@@ -1,0 +1,90 @@
+"""Statistics of batch normalisation for other inputs than a model was trained with, without training it."""
+
+import inspect
+import itertools
+
+import keras
+import numpy as np
+
+from keras_audio_si.checks import check_integer
+from keras_audio_si.models.surgery import graph_copy
+
+
+def recalibrate(model, data, batches=30):
+    """Estimate the moving statistics of the batch normalisations of a model anew; nothing else of it changes.
+
+    They are the means over some batches of each batch's mean and variance, every layer of them normalising by its batch
+    as in training, and all other layers doing what they do in inference. There is no gradient and no chance in it: the
+    same batches give the same statistics. A model of `with_resolution` wants it, whose maps have another rate than
+    those that it was trained with. Frozen layers of batch normalisation keep their statistics.
+
+    Args:
+        model: Functional or Sequential model.
+        data: Batches of inputs, or of tuples whose first element is the inputs, as `fit` takes them: an iterable such
+            as `PatchDataset.batches(batch_size, training=True)`, or a `keras.utils.PyDataset`.
+        batches: Number of batches to take; fewer if `data` has fewer.
+
+    Raises:
+        ValueError: If the model has no batch normalisation that is not frozen, if its layers cannot be told from
+            outside, or if there is no batch, or an array in place of batches.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
+    >>> recalibrate(model, [np.float32([[0, 1], [2, 1]]), np.float32([[4, 1], [6, 1]])])
+    >>> print(*(keras.ops.convert_to_numpy(weight) for weight in model.non_trainable_weights))
+    [3. 1.] [1. 0.]
+
+    Reference:
+        Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3: PreciseBN.
+    """
+    check_integer(1, batches=batches)
+    if hasattr(data, "shape"):
+        raise ValueError(f"`data` must be batches, one after the other. Received: an array of shape {data.shape}")
+    copy = _Copying().copy(model)
+    copy.set_weights(model.get_weights())
+    norms = [layer for layer in copy._flatten_layers() if _normalises(layer) and layer.trainable]
+    if not norms:
+        raise ValueError(f"`model` must have a BatchNormalization that is not frozen. Received: {model.name!r}")
+    for norm in norms:
+        norm.momentum = 0.0
+    statistics = [weight for norm in norms for weight in (norm.moving_mean, norm.moving_variance)]
+    values = []
+    for batch in itertools.islice(data, batches):
+        copy(keras.tree.map_structure(np.asarray, batch[0] if isinstance(batch, tuple) else batch))
+        values.append([keras.ops.convert_to_numpy(weight).astype("float64") for weight in statistics])
+    if not values:
+        raise ValueError("`data` must have at least one batch. Received: none")
+    own = {id(weight): original for weight, original in zip(copy.weights, model.weights, strict=True)}
+    for weight, of_batches in zip(statistics, zip(*values, strict=True), strict=True):
+        own[id(weight)].assign(np.mean(of_batches, axis=0).astype("float32"))
+
+
+class _Copying:
+    """A copy of a model, in which whatever has batch normalisation is in training, and nothing else."""
+
+    def __init__(self):
+        self.clones_of = {}  # A layer that is used twice is copied once.
+
+    def copy(self, model):
+        return graph_copy(model, self.clone, self.call)
+
+    def clone(self, layer):
+        if not isinstance(layer, keras.Layer):
+            return layer  # An operation of `keras.ops`, which has no weights.
+        if layer not in self.clones_of:
+            is_model = isinstance(layer, keras.Model)
+            self.clones_of[layer] = self.copy(layer) if is_model else type(layer).from_config(layer.get_config())
+        return self.clones_of[layer]
+
+    def call(self, layer, *args, **kwargs):
+        kwargs.pop("training", None)
+        if isinstance(layer, keras.Model):
+            kwargs["training"] = None  # Its layers have it from here, and else would have that of the layer before it.
+        elif isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
+            kwargs["training"] = any(map(_normalises, layer._flatten_layers()))
+        return layer(*args, **kwargs)
+
+
+def _normalises(layer):
+    return isinstance(layer, keras.layers.BatchNormalization)
