@@ -50,8 +50,8 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
         raise ValueError(f"The model {model.name!r} has no layer that changes the time resolution")
     if copying.other_frames and _has_statistics(model):
         warnings.warn(
-            f"The batch normalisation of the model {model.name!r} has the statistics of the time resolution that it was "
-            "trained with: estimate them anew by models.recalibrate(model, data), or train it on.",
+            f"The batch normalisation of the model {model.name!r} has the statistics of the time resolution that it "
+            "was trained with: estimate them anew by models.recalibrate(model, data), or train it on.",
             stacklevel=2,
         )
     return copied
