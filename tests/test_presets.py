@@ -36,13 +36,13 @@ def test_patches_are_as_long_as_the_clips(network, seconds):
     elif network == "eat-s":
         assert patch == pytest.approx(min(max(seconds, 32768 / 22050), 5.2), abs=1024 / 22050)
     else:
-        longest = {"vgg41": 5.0, "efficientnet-b0": 10.0}[network]
+        longest = {"vgg41": 1.03, "efficientnet-b0": 10.0}[network]
         assert min(seconds, longest) - 0.04 < patch <= max(min(seconds, longest), 0.2) + 0.01
 
 
 def test_steps_are_the_same_for_few_clips_and_for_many():
     def steps(num_clips, **changes):
-        settings = preset("quick", "vgg41", ClipStatistics(num_clips, 4.0, True), **changes)
+        settings = preset("quick", "efficientnet-b0", ClipStatistics(num_clips, 8.0, True), **changes)
         return settings.training.epochs * -(-num_clips // settings.training.batch_size)
 
     assert steps(300) == pytest.approx(steps(3000), rel=0.1) == pytest.approx(1000, rel=0.1)
@@ -50,16 +50,21 @@ def test_steps_are_the_same_for_few_clips_and_for_many():
     assert steps(10) == 500  # Epochs have a limit.
 
 
-def test_clips_that_are_seen_often_are_varied():
-    few, many = (preset("quick", "vgg41", ClipStatistics(clips, 4.0, True)) for clips in (300, 3000))
-    assert few.model.spec_augment and few.training.mixup_alpha
-    assert not many.model.spec_augment and many.training.mixup_alpha is None
-    assert preset("quick", "eat-s", ClipStatistics(300, 4.0, True)).model.mixings
+def test_clips_are_varied_in_many_steps_of_many_epochs():
+    def varied(name, clips, **changes):
+        settings = preset(name, "vgg41", ClipStatistics(clips, 4.0, True), **changes)
+        given = (settings.model.spec_augment, settings.training.mixup_alpha, settings.model.augment)
+        assert given in ((True, 0.4, "eat-light"), (False, None, "none"))
+        return given[0]
+
+    assert [varied("quick", clips) for clips in (300, 3000)] == [False, False]  # Few steps.
+    assert [varied("thorough", clips) for clips in (300, 30000)] == [True, False]  # Many, in many and in few epochs.
+    assert not varied("thorough", 300, epochs=5)
 
 
-def test_labels_choose_the_loss():
-    losses = [preset("quick", "vgg41", ClipStatistics(300, 4.0, single)).training.loss for single in (True, False)]
-    assert losses == ["softmax", "bce"]
+def test_labels_choose_the_loss_of_eat():
+    losses = [preset("quick", "eat-s", ClipStatistics(300, 4.0, single)).training.loss for single in (True, False)]
+    assert losses == ["softmax-or-bce", "bce"]
 
 
 def test_statistics_follow_the_steps_of_the_training():
@@ -71,8 +76,8 @@ def test_what_is_given_counts():
     settings = preset("quick", "vgg41", epochs=3, frames=101, mixup_alpha=None, pooling="max")
     assert (settings.training.epochs, settings.data.frames, settings.training.mixup_alpha) == (3, 101, None)
     assert preset("quick", "vgg41", initial="model.keras").data.frames is None  # The model has its own length.
-    fixed = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), crops="fixed", frames=101)
-    random = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), frames=51)
+    fixed = preset("quick", "vgg41", ClipStatistics(300, 4.0, True))
+    random = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), crops="random")
     assert fixed.training.epochs < random.training.epochs
 
 

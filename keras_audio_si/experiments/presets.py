@@ -26,26 +26,20 @@ _PAPER = {
 }
 _SHARED = {"schedule": "one-cycle", "learning_rate": 1e-3, "early_stopping_patience": None, "optimizer": "adam"}
 _FAMILIES = {
-    "vgg": {
-        "batch_size": 16,
-        "crops": "random",
-        "frame_seconds": 0.04,
-        "hop_seconds": 0.02,
-        "num_mels": 64,
-        "short": "repeat",
-    },
+    "vgg": {"batch_size": 32},
     "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
     "efficientnet": {"batch_size": 16, "crops": "random", "short": "repeat"},
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
 # Longest patch, in seconds; juettner's has a fixed length.
-_PATCH_SECONDS = {"vgg": 5.0, "eat": 5.2, "efficientnet": 10.0}
+_PATCH_SECONDS = {"vgg": 1.03, "eat": 5.2, "efficientnet": 10.0}
 # Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
-_AUDIO_SECONDS = {"vgg": 64_000, "eat": 40_000, "efficientnet": 60_000, "juettner": 120_000}
+_AUDIO_SECONDS = {"vgg": 64_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
 _THOROUGH = 10  # As much of the preset thorough.
 _MOST_EPOCHS = 500
-# From this many epochs on a network sees its clips so often that it learns them by heart, unless they are varied.
-_VARIED_EPOCHS = 20
+# Augmentation, mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it
+# does not see its clips often enough to learn them by heart.
+_VARIED_STEPS, _VARIED_EPOCHS = 3000, 20
 _MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2, "augment": "eat-light"}
 _VARIED = {
     "vgg": _MASKED,
@@ -61,8 +55,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
 
     Args:
         name: "quick": about 15 minutes on two cores. "thorough": some hours on two cores, or a GPU. Both choose by the
-            clips the length of the patches, the epochs, the loss and whether clips are varied by mixing and masking;
-            docs/training.md has the trials that they come from. "paper": as published, whatever the clips.
+            clips the length of the patches, the epochs, the loss and whether clips are augmented, mixed and masked;
+            docs/training.md has the rules and the trials. "paper": as published, whatever the clips.
         network: Name of a network.
         clips: `data.ClipStatistics` of the training clips.
         **changes: Flat settings that count in place of those of the preset.
@@ -78,11 +72,12 @@ def preset(name, network, clips=AN_HOUR, **changes):
     >>> preset("paper", "eat-s").training.epochs
     3500
     >>> from keras_audio_si.data import ClipStatistics
-    >>> for num_clips in (200, 5000):
-    ...     settings = preset("quick", "vgg41", ClipStatistics(num_clips, median_seconds=5.0, single_label=True))
-    ...     print(settings.training.epochs, settings.training.mixup_alpha, settings.data.frames)
-    62 0.4 249
-    3 None 249
+    >>> clips = ClipStatistics(num_clips=200, median_seconds=5.0, single_label=True)
+    >>> for name in ("quick", "thorough"):
+    ...     settings = preset(name, "vgg41", clips)
+    ...     print(settings.training.epochs, settings.training.mixup_alpha)
+    40 None
+    396 0.4
     """
     check_choice("preset", name, PRESETS)
     check_choice("network", network, NETWORKS)
@@ -100,9 +95,10 @@ def preset(name, network, clips=AN_HOUR, **changes):
     epochs = round(factor * _AUDIO_SECONDS[family] / (seconds * settings.training.batch_size * per_epoch))
     epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
     chosen = {"epochs": epochs}
-    if epochs >= _VARIED_EPOCHS:
+    steps = epochs * per_epoch
+    if steps >= _VARIED_STEPS and epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
-    if family in ("vgg", "efficientnet") and epochs * per_epoch < _MANY_STEPS:
+    if family in ("vgg", "efficientnet") and steps < _MANY_STEPS:
         chosen["batch_norm_momentum"] = 0.9
     return settings.changed(**{**chosen, **changes})
 
@@ -114,12 +110,10 @@ def _family(network):
 
 
 def _labels(family, clips):
-    """The loss: one label per clip gives scores that add up to 1, several give one for each class by itself."""
-    if family == "efficientnet":
-        return {}  # Its head has sigmoid scores.
-    if not clips.single_label:
-        return {"loss": "bce"}
-    return {"loss": "softmax-or-bce" if family == "eat" else "softmax"}
+    """The loss of EAT: one label per clip gives scores that add up to 1, several give one for each class by itself."""
+    if family != "eat":
+        return {}
+    return {"loss": "softmax-or-bce" if clips.single_label else "bce"}
 
 
 def _patch(family, settings, clips):
