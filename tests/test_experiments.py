@@ -172,12 +172,13 @@ class TestReport:
         assert {"seed-0", "seed-1"} < {path.name for path in tmp_path.iterdir()}
         assert not (tmp_path / "stability.png").exists()
 
-    def test_clips_that_cannot_be_shifted_are_known_before_the_training(self, events, one_block, tmp_path):
-        with pytest.raises(ValueError, match="No clip can be used for a shift test.*no protocols"):
-            compare({"": VGG.changed(protocols=("time-900",))}, events, tmp_path / "far")
+    def test_clips_that_cannot_be_shifted_are_known_before_the_training(self, events, one_block, tmp_path, monkeypatch):
         (tmp_path / "clips.csv").write_text("clip_id\nno-such-clip\n")
         with pytest.raises(ValueError, match="clips.csv, line 2: clip 'no-such-clip' is not among the clips"):
             compare({"": VGG.changed(shift_clips=str(tmp_path / "clips.csv"))}, events, tmp_path / "listed")
+        monkeypatch.setattr("keras_audio_si.evaluation.shift_clips.MIN_CLIP_SECONDS", 100.0)
+        with pytest.raises(ValueError, match="No clip can be used for a shift test.* 100 s or more.*no protocols"):
+            compare({"": VGG}, events, tmp_path / "short")
 
 
 class CutOff(Exception):

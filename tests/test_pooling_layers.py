@@ -50,10 +50,11 @@ def test_trainable_taps_start_as_named():
     for build in (AntiAliasPool, AdaptivePolyphasePool):
         options = {"filter": "trainable", "filter_size": (5, 4)}
         taps = start(build(**options))
-        np.testing.assert_allclose(taps, np.tile(kernel[..., None] / kernel.sum(), 3), rtol=1e-5)
+        np.testing.assert_allclose(taps, np.tile(kernel[..., None] / kernel.sum(), 3), rtol=0.05)
+        assert np.ptp(taps[2, 1]) > 1e-4  # Random: channels differ.
         taps = start(build(**options, initializer="box"))
         np.testing.assert_allclose(taps, 1 / 20, rtol=0.05)
-        assert np.ptp(taps) > 1e-4  # Random: channels differ.
+        assert np.ptp(taps) > 1e-4
         zeros = build(**options, initializer="zeros")
         np.testing.assert_allclose(start(zeros), 1 / 20, rtol=1e-6)
         again = build.from_config(zeros.get_config())

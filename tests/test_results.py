@@ -11,14 +11,14 @@ pytestmark = pytest.mark.once
 
 def test_values_of_one_training_are_one_line(tmp_path):
     path = tmp_path / "results.csv"
-    shared = {"paper": "juettner", "table": "4", "row": "PiczakNet", "data": "ten clips", "date": "2026-01-01"}
+    shared = {"paper": "juettner", "table": "4", "row": "PiczakNet decibels", "data": "ten clips", "date": "2026-01-01"}
     append_results(path, [{**shared, "metric": "accuracy", "ours": "0.5"}])
     append_results(path, [{**shared, "metric": "mAP", "ours": "0.75"}, {**shared, "seeds": "1", "ours": "0.6"}])
     append_results(path, [{"paper": "", "row": "vgg41", "metric": "mAP", "ours": "0.9", "date": "2026-01-01"}])
     lines = [line for line in format_results(read_results(path)).splitlines() if "2026-01-01" in line]
     assert lines == [
-        "| PiczakNet | 0.6 | 0.5 accuracy; 0.75 mAP | ten clips |  |  | 2026-01-01 |",
-        "| PiczakNet | 0.6 | 0.6 | ten clips | 1 |  | 2026-01-01 |",
+        "| PiczakNet decibels | 0.6 | 0.5 accuracy; 0.75 mAP | ten clips |  |  | 2026-01-01 |",
+        "| PiczakNet decibels | 0.6 | 0.6 | ten clips | 1 |  | 2026-01-01 |",
         "| vgg41 |  | 0.9 mAP |  |  |  | 2026-01-01 |",
     ]
 

@@ -320,10 +320,6 @@ class TestSelectPatches:
         np.testing.assert_allclose(selected.waveforms, expected, rtol=1e-6)
         assert selected.waveforms.dtype == "float32"
 
-    def test_longer_patches_need_longer_clips(self):
-        cache = self.cache([200, 259, 260], [("a",)] * 3)
-        assert select_patches(cache, 200, 10).clip_indices.tolist() == [2]
-
     def test_draws_at_random_without_repetition(self):
         cache = self.cache([200] * 40, [("a",)] * 40)
         drawn = [select_patches(cache, 100, 5, max_clips=10, seed=seed).clip_indices.tolist() for seed in (0, 0, 1)]
@@ -332,5 +328,5 @@ class TestSelectPatches:
         assert select_patches(cache, 100, 5, max_clips=10).num_eligible == 40
 
     def test_none_left(self):
-        with pytest.raises(ValueError, match="of 3 clips 2 have a single label.* 2.00 s"):
+        with pytest.raises(ValueError, match="of 3 clips 2 have a single label.* 2 s or more"):
             select_patches(self.cache([199, 50, 300], [("a",), ("b",), ("a", "b")]), 100, 5)

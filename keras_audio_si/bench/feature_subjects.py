@@ -160,4 +160,11 @@ FEATURES = {
     "deltas": Subject(
         (41, 60), {"keras Rescaling": lambda: keras.layers.Rescaling(2.0), "Deltas": lambda: layers.Deltas()}
     ),
+    "standardise": Subject(
+        (41, 60),
+        {
+            "keras Normalization": lambda: keras.layers.Normalization(mean=0.0, variance=1.0),
+            "Standardise": lambda: layers.Standardise(mean=0.0, variance=1.0),
+        },
+    ),
 }

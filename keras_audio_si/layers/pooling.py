@@ -86,9 +86,15 @@ class _FilteredPool(keras.layers.Layer):
     def _initial_taps(self):
         if self.filter != "trainable":
             return _constant((binomial_taps if self.filter == "binomial" else triangular_taps)(*self.filter_size))
-        if self.initializer == "binomial":
-            return _constant(np.log(binomial_taps(*self.filter_size)))
-        return keras.initializers.RandomNormal(stddev=0.01) if self.initializer == "box" else self.initializer
+        if self.initializer not in STARTS:
+            return self.initializer
+        near = keras.initializers.RandomNormal(stddev=0.01)
+        if self.initializer == "box":
+            return near
+        # An exact binomial filter has no gain at the Nyquist frequency, so that all grids of a map that is not negative
+        # would have the same l1 norm, and rounding would choose among them.
+        binomial = _constant(np.log(binomial_taps(*self.filter_size)))
+        return lambda shape, dtype=None: binomial(shape, dtype) + near(shape, dtype)
 
     def _check_divisible(self, shape):
         spatial = shape[1:-1]
@@ -172,9 +178,9 @@ class AntiAliasPool(_FilteredPool):
             code calls average pooling is None here.
         padding: "same" (zeros, as in the published models, so the sampling phase follows the parity of the map),
             "valid", "reflect", "edge" or "circular". All but "same" keep output `i` centred on input `stride * i`.
-        initializer: Start of trainable taps: "binomial", "box" (near equal taps: `RandomNormal(stddev=0.01)` before the
-            softmax, the paper's random start as released), or an initializer of Keras for the weights before the
-            softmax.
+        initializer: Start of trainable taps: "binomial", "box" (the paper's random start, as released), or an
+            initializer of Keras. Before the softmax these are the logarithm of a binomial kernel, and zeros, plus
+            `RandomNormal(stddev=0.01)`.
 
     Input shape:
         `(batch, time, channels)`, pooled along time, or `(batch, time, mel, channels)`. A mask `(batch, time)` marks
@@ -238,9 +244,9 @@ class AdaptivePolyphasePool(_FilteredPool):
         pool_mode: "max", "average" or None.
         padding: "same" (zeros for the filter, a mirrored element at the end of odd axes, as released), "valid" (cuts
             the rest off), "reflect", "edge" or "circular".
-        initializer: Start of trainable taps: "binomial", "box" (near equal taps: `RandomNormal(stddev=0.01)` before the
-            softmax, the paper's random start as released), or an initializer of Keras for the weights before the
-            softmax.
+        initializer: Start of trainable taps: "binomial", "box" (the paper's random start, as released), or an
+            initializer of Keras. Before the softmax these are the logarithm of a binomial kernel, and zeros, plus
+            `RandomNormal(stddev=0.01)`.
         return_indices: Whether to return the chosen grids as well.
 
     Call arguments:
