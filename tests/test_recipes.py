@@ -13,6 +13,7 @@ from keras_audio_si.experiments.model import build_front_end
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.layers import build_pooling
 from keras_audio_si.training.optimizer import build_optimizer
+from keras_audio_si.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.once
 
