@@ -113,7 +113,9 @@ class TestPadding:
         def build():
             vgg = two_blocks(models.VGG41, 3, (None, BANDS), "average")
             maps = keras.Model(vgg.input, vgg.get_layer("pool2").output)
-            return models.Classifier(front_end(), maps, head=AttentionHead(3, heads=2), lengths="zeros")
+            return models.Classifier(
+                front_end(), maps, head=AttentionHead(3, heads=2), lengths="zeros", standardise="bands"
+            )
 
         clips = padded(rng, (1500, 700), 4500)
         model = built(Case("head", build, None), clips)

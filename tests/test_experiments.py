@@ -348,9 +348,11 @@ class TestModel:
 
     @pytest.mark.parametrize("front_end", ["td-fbank", "sincnet", "leaf"])
     def test_front_ends_take_the_place_of_log_mel(self, front_end):
-        layer = build_front_end(DIFFRES.changed(front_end=front_end, fft_length=None))
-        mel = build_front_end(DIFFRES)
+        settings = DIFFRES.changed(front_end=front_end, fft_length=None)
+        layer, mel = build_front_end(settings), build_front_end(DIFFRES)
         assert (layer.num_bands, layer.hop_length, layer.short) == (mel.num_bands, mel.hop_length, "zero")
+        strides = [build_front_end(settings.changed(filter_stride=stride)).filter_stride for stride in (None, 4)]
+        assert strides == [1, 4]
 
     def test_pcen_behind_a_mel_spectrogram(self, rng):
         settings = VGG.changed(front_end="mel-pcen", frames=24, num_mels=16, hop_seconds=0.01, spec_augment=True)
@@ -469,6 +471,8 @@ class TestModel:
             ({"network": "eat-s", "head": "mean"}, "`head` must be 'attention' or a function for .*'eat-s'"),
             ({"network": "eat-s", "head": "attention", "content": "phase"}, "`head` needs `content`='waveform'"),
             ({"front_end": "leaf", "fft_length": 512}, "The front-end 'leaf' has no `fft_length`"),
+            ({"front_end": "mel-pcen", "filter_stride": 4}, "The front-end 'mel-pcen' has no `filter_stride`"),
+            ({"front_end": "leaf", "filter_stride": 7}, "`filter_stride` must divide the hop"),
             ({"resolution": "stretch", "frames_per_second": 25}, "`resolution` must be one of"),
             ({"resolution": "diffres", "frames_per_second": 101}, "frames_per_second"),
         ],

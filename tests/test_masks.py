@@ -254,9 +254,7 @@ def test_hidden_padding(rng):
 
 
 def test_pooling_of_a_masked_model_cannot_be_swapped():
-    with pytest.raises(
-        ValueError, match="must not mask padding: swap the pooling before `with_masks`. Received: 'vgg41'"
-    ):
+    with pytest.raises(ValueError, match="must not mask padding: swap the pooling before `with_masks`"):
         swap_pooling(with_masks(vgg("max")), "blur5")
     with pytest.raises(ValueError, match="must be a functional or Sequential Keras model"):
         with_masks(keras.layers.Dense(2))

@@ -40,7 +40,7 @@ DIFFRES = (
     "guide_emptiness",
     "dilations",
 )
-_FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length")
+_FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length", "filter_stride")
 _NETWORK = (
     "pooling",
     "intra_block_pooling",
@@ -103,11 +103,13 @@ def build_front_end(settings):
     bands = options.pop("num_mels", _default_shape(model.network)[1])
     if settings.data.short in ("repeat", "zero"):
         options["short"] = settings.data.short
-    if name in ("mel", "mel-pcen"):
+    of_mel = name in ("mel", "mel-pcen")
+    lacking = "filter_stride" if of_mel else "fft_length"
+    if lacking in options:
+        raise ValueError(f"The front-end {name!r} has no `{lacking}`: leave that setting out.")
+    if of_mel:
         compression = {"compression": None} if name == "mel-pcen" else {}
         return layers.LogMelSpectrogram(settings.data.sample_rate, num_mels=bands, **compression, **options)
-    if "fft_length" in options:
-        raise ValueError(f"The front-end {name!r} has no `fft_length`: leave that setting out.")
     return FRONT_ENDS[name](settings.data.sample_rate, num_filters=bands, **options)
 
 

@@ -44,6 +44,8 @@ class ModelSettings:
         frame_seconds: Analysis window of the front-end, in seconds.
         hop_seconds: Time from one frame to the next, in seconds.
         fft_length: Points of the Fourier transform.
+        filter_stride: Samples from one filter output to the next, of a front-end with learned filters. It must divide
+            the hop; 4 takes about a third of the time of 1, see docs/front-ends.md.
         augment: Augmentation of the training waveforms: "none", "eat-released", "eat-table1" or "eat-light"
             (`layers.eat_augmentations`). Or a layer from `(waveforms, labels)` to the same.
         augment_noise: Whether these augmentations add noise.
@@ -104,6 +106,7 @@ class ModelSettings:
     frame_seconds: float | None = None
     hop_seconds: float | None = None
     fft_length: int | None = None
+    filter_stride: int | None = None
     augment: str = "none"
     augment_noise: bool = True
     mixings: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ class FrameMask(keras.layers.Layer):
 
 
 class _InsideNetworks(keras.layers.Layer):
-    """Layers that `models.with_masks` puts into networks. They keep dtypes, take Keras masks and pass none on."""
+    """Base of the layers that `models.with_masks` inserts into networks: no change of dtype, no mask on the output."""
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -80,7 +80,7 @@ class _InsideNetworks(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class SplitMask(_InsideNetworks):
-    """Takes a tensor and the Keras mask that it carries apart; without one, all frames belong to the clip.
+    """Separates a tensor from the Keras mask that it carries; without one, all frames belong to the clip.
 
     Input shape:
         `(batch, frames, ...)`
@@ -107,7 +107,7 @@ class SplitMask(_InsideNetworks):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class JoinMask(_InsideNetworks):
-    """Makes a mask the Keras mask of a tensor: `SplitMask` backwards.
+    """Attaches a mask to a tensor as its Keras mask; the inverse of `SplitMask`.
 
     Input shape:
         `(batch, frames, ...)`, and as `mask` `(batch, frames)`, boolean.
@@ -135,18 +135,18 @@ class JoinMask(_InsideNetworks):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class HidePadding(_InsideNetworks):
-    """Puts one value behind the end of each clip; see `ops.lengths.hide_padding`.
+    """Sets the padding of clips to one value; see `ops.lengths.hide_padding`.
 
     Args:
-        fill: What stands there, -inf for instance in front of a maximum.
-        multiple: Frames are added at the end until it divides them: a strided window, whose place under "same" depends
-            on whether the stride divides the frames, then lies in a clip the same way whatever its padding.
+        fill: The value, for example -inf before a maximum.
+        multiple: Frames are appended until it divides their number, so that the positions of a strided window under
+            "same", which depend on whether the stride divides the frames, do not depend on the padding.
 
     Input shape:
         `(batch, frames, ...)`, and as `mask` `(batch, frames)`, boolean.
 
     Output shape:
-        The first of them, with the frames that are added.
+        The first of them, with the appended frames.
 
     Example:
 
@@ -172,7 +172,7 @@ class HidePadding(_InsideNetworks):
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class StridedMask(keras.layers.Layer):
-    """The mask of what a strided window makes of frames; see `ops.lengths.strided_mask`.
+    """Computes the mask of the output of a strided window; see `ops.lengths.strided_mask`.
 
     Args:
         window: Frames of the window.

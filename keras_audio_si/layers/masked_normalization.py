@@ -8,9 +8,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class MaskedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch normalisation, with masks of frames for inputs of any rank: padding is not in the statistics.
+    """Batch normalisation with masks of frames for inputs of any rank: the statistics leave padding out.
 
-    `models.with_masks` puts it in place of Keras' own.
+    `models.with_masks` replaces Keras' layer by it.
 
     Args:
         **kwargs: Arguments of `keras.layers.BatchNormalization`. The channels must be last.
@@ -40,7 +40,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def normalised_where(mask, x, norm):
-    """Normalise in training by the frames of a mask. Keras' own fails on one channel.
+    """Normalises in training by the statistics of the frames of a mask. Keras' own fails on one channel.
 
     Args:
         mask: `(batch, frames)` boolean.

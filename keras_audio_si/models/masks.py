@@ -40,24 +40,26 @@ _ACROSS_FRAMES = (
 
 
 def with_masks(network):
-    """Copy a network of spectrograms so that it leaves out what the Keras mask of its input marks as padding.
+    """Copies a network of spectrograms so that it leaves out what the Keras mask of its input marks as padding.
 
-    What comes out for a clip is what comes out for it alone, whatever pads it, to rounding:
+    The output for a clip does not depend on its padding, up to rounding:
 
-    - In front of every window over several frames what lies behind the clip is set to 0, which is what convolutions
-      see beyond the end of their input, and to -inf for maxima. Averages are over the frames of the clip.
-    - Where the place of a strided window depends on whether the stride divides the frames, frames are added until it
-      does: the network of an even number of frames, for every number.
-    - Behind a stride a frame belongs to the clip if any of the frames does that it stands for; see
-      `ops.lengths.strided_mask`. Behind k strides of 2 a clip of n frames has `ceil(n / 2^k)`, as it has alone.
-    - Global pooling, `GlobalTimeMelPool` and `AttentionHead` leave padding out, and so do the statistics of
-      `BatchNormalization` in training.
+    - Before every window over several frames the padding is set to 0, the value of the zero padding of convolutions,
+      or to -inf for maxima. Averages are over the frames of the clip.
+    - Under "same" the position of a strided window depends on whether the stride divides the number of frames. Frames
+      are appended until it does, so that the copy has the positions of an even number of frames for every number.
+    - After a stride a frame belongs to the clip if any of the frames that it stands for does; see
+      `ops.lengths.strided_mask`. After k strides of 2 a clip of n frames has `ceil(n / 2^k)`, as without padding.
+    - Global pooling, `GlobalTimeMelPool`, `AttentionHead` and, in training, the statistics of `BatchNormalization`
+      leave padding out.
 
-    A map that comes out carries its mask. Without a mask on its input the copy takes all frames for frames of the clip.
+    If the output is a map, it carries its mask. Without a mask on its input the copy takes all frames as those of the
+    clip.
 
-    Padding by reflection, by repetition of the edge or in a circle takes the end of the input for the end of the clip:
-    with it a clip that fills the input differs from one that is padded. A layer that is not known (`Flatten`, one of
-    your own that takes no mask) sees zeros for padding, and behind it there is no mask.
+    Some dependence on the padding remains where a network pads by "reflect", "edge" or "circular", at the end of the
+    input and not of the clip, and in `AdaptivePolyphasePool` under "valid": there the output for a clip without padding
+    differs from that for a padded one. Layers that are not known, such as `Flatten` and own layers that take no mask,
+    see zeros for padding, and after them there is no mask.
 
     Args:
         network: Functional or Sequential model of `(batch, frames, bands)` or `(batch, frames, bands, channels)`, with

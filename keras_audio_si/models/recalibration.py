@@ -11,12 +11,12 @@ from keras_audio_si.models.surgery import graph_copy
 
 
 def recalibrate(model, data, batches=30):
-    """Estimate the moving statistics of the batch normalisations of a model anew; nothing else of it changes.
+    """Estimates the moving statistics of the batch normalisation of a model anew, and changes nothing else of it.
 
-    They are the means over some batches of each batch's mean and variance, every layer of them normalising by its batch
-    as in training, and all other layers doing what they do in inference. There is no gradient and no chance in it: the
-    same batches give the same statistics. A model of `with_resolution` wants it, whose maps have another rate than
-    those that it was trained with. Frozen layers of batch normalisation keep their statistics.
+    They are the means over batches of the mean and variance of each batch. As in training, batch normalisation uses the
+    statistics of the batch; all other layers are in inference. No gradient is computed and nothing is random: the same
+    batches give the same statistics. Use it after `with_resolution`, whose copy has maps of another rate than those of
+    the training. Frozen layers of batch normalisation keep their statistics.
 
     Args:
         model: Functional or Sequential model.

@@ -12,8 +12,8 @@ from keras_audio_si.models.surgery import graph_copy
 def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
     """Copies a model with another target for its layers that change the time resolution; all weights are kept.
 
-    Statistics of batch normalisation are kept as well, which are those of the rate that the model was trained with. A
-    warning says so where the frames become others: `recalibrate` estimates them anew.
+    The statistics of batch normalisation are kept too. They are those of the resolution of the training, and a warning
+    says so if the number of frames changes: `recalibrate` estimates them anew.
 
     Args:
         model: Functional or Sequential model with a `DiffResLayer` or one of the fixed resolutions, in it or in a model
@@ -50,8 +50,8 @@ def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_seco
         raise ValueError(f"The model {model.name!r} has no layer that changes the time resolution")
     if copying.other_frames and _has_statistics(model):
         warnings.warn(
-            f"The batch normalisation of the model {model.name!r} has the statistics of the time resolution that it "
-            "was trained with: estimate them anew by models.recalibrate(model, data), or train it on.",
+            f"The model {model.name!r} has batch normalisation with the statistics of the time resolution that it was "
+            "trained with: estimate them anew by models.recalibrate(model, data), or train it on.",
             stacklevel=2,
         )
     return copied

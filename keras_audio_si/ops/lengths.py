@@ -52,14 +52,14 @@ def frame_mask(lengths, num_frames, frame_samples, hop_length):
 
 
 def hide_padding(x, mask, fill=0.0, multiple=1):
-    """Put one value behind the end of each clip, and add frames of it at the end until `multiple` divides their number.
+    """Sets what lies behind the end of each clip to a value, and appends frames of it up to a multiple of `multiple`.
 
     Args:
         x: `(batch, frames, ...)`, floats; what it has behind the end of a clip does not matter, NaN included.
         mask: `(batch, frames)` boolean, True for the frames of the clip, which begin with the first. It may be shorter
             than `x`.
-        fill: What stands there.
-        multiple: Integer.
+        fill: The value.
+        multiple: Integer that divides the number of frames of the output.
 
     Returns:
         Tensor of the dtype of `x`.
@@ -79,7 +79,7 @@ def hide_padding(x, mask, fill=0.0, multiple=1):
 
 
 def strided_mask(mask, window=1, stride=1, padding="same"):
-    """The mask of what a strided window makes of frames.
+    """Returns the mask of the output of a strided window over frames.
 
     Under "same" a frame of the output stands for `stride` frames of the input, and belongs to the clip if the first of
     them does: a clip of n frames gets `ceil(n / stride)`, as it does alone. Behind k of them with strides of 2 these

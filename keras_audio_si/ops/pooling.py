@@ -87,7 +87,7 @@ def dense_average(x, window, padding="same"):
 
 
 def pool_clips(pool, x, hide, largest):
-    """Pool frames so that the padding of clips does not count.
+    """Pools frames without the padding of clips.
 
     Args:
         pool: Function of a map that pools it, by averages or maxima.
@@ -112,7 +112,7 @@ def pool_clips(pool, x, hide, largest):
 
 
 def statistic(name, x, axes, mask=None):
-    """A statistic of a map over some of its axes, which are kept with one element.
+    """Computes a statistic of a map over some of its axes, which are kept with one element.
 
     Args:
         name: "mean", "max" or "deviation", that of the population.
