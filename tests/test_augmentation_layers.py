@@ -27,6 +27,7 @@ def test_config_round_trip_repeats_the_draws(name, rng):
         np.testing.assert_array_equal(numpy(first[key]), numpy(second[key]))
 
 
+@pytest.mark.slow
 @every_layer
 def test_examples_go_by_their_own_draws(name, rng):
     x = clips(rng)
@@ -149,6 +150,7 @@ def test_wrong_arguments():
             build()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lengths are unknown in TensorFlow's graphs alone")
 def test_unknown_lengths():
     import tensorflow as tf

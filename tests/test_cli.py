@@ -300,6 +300,7 @@ class TestTraining:
         precision = [float(line["average precision"]) for line in classes]
         assert sum(precision) / 10 == pytest.approx(float(row["mAP"]), abs=1e-6)
 
+    @pytest.mark.slow
     def test_shift_test_gives_the_numbers_of_the_training(self, trained, capsys, tmp_path):
         model = trained / "run" / "model.keras"
         other = tmp_path / "other.keras"

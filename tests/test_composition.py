@@ -84,6 +84,7 @@ def test_choice_for_each_example(rng):
 
 
 # With XLA on TensorFlow most of a minute goes into compiling; `test_augmentation_layers.py` has each layer with it.
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_paper_set_compiled(rng, jit_compile):
     if jit_compile and keras.backend.backend() != "tensorflow":

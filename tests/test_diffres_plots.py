@@ -214,6 +214,7 @@ class TestScoreHistory:
             ScoreHistory(np.zeros((2, 9)), "run", ["a"])
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_training_logs_activeness_guide_loss_and_scores(tmp_path):
     """They are in the table, in TensorBoard's files and in the animation."""

@@ -165,6 +165,7 @@ class TestReport:
         listed = shift_patches(model, cache, VGG.evaluation.protocols, clip_list=folder / "shift_clips.csv")
         np.testing.assert_array_equal(listed.waveforms, drawn.waveforms)
 
+    @pytest.mark.slow
     def test_same_seed_same_numbers_other_seed_others(self, report, events, one_block, tmp_path):
         row = {"": ROWS["max"].changed(protocols=())}
         scores = compare(row, events, tmp_path, seeds=(0, 1))
@@ -172,6 +173,7 @@ class TestReport:
         assert {"seed-0", "seed-1"} < {path.name for path in tmp_path.iterdir()}
         assert not (tmp_path / "stability.png").exists()
 
+    @pytest.mark.slow
     def test_clips_that_cannot_be_shifted_are_known_before_the_training(self, events, one_block, tmp_path, monkeypatch):
         (tmp_path / "clips.csv").write_text("clip_id\nno-such-clip\n")
         with pytest.raises(ValueError, match="clips.csv, line 2: clip 'no-such-clip' is not among the clips"):
@@ -185,6 +187,7 @@ class CutOff(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_path, monkeypatch):
     """Cuts off in its second run, after a checkpoint."""
     folder, write, written = tmp_path / "run", Checkpoint.write, []
@@ -231,6 +234,7 @@ def test_folds_of_a_network_on_waveforms(tones, tmp_path, monkeypatch):
         run_experiment(changed, *arguments[1:], resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.first
 def test_resolution_behind_a_front_end(tones, tmp_path):
     rows = {"none": DIFFRES.changed(resolution="none", frames_per_second=None), "diffres": DIFFRES}
@@ -249,6 +253,7 @@ def test_resolution_behind_a_front_end(tones, tmp_path):
     assert any(isinstance(layer, layers.DiffResLayer) for layer in nested_layers(model))
 
 
+@pytest.mark.slow
 @pytest.mark.first
 def test_a_network_in_stages(tones, tmp_path):
     settings = Settings().changed(

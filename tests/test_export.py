@@ -133,6 +133,7 @@ def test_adaptive_grids_of_open_length(tmp_path, rng):
         np.testing.assert_allclose(scores, model.predict_on_batch(waveforms), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @tensorflow_alone
 def test_masked_frames_of_open_length(tmp_path, rng):
     """The length of the clips, and how much of it is padding, change the frames that DiffRes makes of them."""
@@ -157,6 +158,7 @@ def test_masked_frames_of_open_length(tmp_path, rng):
 
 
 class TestErrors:
+    @pytest.mark.slow
     @tensorflow_alone
     def test_scores_that_differ_leave_nothing(self, tmp_path, monkeypatch):
         monkeypatch.setattr(saved_model, "clip_scores", lambda *args: clip_scores(*args) + np.float32(2e-5))

@@ -173,6 +173,7 @@ def test_losses_of_the_layers_are_added_once(rng):
     np.testing.assert_allclose(with_penalty - plain, 0.5 * np.sum(numpy(kernel) ** 2), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_precision(rng):
     keras.config.set_dtype_policy("mixed_float16")
     try:

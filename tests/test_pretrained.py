@@ -166,6 +166,7 @@ def features_of(model, sound):
     return keras.ops.convert_to_numpy(keras.Model(network.input, dense.input)(sound))
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_recipe_writes_model_and_card(one_block, tmp_path, monkeypatch, capsys):
     """ESC-50 in small: the ten classes and one more, two folds, two clips of two recordings each."""

@@ -222,6 +222,7 @@ class TestTraining:
         reduced = layers.DiffResLayer(0.5, guide_weight=1.5, guide_threshold=0.0, name="resolution")(inputs)
         return keras.Model(inputs, keras.layers.Dense(2, "sigmoid")(ops.mean(reduced, axis=(1, 2))))
 
+    @pytest.mark.slow
     def test_guide_loss_and_activeness_are_logged(self, model, rng):
         x = spectrograms(rng, 4, 24, 8)
         x[:, 10:] = -30.0

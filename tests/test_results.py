@@ -23,6 +23,7 @@ def test_values_of_one_training_are_one_line(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_train_appends_what_it_measured(tmp_path, capsys):
     data, path = tmp_path / "data", tmp_path / "results.csv"
     write_dataset(data, num_clips=40, sample_rate=8000, min_seconds=2.0, max_seconds=2.2)

@@ -114,6 +114,7 @@ class TestKill:
         assert not [path for path in folder.rglob(".*")] and not (folder / "run.lock").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [STEPS, STEPS + 1, 3 * STEPS + 4])
 def test_a_training_cut_off_at_a_step_ends_the_same(undisturbed, tmp_path, step):
     cut_off_at(tmp_path, step)

@@ -135,6 +135,7 @@ def plateau(tmp_path_factory):
     return Run(PLATEAU, "mixed_float16", 2 * STEPS + 1, tmp_path_factory.mktemp("plateau")).undisturbed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cycle", "plateau"])
 def test_ends_as_if_nothing_had_happened(request, name):
     run = request.getfixturevalue(name)

@@ -160,6 +160,7 @@ def test_calls_and_configs(rng, build):
     assert (x.shape, y.shape) == ((None, 501), (None, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="torch.compile is not part of the contract")
 @pytest.mark.parametrize("build", MIXINGS)
 def test_compiles_for_any_batch(rng, build):

@@ -118,6 +118,7 @@ def test_logs_have_scores_accuracy_and_the_norm_of_each_layers_gradients(undistu
     assert undisturbed[2]["all"].best_value == pytest.approx(scores.patches.balanced_accuracy)
 
 
+@pytest.mark.slow
 def test_a_continued_training_ends_the_same(undisturbed, tmp_path):
     """From the middle of an epoch of the second stage, and with other weights at hand than those it was begun with."""
     folder = shutil.copytree(undisturbed[0], tmp_path / "run")
