@@ -333,7 +333,7 @@ class TestModel:
     def test_parts_by_name(self):
         model = build_model(("a", "b"), DIFFRES.changed(seed=3))
         kinds = [type(layer).__name__ for layer in model.layers]
-        assert {"LogMelSpectrogram", "SpecAugment", "FrameMask", "DiffResLayer", "Functional"} <= set(kinds)
+        assert {"LogMelSpectrogram", "SpecAugment", "FrameMask", "DiffResLayer", "MaskedNetwork"} <= set(kinds)
         assert model.get_layer("small").input_shape == (None, 12, 16, 3)
         augment = next(layer for layer in model.layers if isinstance(layer, layers.SpecAugment))
         assert (augment.max_mels, augment.max_time_fraction, augment.seed) == (6, 0.5, 3)
