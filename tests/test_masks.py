@@ -152,7 +152,7 @@ def test_statistics_over_clips(rng, axes):
     x, lengths = rng.normal(3, 1, (3, 9, 4, 2)).astype("float32"), (9, 1, 6)
     mask = np.arange(9) < np.array(lengths)[:, None]
     for name, reduce in (("mean", np.mean), ("max", np.max), ("deviation", np.std)):
-        got = numpy(statistic(name, x, axes, mask))
+        got = numpy(statistic(name, keras.ops.convert_to_tensor(x), axes, keras.ops.convert_to_tensor(mask)))
         for clip, length, y in zip(x, lengths, got, strict=True):
             want = reduce(clip[:length], axis=tuple(axis - 1 for axis in axes), keepdims=True)
             np.testing.assert_allclose(y[: len(want)], want, rtol=1e-4, atol=1e-5)
