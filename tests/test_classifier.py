@@ -107,6 +107,23 @@ class TestPadding:
             np.testing.assert_allclose(numpy(run(model, clips[:, :samples])), want, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(numpy(run(model, clips[1:, :700])), want[1:], rtol=1e-5, atol=1e-5)
 
+    def test_another_rate(self, rng):
+        """A copy at another rate is the model that was built at that rate."""
+
+        def build(rate):
+            backbone = two_blocks(models.VGG41, 3, (None, BANDS))
+            return models.Classifier(front_end(), backbone, layers.AveragePoolFrames(rate), lengths="zeros")
+
+        clips = padded(rng, (1500, 700), 1500)
+        half = with_larger_taps(built(Case("half", lambda: build(0.5), None), clips))
+        quarter = built(Case("quarter", lambda: build(0.25), None), clips)
+        quarter.set_weights(half.get_weights())
+        with pytest.warns(UserWarning, match="recalibrate"):
+            copy = models.with_resolution(half, reduction_rate=0.25)
+        want = numpy(run(quarter, clips))
+        assert np.abs(want - numpy(run(half, clips))).max() > 1e-4
+        np.testing.assert_allclose(numpy(run(copy, clips)), want, rtol=1e-5)
+
     def test_a_network_and_a_head(self, rng):
         """The mask goes through the maps that the network gives."""
 

@@ -37,9 +37,10 @@ def clip_statistics(manifest):
 
     Example:
 
+    >>> import tempfile
     >>> from keras_audio_si.data import write_dataset
-    >>> manifest = write_dataset("sounds", num_clips=10, min_seconds=2.0, max_seconds=2.0)
-    >>> clip_statistics(manifest)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clip_statistics(write_dataset(folder, num_clips=10, min_seconds=2.0, max_seconds=2.0))
     ClipStatistics(num_clips=10, median_seconds=2.0, single_label=True)
     """
     paths, seconds, failed = manifest.paths(), [], None

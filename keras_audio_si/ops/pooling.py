@@ -138,4 +138,4 @@ def statistic(name, x, axes, mask=None):
     mean = ops.sum(hide_padding(x, mask), axis=axes, keepdims=True) / count
     if name == "mean":
         return mean
-    return ops.sqrt(ops.sum(ops.square(hide_padding(x - mean, mask)), axis=axes, keepdims=True) / count)
+    return ops.sqrt(ops.sum(ops.square(hide_padding(ops.subtract(x, mean), mask)), axis=axes, keepdims=True) / count)
