@@ -9,6 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 MARKS := -m "not slow"
 
 export TF_CPP_MIN_LOG_LEVEL := 3
+export TF_ENABLE_ONEDNN_OPTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NEWEST := 13

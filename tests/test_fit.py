@@ -45,6 +45,17 @@ def test_trains_validates_and_keeps_the_best_epoch(tmp_path):
     assert not list(tmp_path.rglob("*partial*"))
 
 
+def test_the_last_epoch_is_kept_if_wanted(tmp_path):
+    settings = dataclasses.replace(FAST, restore_best_weights=False)
+    model, validation = network(), patches(1)
+    result = fit(model, patches(0), validation, settings, tmp_path, verbose=0)
+    values = result.history["val_mAP"]
+    assert max(values[:-1]) >= values[-1]  # The best epoch would be another.
+    assert (result.best_epoch, result.best_value) == (3, values[-1])
+    for kept in (model, keras.models.load_model(result.best_model_path)):
+        assert evaluate_clips(kept, validation, batch_size=8).mAP == pytest.approx(values[-1], abs=1e-6)
+
+
 def test_same_seed_same_run(tmp_path):
     settings = TrainingSettings(**{**vars(FAST), "epochs": 2})
 

@@ -36,8 +36,8 @@ def test_patches_are_as_long_as_the_clips(network, seconds):
     elif network == "eat-s":
         assert patch == pytest.approx(min(max(seconds, 32768 / 22050), 5.2), abs=1024 / 22050)
     else:
-        longest = {"vgg41": 1.03, "efficientnet-b0": 10.0}[network]
-        assert min(seconds, longest) - 0.04 < patch <= max(min(seconds, longest), 0.2) + 0.01
+        shortest, longest = {"vgg41": (1.0, 5.0), "efficientnet-b0": (0.2, 10.0)}[network]
+        assert min(seconds, longest) - 0.04 < patch <= min(max(seconds, shortest), longest) + 0.01
 
 
 def test_steps_are_the_same_for_few_clips_and_for_many():
@@ -54,7 +54,7 @@ def test_clips_are_varied_in_many_steps_of_many_epochs():
     def varied(name, clips, **changes):
         settings = preset(name, "vgg41", ClipStatistics(clips, 4.0, True), **changes)
         given = (settings.model.spec_augment, settings.training.mixup_alpha, settings.model.augment)
-        assert given in ((True, 0.4, "eat-light"), (False, None, "none"))
+        assert given in ((True, 0.4, "roll-gain"), (False, None, "roll-gain"))
         return given[0]
 
     assert [varied("quick", clips) for clips in (300, 3000)] == [False, False]  # Few steps.
@@ -62,9 +62,21 @@ def test_clips_are_varied_in_many_steps_of_many_epochs():
     assert not varied("thorough", 300, epochs=5)
 
 
-def test_labels_choose_the_loss_of_eat():
-    losses = [preset("quick", "eat-s", ClipStatistics(300, 4.0, single)).training.loss for single in (True, False)]
-    assert losses == ["softmax-or-bce", "bce"]
+@pytest.mark.parametrize(
+    "network, losses", [("eat-s", ["softmax-or-bce", "bce"]), ("vgg41", ["softmax", "score-bce"])]
+)
+def test_labels_choose_the_loss(network, losses):
+    clips = [ClipStatistics(300, 4.0, single) for single in (True, False)]
+    assert [preset("quick", network, some).training.loss for some in clips] == losses
+
+
+def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
+    published = preset("quick", "vgg41", resolution="diffres", frames_per_second=50)
+    assert (published.model.hop_seconds, published.model.num_mels) == (None, 64)
+    assert preset("quick", "vgg41").model.hop_seconds == 0.02
+    for changes in ({"resolution": "diffres", "frames_per_second": 50}, {"front_end": "piczak"}, {"front_end": "leaf"}):
+        with keras.StatelessScope(initialize_variables=False):
+            build_model(("dog", "rain"), preset("quick", "vgg41", **changes))
 
 
 def test_statistics_follow_the_steps_of_the_training():
@@ -76,8 +88,8 @@ def test_what_is_given_counts():
     settings = preset("quick", "vgg41", epochs=3, frames=101, mixup_alpha=None, pooling="max")
     assert (settings.training.epochs, settings.data.frames, settings.training.mixup_alpha) == (3, 101, None)
     assert preset("quick", "vgg41", initial="model.keras").data.frames is None  # The model has its own length.
-    fixed = preset("quick", "vgg41", ClipStatistics(300, 4.0, True))
-    random = preset("quick", "vgg41", ClipStatistics(300, 4.0, True), crops="random")
+    fixed = preset("quick", "vgg41", ClipStatistics(300, 12.0, True))
+    random = preset("quick", "vgg41", ClipStatistics(300, 12.0, True), crops="random")
     assert fixed.training.epochs < random.training.epochs
 
 

@@ -144,10 +144,22 @@ def build_augmentation(settings):
     if model.mixings and settings.training.loss == "softmax":
         raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
     mixing = (model.mixings, model.mixing_probability, model.label_rule, seed)
+    if model.augment == "roll-gain":
+        mixing = [layers.eat_mixing(rate, *mixing)] if model.mixings else []
+        return layers.AugmentationChain([*_roll_gain(seed), *mixing], seed=seed)
     if model.augment != "none":
         strength = model.augment.removeprefix("eat-")
         return layers.eat_augmentations(rate, strength, model.augment_noise, *mixing)
     return layers.eat_mixing(rate, *mixing) if model.mixings else None
+
+
+def _roll_gain(seed):
+    """Where a sound begins in a clip, and how loud it is, say nothing of its class."""
+    return [
+        layers.Roll(fractional=False, seed=seed),
+        layers.RandomGain(probability=0.5, seed=seed + 1),
+        layers.PolarityInversion(probability=0.5, seed=seed + 2),
+    ]
 
 
 def class_activation(training):

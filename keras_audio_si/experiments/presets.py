@@ -24,27 +24,34 @@ _PAPER = {
     "mstnet": "juettner",
     "melconvnet": "juettner",
 }
-_SHARED = {"schedule": "one-cycle", "learning_rate": 1e-3, "early_stopping_patience": None, "optimizer": "adam"}
+# The last epoch of one cycle has its best weights, whatever a few validation clips say of single epochs.
+_SHARED = {
+    "schedule": "one-cycle",
+    "learning_rate": 1e-3,
+    "early_stopping_patience": None,
+    "restore_best_weights": False,
+    "optimizer": "adam",
+}
 _FAMILIES = {
-    "vgg": {"batch_size": 32},
+    "vgg": {"batch_size": 16, "width": 0.25, "augment": "roll-gain"},
     "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
     "efficientnet": {"batch_size": 16, "crops": "random", "short": "repeat"},
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
-# Longest patch, in seconds; juettner's has a fixed length.
-_PATCH_SECONDS = {"vgg": 1.03, "eat": 5.2, "efficientnet": 10.0}
+# Shortest and longest patch, in seconds; juettner's has a fixed length.
+_PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (0.0, 5.2), "efficientnet": (0.0, 10.0)}
 # Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
-_AUDIO_SECONDS = {"vgg": 64_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
+_AUDIO_SECONDS = {"vgg": 120_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
 _THOROUGH = 10  # As much of the preset thorough.
 _MOST_EPOCHS = 500
 # Augmentation, mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it
 # does not see its clips often enough to learn them by heart.
 _VARIED_STEPS, _VARIED_EPOCHS = 3000, 20
-_MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2, "augment": "eat-light"}
+_MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2}
 _VARIED = {
     "vgg": _MASKED,
     "eat": {"mixings": ("mixup", "timemix", "freqmix", "phasemix"), "augment": "eat-light"},
-    "efficientnet": _MASKED,
+    "efficientnet": _MASKED | {"augment": "eat-light"},
     "juettner": {},
 }
 _MANY_STEPS = 5000  # From here on the moving statistics keep up at the momentum as published.
@@ -86,7 +93,9 @@ def preset(name, network, clips=AN_HOUR, **changes):
         return settings.changed(resolution="none", frames_per_second=None).changed(**changes)
     family, factor = _family(network), _THOROUGH if name == "thorough" else 1
     settings = Settings().changed(network=network, **{**_SHARED, **_FAMILIES[family], **_labels(family, clips)})
-    if family == "vgg" and name == "quick":
+    if family == "vgg":
+        settings = settings.changed(**_coarser_spectrogram(changes))
+    if family == "vgg" and name == "thorough":
         settings = settings.changed(width=0.5)
     patch = {} if changes.get("initial") else _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
@@ -110,17 +119,26 @@ def _family(network):
 
 
 def _labels(family, clips):
-    """The loss of EAT: one label per clip gives scores that add up to 1, several give one for each class by itself."""
-    if family != "eat":
+    """One label per clip: scores that add up to 1, unless mixing gives several; several labels: one score for each."""
+    if family == "eat":
+        return {"loss": "softmax-or-bce" if clips.single_label else "bce"}
+    return {"loss": "softmax"} if family == "vgg" and clips.single_label else {}
+
+
+def _coarser_spectrogram(changes):
+    """A third of the published frames and bands, unless the frames are reduced later or a front-end has its own."""
+    if changes.get("front_end") == "piczak":
         return {}
-    return {"loss": "softmax-or-bce" if clips.single_label else "bce"}
+    bands = {"num_mels": 64}
+    return bands if "frames_per_second" in changes else bands | {"frame_seconds": 0.04, "hop_seconds": 0.02}
 
 
 def _patch(family, settings, clips):
-    """A patch as long as the clips, up to the longest of the family."""
+    """A patch as long as the clips, within the limits of the family."""
     if family == "juettner":
         return {}
-    seconds = min(clips.median_seconds, _PATCH_SECONDS[family])
+    shortest, longest = _PATCH_SECONDS[family]
+    seconds = min(max(clips.median_seconds, shortest), longest)
     if family == "eat":
         factors = settings.model.factors or (4, 4, 4, 4)
         multiple = 4 * math.prod(factors)  # A clip of at least 32 tokens, below which EAT cannot be built.

@@ -65,7 +65,7 @@ class PatchValidation(ClipValidation):
 
 
 class BestCheckpoint(keras.callbacks.Callback):
-    """Saves the model after each epoch with the best value so far.
+    """Saves the model after each epoch with the best value so far, or after every epoch.
 
     The file is written under a temporary name and then renamed, so that an interrupted run leaves the best model so
     far. Of an `AugmentedModel` the inner model is saved, with the moving averages of its weights if there are any.
@@ -73,9 +73,11 @@ class BestCheckpoint(keras.callbacks.Callback):
     Args:
         path: The `.keras` file to write.
         monitor: Name of the logged value to be as large as possible.
+        save_best_only: Whether to leave out epochs whose value is not the largest so far. Those whose value is NaN are
+            left out either way.
 
     Attributes:
-        best: Largest value so far; None before the first.
+        best: Value of the saved epoch; None before the first.
         best_epoch: Its epoch, counted from 0; None before the first.
 
     Raises:
@@ -88,12 +90,13 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     counters = ("best", "best_epoch")
 
-    def __init__(self, path, monitor="val_mAP"):
+    def __init__(self, path, monitor="val_mAP", save_best_only=True):
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".keras":
             raise ValueError(f"`path` must end in .keras. Received: path={str(path)!r}")
         self.monitor = monitor
+        self.save_best_only = save_best_only
         self.best = None
         self.best_epoch = None
 
@@ -101,7 +104,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self.monitor not in logs:
             raise ValueError(f"`monitor` must be one of the logs, {sorted(logs)}. Received: monitor={self.monitor!r}")
         value = float(logs[self.monitor])
-        if math.isnan(value) or (self.best is not None and value <= self.best):
+        if math.isnan(value) or (self.save_best_only and self.best is not None and value <= self.best):
             return
         with writing(self.path.parent), written_whole(self.path) as temporary, averaged(self.model):
             trained_model(self.model).save(temporary)

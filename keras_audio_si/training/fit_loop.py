@@ -44,8 +44,8 @@ class TrainingResult:
     """What `fit` returns.
 
     Attributes:
-        best_model_path: The `.keras` file with the model of the best epoch.
-        best_epoch: Counted from 0.
+        best_model_path: The `.keras` file with the model of the best epoch; of the last, by `restore_best_weights`.
+        best_epoch: That epoch, counted from 0.
         best_value: Value of the monitored metric in that epoch.
         history: For each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
             `val_d_prime` and `val_accuracy`) a list with one value per epoch.
@@ -78,9 +78,10 @@ def fit(
 ):
     """Trains a model on patches, validates it on whole clips, and restores the weights of the best epoch.
 
-    `output_dir` is created and contains `model.keras` (best epoch), `log.csv` (one row per epoch), `tensorboard/`,
-    `settings.json` and `checkpoints/`, from which an interrupted training is resumed. On a CPU and with the same
-    backend the weights and logs of a resumed training are bit-identical to those of an uninterrupted one.
+    `output_dir` is created and contains `model.keras` (best epoch, or the last by `settings.restore_best_weights`),
+    `log.csv` (one row per epoch), `tensorboard/`, `settings.json` and `checkpoints/`, from which an interrupted
+    training is resumed. On a CPU and with the same backend the weights and logs of a resumed training are
+    bit-identical to those of an uninterrupted one.
 
     Before the first step each `layers.Standardise` without statistics gets those of the training patches (`adapt`).
 
@@ -153,7 +154,7 @@ def fit(
             warnings.warn(warning, stacklevel=2)
 
         history = keras.callbacks.History()
-        best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor)
+        best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor, settings.restore_best_weights)
         validating = [_validation(settings, validation, target), *([GradientNormLog()] * settings.gradient_norms)]
         counting = [*_schedule(settings), *callbacks, history]
         saved = {"identity": identity, "callbacks": [*counting, best], "start": start, "redo": best}

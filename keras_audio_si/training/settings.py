@@ -57,6 +57,8 @@ class TrainingSettings:
             (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
         mixing_from_epoch: First epoch with mixed labels, counted from 0. Before it, layers of the augmentation that may
             change labels are left out.
+        restore_best_weights: Whether the model after the training, and its file, have the weights of the epoch with the
+            best `monitor`; otherwise those of the last epoch, which suits a one-cycle schedule and few validation clips.
         seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
         jit_compile: Whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
@@ -121,6 +123,7 @@ class TrainingSettings:
     mixup_probability: float = 1.0
     mixing_from_epoch: int = 0
     monitor: str = "val_mAP"
+    restore_best_weights: bool = True
     seed: int = 0
     jit_compile: bool | str = "auto"
     optimizer: str = "adam"
