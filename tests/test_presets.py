@@ -62,9 +62,7 @@ def test_clips_are_varied_in_many_steps_of_many_epochs():
     assert not varied("thorough", 300, epochs=5)
 
 
-@pytest.mark.parametrize(
-    "network, losses", [("eat-s", ["softmax-or-bce", "bce"]), ("vgg41", ["softmax", "score-bce"])]
-)
+@pytest.mark.parametrize("network, losses", [("eat-s", ["softmax-or-bce", "bce"]), ("vgg41", ["softmax", "score-bce"])])
 def test_labels_choose_the_loss(network, losses):
     clips = [ClipStatistics(300, 4.0, single) for single in (True, False)]
     assert [preset("quick", network, some).training.loss for some in clips] == losses

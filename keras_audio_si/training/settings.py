@@ -58,7 +58,7 @@ class TrainingSettings:
         mixing_from_epoch: First epoch with mixed labels, counted from 0. Before it, layers of the augmentation that may
             change labels are left out.
         restore_best_weights: Whether the model after the training, and its file, have the weights of the epoch with the
-            best `monitor`; otherwise those of the last epoch, which suits a one-cycle schedule and few validation clips.
+            best `monitor`; otherwise of the last epoch, which suits a one-cycle schedule and few validation clips.
         seed: Seed of the order of the patches and of the mixing. The initial weights are set where the model is built.
         jit_compile: Whether the step is compiled, by XLA or `torch.compile`; `"auto"` compiles under JAX, and under
             TensorFlow with a GPU.
