@@ -44,9 +44,9 @@ _PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (0.0, 5.2), "efficientnet": (0.0, 10
 _AUDIO_SECONDS = {"vgg": 120_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
 _THOROUGH = 10  # As much of the preset thorough.
 _MOST_EPOCHS = 500
-# Augmentation, mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it
-# does not see its clips often enough to learn them by heart.
-_VARIED_STEPS, _VARIED_EPOCHS = 3000, 20
+# Mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it does not see its
+# clips often enough to learn them by heart.
+_VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 3000, "efficientnet": 3000, "juettner": 3000}, 20
 _MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2}
 _VARIED = {
     "vgg": _MASKED,
@@ -105,7 +105,7 @@ def preset(name, network, clips=AN_HOUR, **changes):
     epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
     chosen = {"epochs": epochs}
     steps = epochs * per_epoch
-    if steps >= _VARIED_STEPS and epochs >= _VARIED_EPOCHS:
+    if steps >= _VARIED_STEPS[family] and epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
     if family in ("vgg", "efficientnet") and steps < _MANY_STEPS:
         chosen["batch_norm_momentum"] = 0.9
