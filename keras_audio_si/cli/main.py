@@ -14,8 +14,6 @@ from keras_audio_si.cli.train import add_arguments as add_train_arguments
 
 # Before TensorFlow is imported: suppresses its messages; errors are raised as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow uses oneDNN by default on some processors only; on others convolutions take up to 2.5 times as long.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
