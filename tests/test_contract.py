@@ -15,6 +15,7 @@ from harness import (
 pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+@pytest.mark.first
 def test_config_and_file_round_trip(case, rng, tmp_path):
     check_config_round_trip(case, case.inputs(rng), tmp_path)
 

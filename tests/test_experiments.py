@@ -214,6 +214,7 @@ def test_a_comparison_is_continued_to_the_bit(report, events, one_block, tmp_pat
     assert (folder / "stability.png").exists()
 
 
+@pytest.mark.first
 def test_folds_of_a_network_on_waveforms(tones, tmp_path, monkeypatch):
     manifest = read_dataset(tones)
     arguments = ({"": EAT}, divide(manifest, validation_split=0.25), tmp_path, tones / "cache")
@@ -359,6 +360,7 @@ class TestModel:
         strides = [build_front_end(settings.changed(filter_stride=stride)).filter_stride for stride in (None, 4)]
         assert strides == [1, 4]
 
+    @pytest.mark.first
     def test_pcen_behind_a_mel_spectrogram(self, rng):
         settings = VGG.changed(front_end="mel-pcen", frames=24, num_mels=16, hop_seconds=0.01, spec_augment=True)
         model = build_model(("a", "b"), settings)
