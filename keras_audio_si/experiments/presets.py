@@ -46,7 +46,7 @@ _THOROUGH = 10  # As much of the preset thorough.
 _MOST_EPOCHS = 500
 # Mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it does not see its
 # clips often enough to learn them by heart.
-_VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 3000, "efficientnet": 3000, "juettner": 3000}, 20
+_VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 3000, "efficientnet": 3000, "juettner": 3000}, 40
 _MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2}
 _VARIED = {
     "vgg": _MASKED,
