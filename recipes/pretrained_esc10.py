@@ -21,8 +21,6 @@ import shlex
 import shutil
 import sys
 
-import keras
-
 from keras_audio_si.cli.arguments import CACHE_DIR, Parser, add_common, flags_of
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.clip_cache import ClipCache
@@ -143,6 +141,8 @@ def card(model, settings, scores, values, clips, path, args):
 
 
 def main(args):
+    import keras  # After keras_audio_si, which has TensorFlow use oneDNN.
+
     report, folder = pathlib.Path(args.report), pathlib.Path(args.output)
     row, settings = settings_of(report, args.row)
     settings = settings.changed(protocols=(), patch_scores=False)
