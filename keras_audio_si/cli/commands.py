@@ -61,26 +61,68 @@ def tag(args):
     import contextlib
 
     from keras_audio_si.files import written_whole
+    from keras_audio_si.inference.event_tables import write_events
+    from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import find_audio, required_class_names, tag_files
     from keras_audio_si.models.pretrained import DEFAULT, pretrained
 
+    format = _tag_format(args)
     name, paths = _model_and_paths(args.paths)
     model = pretrained(DEFAULT) if name is None else next(iter(_load_models([name]).values()))
     files, names = find_audio(paths), required_class_names(model)
     if name is None:
         print(f"No model is named: {DEFAULT} ({', '.join(names)}).", file=sys.stderr)
+    if format == "audacity" and len(files) > 1:
+        raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
     progress = Progress(len(files))
-    results = tag_files(model, files, args.windows, args.window_seconds, args.batch_size, progress)
-    format = args.format or {".csv": "csv", ".json": "json"}.get(os.path.splitext(args.output or "")[1], "table")
+    windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
+    results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress))
     with contextlib.ExitStack() as stack:
         out = sys.stdout
         if args.output:
             temporary = stack.enter_context(written_whole(args.output))
             out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
-        widest = max(len(printable(file.path)) for file in files)
-        failed = write_tags(format, progress.finishing(results), names, out, args.top_k, args.threshold, widest)
+        if args.events:
+            layout = patch_layout(model, args.window_seconds, args.hop_seconds)
+            failed = write_events(format, _events(results, names, layout, args), out, layout.sample_rate)
+        else:
+            widest = max(len(printable(file.path)) for file in files)
+            failed = write_tags(format, results, names, out, args.top_k, args.threshold, widest)
     return 1 if failed else 0
+
+
+def _tag_format(args):
+    """The format of what `tag` writes; refuses arguments that do not go together."""
+    from keras_audio_si.inference.event_tables import EVENT_FORMATS
+    from keras_audio_si.inference.tag_tables import FORMATS
+
+    if args.hop_seconds is not None and not (args.windows or args.events):
+        raise ValueError("`--hop-seconds` needs `--windows` or `--events`.")
+    if args.events and (args.windows or args.top_k is not None):
+        raise ValueError("`--events` does not go with `--windows` and `--top-k`.")
+    for name in ("offset_threshold", "min_seconds"):
+        if getattr(args, name) is not None and not args.events:
+            raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")
+    formats = EVENT_FORMATS if args.events else FORMATS
+    if args.format is not None and args.format not in formats:
+        kind = "events" if args.events else "tags"
+        raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {args.format}")
+    suffix = os.path.splitext(args.output or "")[1].removeprefix(".")
+    return args.format or (suffix if suffix in formats else next(iter(formats)))
+
+
+def _events(results, class_names, layout, args):
+    from keras_audio_si.inference.events import find_events, scores_over_time
+
+    hop = layout.hop_samples / layout.sample_rate
+    thresholds = (0.5 if args.threshold is None else args.threshold, args.offset_threshold, args.min_seconds or 0.0)
+    for result in results:
+        if result.error is not None:
+            yield result, []
+        else:
+            scores = scores_over_time(result.starts, result.ends, result.scores, hop)
+            yield result, find_events(scores, hop, class_names, *thresholds, result.seconds)
 
 
 def _model_and_paths(paths):

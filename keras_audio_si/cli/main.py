@@ -199,13 +199,21 @@ def build_parser(arguments=("train",)):
     tag.usage = "keras-audio-si tag [MODEL] PATH [PATH ...] [options]"
     help = "an audio file, or a folder to search for them; before them perhaps MODEL: a .keras file, or a name of "
     tag.add_argument("paths", nargs="+", metavar="PATH", help=help + "`list pretrained` (default: vgg41-esc10)")
-    tag.add_argument("--format", choices=("table", "csv", "json"), help="default: by --output's suffix, else table")
+    formats = ("table", "csv", "json", "jsonl", "audacity", "raven")
+    help = "table, csv, json; of --events csv, jsonl, audacity (labels), raven (default: by --output, else the first)"
+    tag.add_argument("--format", choices=formats, metavar="NAME", help=help)
     tag.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
     tag.add_argument("--windows", action="store_true", help="a row for every window, not one for the clip")
     tag.add_argument("--window-seconds", type=float, metavar="X", help="for a model that takes waveforms of any length")
+    help = "of --windows and --events: from one window to the next (default: half a window)"
+    tag.add_argument("--hop-seconds", type=float, metavar="X", help=help)
+    tag.add_argument("--events", action="store_true", help="a row for every event, with onset and offset")
+    help = "of --events: score below which one ends (default: half of --threshold, which begins it)"
+    tag.add_argument("--offset-threshold", type=float, metavar="X", help=help)
+    tag.add_argument("--min-seconds", type=float, metavar="X", help="of --events: length of the shortest (0)")
     tags = tag.add_mutually_exclusive_group()
     tags.add_argument("--top-k", type=int, metavar="N", help="number of tags (3)")
-    tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag")
+    tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag; of --events 0.5")
     tag.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
 
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")

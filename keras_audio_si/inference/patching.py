@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from keras_audio_si.checks import check_positive
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frame_mask import FrameMask
@@ -27,19 +28,20 @@ class PatchLayout(NamedTuple):
     peak: float | None = None
 
 
-def patch_layout(model, patch_seconds=None):
+def patch_layout(model, patch_seconds=None, hop_seconds=None):
     """How evaluation cuts clips for a model: into its input length, overlapping by half (to the frame, if it has any).
 
     Args:
         model: Classifier of waveforms, see `front_end_of`.
         patch_seconds: Length of the patches where the model leaves it open, rounded to whole frames.
+        hop_seconds: From the start of a patch to the start of the next, rounded to whole frames; None for half a patch.
 
     Returns:
         A `PatchLayout`.
 
     Raises:
-        ValueError: If the model is not a classifier of waveforms, or not exactly one of `patch_seconds` and the model
-            says how long the patches are.
+        ValueError: If the model is not a classifier of waveforms, not exactly one of `patch_seconds` and the model
+            says how long the patches are, or the hop is longer than a patch.
     """
     front_end = front_end_of(model, any_length=True)
     patch_samples = model.input_shape[1]
@@ -49,16 +51,30 @@ def patch_layout(model, patch_seconds=None):
             f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
             f"model that takes any, and for no other. Received: patch_seconds={patch_seconds}"
         )
+    rate = front_end.sample_rate
     if isinstance(front_end, FitLength):
-        hop_samples = max(1, patch_samples // 2)
-        return PatchLayout(front_end.sample_rate, patch_samples, hop_samples, front_end.short, front_end.peak)
+        hop_samples = max(1, patch_samples // 2 if hop_seconds is None else _hop(hop_seconds, rate, patch_samples))
+        return PatchLayout(rate, patch_samples, hop_samples, front_end.short, front_end.peak)
     if patch_seconds is not None:
         frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))
         patch_samples = front_end.num_samples(frames)
-    hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
+    if hop_seconds is None:
+        hop_frames = max(1, front_end.num_frames(patch_samples) // 2)
+    else:
+        hop_frames = max(1, round(_hop(hop_seconds, rate, patch_samples) / front_end.hop_length))
     masked = any(isinstance(layer, FrameMask) for layer in nested_layers(model))
     short = "zero" if masked else front_end.short  # Padding that the model masks is silence.
-    return PatchLayout(front_end.sample_rate, patch_samples, hop_frames * front_end.hop_length, short)
+    return PatchLayout(rate, patch_samples, hop_frames * front_end.hop_length, short)
+
+
+def _hop(seconds, sample_rate, patch_samples):
+    check_positive(hop_seconds=seconds)
+    if round(seconds * sample_rate) > patch_samples:
+        raise ValueError(
+            f"`hop_seconds` must be at most the length of a window, {patch_samples / sample_rate:.3g} s. Received: "
+            f"hop_seconds={seconds}"
+        )
+    return round(seconds * sample_rate)
 
 
 def patch_dataset(model, cache, **training):

@@ -151,7 +151,7 @@ def cut_windows(blocks, window_samples, hop_samples, short="repeat"):
         yield Window(end - window_samples, end, held[-window_samples:], evaluated=False)
 
 
-def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64, progress=None):
+def tag_files(model, files, by_window=False, window_seconds=None, hop_seconds=None, batch_size=64, progress=None):
     """Scores the classes of a model on audio files.
 
     Files are decoded and resampled as streams and cut by `cut_windows`. The score of a clip is the mean over the
@@ -164,6 +164,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
         by_window: Whether to return a row for every window, the last one to the end of the file included, rather
             than one for the clip.
         window_seconds: Length of the windows for a model that takes waveforms of any length.
+        hop_seconds: From the start of a window to the start of the next, for `by_window`; None for half a window.
         batch_size: Windows that are read before they are scored. The scores do not depend on it: the network always
             takes `STEP_WINDOWS` at once.
         progress: Function of a path and the seconds of it that have been read, called for every window, or None.
@@ -172,9 +173,13 @@ def tag_files(model, files, by_window=False, window_seconds=None, batch_size=64,
         A `FileScores` for every file, in order, each as soon as it is known.
 
     Raises:
-        ValueError: If the model is not such a classifier, or `batch_size` is not positive.
+        ValueError: If the model is not such a classifier, or an argument is out of its range.
     """
-    layout = patch_layout(model, window_seconds)
+    if hop_seconds is not None and not by_window:
+        raise ValueError(
+            "`hop_seconds` is for rows by window: the score of a clip is the mean over half-overlapping ones."
+        )
+    layout = patch_layout(model, window_seconds, hop_seconds)
     num_classes = len(required_class_names(model))
     check_integer(1, batch_size=batch_size)
     batch, waiting = [], collections.deque()
