@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
+from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
 
 pytestmark = pytest.mark.once
 
@@ -255,6 +255,25 @@ def test_a_header_that_asks_for_days_of_audio_is_not_obeyed(tmp_path):
     (tmp_path / "a.wav").write_bytes(wav(pcm(np.zeros(100000)), sample_rate=1))
     with pytest.raises(AudioError, match="100000 samples at 1 Hz are 28 hours.*is the rate in its header right"):
         read_audio(tmp_path / "a.wav", sample_rate=16000)
+
+
+@pytest.mark.parametrize("container, channels", [("WAV", 1), ("WAVEX", 2), ("AIFF", 1), ("AU", 2)])
+def test_data_that_end_before_the_header_says(tmp_path, rng, container, channels):
+    path = tmp_path / "cut"
+    soundfile.write(path, rng.uniform(-1, 1, (8000, channels)), 8000, "PCM_16", format=container)
+    assert missing_seconds(path) == 0.0
+    path.write_bytes(path.read_bytes()[: -2 * channels * 2000])
+    assert missing_seconds(path) == 0.25 and audio_info(path).frames == 6000
+
+
+def test_headers_of_streams_leave_the_length_open(tmp_path, rng):
+    path = tmp_path / "stream.wav"
+    soundfile.write(path, rng.uniform(-1, 1, 8000), 8000)
+    data = bytearray(path.read_bytes())
+    for position in (4, data.index(b"data") + 4):
+        data[position : position + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert missing_seconds(path) == 0.0 and audio_info(path).frames == 8000
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path):

@@ -17,7 +17,7 @@ from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import average_over_clips
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
-from keras_audio_si.inference.tag_tables import write_tags
+from keras_audio_si.inference.tag_tables import Progress, write_tags
 from keras_audio_si.inference.tagging import (
     FileScores,
     FoundFile,
@@ -224,6 +224,16 @@ class TestScores:
         soundfile.write(tmp_path / "late.wav", samples, RATE, subtype="FLOAT")
         (result,) = tag_files(model, find_audio([tmp_path]), by_window=True)
         assert len(result.scores) == 0 and "first of them at 24.999 s" in result.error
+
+    def test_a_file_that_ends_before_its_header_says(self, model, tmp_path, rng, capsys):
+        path = tmp_path / "cut.wav"
+        soundfile.write(path, rng.uniform(-0.4, 0.4, 2 * RATE), RATE)
+        (whole,) = tag_files(model, [FoundFile(str(path))])
+        path.write_bytes(path.read_bytes()[: -RATE // 2 * 2])
+        (cut,) = Progress(1).finishing(tag_files(model, [FoundFile(str(path))]))
+        assert (whole.warning, cut.error) == (None, None) and cut.seconds == 1.5
+        assert cut.warning == "ends 0.500 s before its header says" and len(cut.scores) == 1
+        assert f"{path}: ends 0.500 s before its header says" in capsys.readouterr().err
 
     def test_model_of_open_length_needs_a_window(self, sounds):
         model, files = small_classifier(NAMES, open_length=True), [FoundFile(str(sounds / "a.wav"))]

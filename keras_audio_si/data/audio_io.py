@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ AUDIO_SUFFIXES = frozenset(
 )
 BLOCK_FRAMES = 1 << 20
 LARGEST_SAMPLE = 2.0**31  # 32-bit integers that were saved as floats. Larger values may overflow in float32 power.
+# Bytes that a header claims and that there are, as libsndfile logs them where they differ.
+_CLAIMED = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_OPEN_LENGTH = 0x7FFFFF00  # Bytes: what writes to a stream cannot go back to fill in the length.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
 
@@ -72,6 +76,29 @@ def audio_info(path):
     """
     with _open(path) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames, file.format, file.subtype)
+
+
+def missing_seconds(path):
+    """How much sooner the data of an audio file end than its header says, as of a recording that was cut off.
+
+    Args:
+        path: Path of an uncompressed file (WAV, AIFF, AU).
+
+    Returns:
+        Seconds; 0.0 for a whole file, for other formats, and where the header leaves the length open, as it does of
+        what was written as a stream.
+
+    Raises:
+        AudioError: If the file is missing, empty or not audio.
+    """
+    with _open(path) as file:
+        claimed = _CLAIMED.search(file.extra_info)
+        if claimed is None or not file.frames:
+            return 0.0
+        stated, present = int(claimed[1]), int(claimed[2])
+        if stated >= _OPEN_LENGTH or present >= stated:
+            return 0.0
+        return (stated - present) / present * file.frames / file.samplerate
 
 
 def read_audio(path, sample_rate=None, mono=True):

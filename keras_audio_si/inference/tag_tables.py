@@ -94,14 +94,15 @@ class Progress:
             sys.stderr.flush()
 
     def finishing(self, results):
-        """Passes `FileScores` on, with a line for each that has an error."""
+        """Passes `FileScores` on, with a line for each that has an error or a warning."""
         clear = "\r\x1b[K" if self.terminal else ""
         for result in results:
             self.finished += 1
             self.seconds += result.seconds
             if result.error is not None:
                 self.failed += 1
-                print(f"{clear}{printable(result.path)}: {result.error}", file=sys.stderr)
+            if result.error or result.warning:
+                print(f"{clear}{printable(result.path)}: {result.error or result.warning}", file=sys.stderr)
             yield result
         spent = time.monotonic() - self.begun
         print(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_audio_si.checks import check_integer
-from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
+from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError, missing_seconds
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.inference.patching import patch_layout
@@ -58,6 +58,7 @@ class FileScores(NamedTuple):
         ends: Where each row ends in seconds, float64 `(rows,)`.
         scores: `(rows, classes)`: float64 means for whole clips, float32 for windows; no rows after an error.
         error: Why there are no scores, or None.
+        warning: What is wrong with a file that has scores, or None.
     """
 
     path: str
@@ -66,6 +67,7 @@ class FileScores(NamedTuple):
     ends: np.ndarray
     scores: np.ndarray
     error: str | None = None
+    warning: str | None = None
 
 
 def find_audio(paths):
@@ -188,6 +190,8 @@ def tag_files(model, files, by_window=False, window_seconds=None, hop_seconds=No
         waiting.append(file)
         try:
             blocks = () if problem else stream_audio(path, layout.sample_rate)
+            if not problem and (missing := missing_seconds(path)):
+                file.warning = f"ends {missing:.3f} s before its header says"
             for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short):
                 file.end = window.end
                 if by_window or window.evaluated:
@@ -270,6 +274,7 @@ class _File:
 
     def __init__(self, path, by_window, sample_rate, num_classes, error):
         self.path, self.by_window, self.sample_rate, self.error = path, by_window, sample_rate, error
+        self.warning = None
         self.end, self.unscored, self.scored, self.read = 0, 0, 0, False
         self.sum = np.zeros(num_classes)
         self.rows = []
@@ -296,12 +301,12 @@ class _File:
         if self.error is not None:
             none = np.zeros(0)
             return FileScores(self.path, seconds, none, none, np.zeros((0, len(self.sum))), self.error)
-        if not self.by_window:
-            return FileScores(self.path, seconds, np.zeros(1), np.array([seconds]), self.sum[None] / self.scored)
-        starts, ends, scores = zip(*self.rows, strict=True)
-        return FileScores(
-            self.path, seconds, np.array(starts) / self.sample_rate, np.array(ends) / self.sample_rate, np.stack(scores)
-        )
+        starts, ends = np.zeros(1), np.array([seconds])
+        if self.by_window:
+            starts, ends, scores = zip(*self.rows, strict=True)
+            starts, ends = np.array(starts) / self.sample_rate, np.array(ends) / self.sample_rate
+        scores = np.stack(scores) if self.by_window else self.sum[None] / self.scored
+        return FileScores(self.path, seconds, starts, ends, scores, warning=self.warning)
 
 
 def _score(model, batch, peak):
