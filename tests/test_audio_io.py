@@ -263,7 +263,7 @@ def test_data_that_end_before_the_header_says(tmp_path, rng, container, channels
     soundfile.write(path, rng.uniform(-1, 1, (8000, channels)), 8000, "PCM_16", format=container)
     assert missing_seconds(path) == 0.0
     path.write_bytes(path.read_bytes()[: -2 * channels * 2000])
-    assert missing_seconds(path) == 0.25 and audio_info(path).frames == 6000
+    assert missing_seconds(path) == pytest.approx(0.25, abs=1e-3) and audio_info(path).frames == 6000
 
 
 def test_headers_of_streams_leave_the_length_open(tmp_path, rng):
