@@ -13,7 +13,7 @@ from classifiers import RATE, small_classifier
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.data.audio_io import AudioError, read_audio
-from keras_audio_si.data.audio_stream import stream_audio
+from keras_audio_si.data.audio_stream import stream_audio, stream_pcm
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import average_over_clips
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
@@ -71,6 +71,22 @@ class TestStream:
         assert np.concatenate(blocks).dtype == np.float32
         np.testing.assert_allclose(np.concatenate(blocks), whole, rtol=0, atol=1e-6)
         assert len(blocks) > 10 or block_frames > 700
+
+    @pytest.mark.parametrize("dtype, subtype", [("int16", "PCM_16"), ("int32", "PCM_32"), ("float32", "FLOAT")])
+    @pytest.mark.parametrize("target", [8000, 22050])
+    def test_samples_without_a_header(self, tmp_path, rng, dtype, subtype, target):
+        path = tmp_path / "a.wav"
+        soundfile.write(path, rng.uniform(-1, 1, (30011, 2)), 22050, subtype=subtype)
+        raw = soundfile.read(path, dtype=dtype)[0].tobytes()
+        blocks = list(stream_pcm(io.BytesIO(raw), 22050, target, channels=2, dtype=dtype, block_frames=700))
+        np.testing.assert_array_equal(np.concatenate(blocks), np.concatenate(list(stream_audio(path, target, 700))))
+
+    @pytest.mark.parametrize(
+        "raw, reason", [(b"", "holds no samples"), (b"abc", "ends within a sample"), (np.float32(np.nan), "NaN")]
+    )
+    def test_samples_without_a_header_that_are_wrong(self, raw, reason):
+        with pytest.raises(AudioError, match=f"mic: .*{reason}"):
+            list(stream_pcm(io.BytesIO(bytes(raw)), 8000, 8000, dtype="float32", name="mic"))
 
     def test_blocks_stay_small_whatever_the_rates(self, tmp_path, rng):
         path = tmp_path / "slow.wav"
@@ -322,6 +338,18 @@ class TestCommand:
         tagged = [[row for row in rows if row[-1]] for rows in written]  # Without the file that failed.
         scores = [np.asarray([row[-len(NAMES) :] for row in rows[1:]], float) for rows in tagged]
         np.testing.assert_allclose(*scores, rtol=0, atol=1e-6)
+
+    def test_standard_input(self, saved, sounds, capsys, monkeypatch):
+        path = sounds / "a.wav"
+        samples, rate = soundfile.read(path, dtype="int16")
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+        code, piped, _ = command(capsys, "tag", saved, "-", "--pcm-rate", rate, "--format", "csv")
+        assert code == 0
+        _, read, _ = command(capsys, "tag", saved, path, "--format", "csv")
+        assert piped.splitlines()[1] == read.splitlines()[1].replace(str(path), "-")
+        for wrong in (["-"], [path, "--pcm-rate", 8000], ["-", path, "--pcm-rate", 8000]):
+            code, _, err = command(capsys, "tag", saved, *wrong)
+            assert code == 2 and "`-`, alone, and `--pcm-rate` need each other" in err
 
     def test_errors_of_usage(self, saved, sounds, tmp_path, capsys):
         code, _, err = command(capsys, "tag", tmp_path / "gone.keras", sounds)

@@ -64,20 +64,21 @@ def tag(args):
     from keras_audio_si.inference.event_tables import write_events
     from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
-    from keras_audio_si.inference.tagging import find_audio, required_class_names, tag_files
+    from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
     from keras_audio_si.models.pretrained import DEFAULT, pretrained
 
     format = _tag_format(args)
     name, paths = _model_and_paths(args.paths)
     model = pretrained(DEFAULT) if name is None else next(iter(_load_models([name]).values()))
-    files, names = find_audio(paths), required_class_names(model)
+    stream = _standard_input(args, paths)
+    files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
     if name is None:
         print(f"No model is named: {DEFAULT} ({', '.join(names)}).", file=sys.stderr)
     if format == "audacity" and len(files) > 1:
         raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
     progress = Progress(len(files))
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
-    results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress))
+    results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
     with contextlib.ExitStack() as stack:
         out = sys.stdout
         if args.output:
@@ -110,6 +111,17 @@ def _tag_format(args):
         raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {args.format}")
     suffix = os.path.splitext(args.output or "")[1].removeprefix(".")
     return args.format or (suffix if suffix in formats else next(iter(formats)))
+
+
+def _standard_input(args, paths):
+    """The function that streams standard input if it is to be tagged, or None."""
+    from keras_audio_si.data.audio_stream import stream_pcm
+
+    if (args.pcm_rate is not None) != (paths == ["-"]):
+        raise ValueError("`-`, alone, and `--pcm-rate` need each other.")
+    if args.pcm_rate is None:
+        return None
+    return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, args.pcm_channels, args.pcm_type)
 
 
 def _events(results, class_names, layout, args):

@@ -198,7 +198,12 @@ def build_parser(arguments=("train",)):
     tag = add("tag", "tag", "Score the classes of a saved model on audio files of any length.")
     tag.usage = "keras-audio-si tag [MODEL] PATH [PATH ...] [options]"
     help = "an audio file, or a folder to search for them; before them perhaps MODEL: a .keras file, or a name of "
-    tag.add_argument("paths", nargs="+", metavar="PATH", help=help + "`list pretrained` (default: vgg41-esc10)")
+    help += "`list pretrained` (default: vgg41-esc10). Or - for samples without a header on standard input"
+    tag.add_argument("paths", nargs="+", metavar="PATH", help=help)
+    tag.add_argument("--pcm-rate", type=int, metavar="HZ", help="of -: sampling rate")
+    types = ("int16", "int32", "float32")
+    tag.add_argument("--pcm-type", choices=types, default="int16", help="of -: type of a sample (int16), little-endian")
+    tag.add_argument("--pcm-channels", type=int, default=1, metavar="N", help="of -: interleaved channels (1)")
     formats = ("table", "csv", "json", "jsonl", "audacity", "raven")
     help = "table, csv, json; of --events csv, jsonl, audacity (labels), raven (default: by --output, else the first)"
     tag.add_argument("--format", choices=formats, metavar="NAME", help=help)

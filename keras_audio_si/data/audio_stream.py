@@ -1,13 +1,14 @@
-"""Audio files of any length decoded and resampled block by block, with the samples that `read_audio` gives."""
+"""Audio files and raw samples of any length, resampled block by block, with the samples that `read_audio` gives."""
 
 import numpy as np
 import soundfile
 import soxr
 
-from keras_audio_si.checks import check_positive
+from keras_audio_si.checks import check_choice, check_integer, check_positive
 from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _open, _reason
 
 BLOCK_FRAMES = 1 << 16
+PCM_TYPES = ("int16", "int32", "float32")
 
 
 def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
@@ -41,21 +42,72 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
     (True, 50000)
     """
     check_positive(sample_rate=sample_rate, block_frames=block_frames)
-    samples = read = 0
     with _open(path) as file:
-        file_rate = file.samplerate
-        # Of a file of 1 Hz, one sample makes a whole second.
-        frames = max(1, min(block_frames, int(block_frames * file_rate / sample_rate)))
-        resample = _resampler(path, file_rate, sample_rate)
-        while True:
-            block = _read(file, path, frames)
-            read += len(block)
-            resampled = resample(block, last=not len(block))
-            samples += len(resampled)
-            if len(resampled):
-                yield resampled
-            if not len(block):
-                break
+        yield from _resampled(
+            lambda frames: _read(file, path, frames), path, file.samplerate, sample_rate, block_frames
+        )
+
+
+def stream_pcm(file, file_rate, sample_rate, channels=1, dtype="int16", name="-", block_frames=BLOCK_FRAMES):
+    """Reads samples without a header, such as those of a pipe, and resamples them as `stream_audio` does.
+
+    Args:
+        file: Binary file that is open to read.
+        file_rate: Its rate in Hz.
+        sample_rate: Rate to resample to, in Hz.
+        channels: Number of interleaved channels.
+        dtype: "int16", "int32" or "float32", little-endian.
+        name: Name for the errors.
+        block_frames: As for `stream_audio`.
+
+    Yields:
+        Mono float32 arrays, `(samples,)`, none of them empty.
+
+    Raises:
+        AudioError: If there are no samples, the last one is not complete, or one is NaN, infinite or beyond 2^31.
+
+    Example:
+
+    >>> import io
+    >>> from keras_audio_si.data.audio_stream import stream_pcm
+    >>> (block,) = stream_pcm(io.BytesIO(np.int16([16384, -32768]).tobytes()), 8000, 8000)
+    >>> block.tolist()
+    [0.5, -1.0]
+    """
+    check_positive(file_rate=file_rate, sample_rate=sample_rate, block_frames=block_frames)
+    check_integer(1, channels=channels)
+    check_choice("dtype", dtype, PCM_TYPES)
+    kind = np.dtype(dtype).newbyteorder("<")
+    scale = np.float32(1.0 if kind.kind == "f" else 2.0 ** (1 - 8 * kind.itemsize))
+    frame_bytes, read = channels * kind.itemsize, 0
+
+    def block(frames):
+        nonlocal read
+        data = file.read(frames * frame_bytes)
+        if len(data) % frame_bytes:
+            raise AudioError(name, f"ends within a sample of {channels} x {dtype}: are `channels` and `dtype` right?")
+        samples = np.frombuffer(data, kind).reshape(-1, channels).astype("float32") * scale
+        read += len(samples)
+        return _checked(samples.mean(axis=1), name, (read - len(samples)) / file_rate, file_rate)
+
+    yield from _resampled(block, name, file_rate, sample_rate, block_frames)
+
+
+def _resampled(block_of, path, file_rate, sample_rate, block_frames):
+    """Blocks of `block_of(frames)`, until one is empty, at another rate."""
+    samples = read = 0
+    # Of a file of 1 Hz, one sample makes a whole second.
+    frames = max(1, min(block_frames, int(block_frames * file_rate / sample_rate)))
+    resample = _resampler(path, file_rate, sample_rate)
+    while True:
+        block = block_of(frames)
+        read += len(block)
+        resampled = resample(block, last=not len(block))
+        samples += len(resampled)
+        if len(resampled):
+            yield resampled
+        if not len(block):
+            break
     if not read:
         raise AudioError(path, "holds no samples")
     if not samples:
@@ -67,9 +119,13 @@ def _read(file, path, frames):
         block = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"is damaged ({_reason(error)})") from error
+    return _checked(block, path, (file.tell() - len(block)) / file.samplerate, file.samplerate)
+
+
+def _checked(block, path, start_seconds, file_rate):
     finite = np.isfinite(block)
     if not finite.all():
-        seconds = (file.tell() - len(block) + int(finite.argmin())) / file.samplerate
+        seconds = start_seconds + int(finite.argmin()) / file_rate
         raise AudioError(path, f"has samples that are NaN or infinite, the first of them at {seconds:.3f} s")
     if len(block) and (peak := np.abs(block).max()) > LARGEST_SAMPLE:
         raise AudioError(path, f"has samples up to {peak:.3g}, where full scale is 1: that is no audio")

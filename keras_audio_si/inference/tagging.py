@@ -153,7 +153,16 @@ def cut_windows(blocks, window_samples, hop_samples, short="repeat"):
         yield Window(end - window_samples, end, held[-window_samples:], evaluated=False)
 
 
-def tag_files(model, files, by_window=False, window_seconds=None, hop_seconds=None, batch_size=64, progress=None):
+def tag_files(
+    model,
+    files,
+    by_window=False,
+    window_seconds=None,
+    hop_seconds=None,
+    batch_size=64,
+    progress=None,
+    stream=None,
+):
     """Scores the classes of a model on audio files.
 
     Files are decoded and resampled as streams and cut by `cut_windows`. The score of a clip is the mean over the
@@ -170,6 +179,7 @@ def tag_files(model, files, by_window=False, window_seconds=None, hop_seconds=No
         batch_size: Windows that are read before they are scored. The scores do not depend on it: the network always
             takes `STEP_WINDOWS` at once.
         progress: Function of a path and the seconds of it that have been read, called for every window, or None.
+        stream: Function of a path and a sample rate that yields the blocks of a waveform; None for `stream_audio`.
 
     Yields:
         A `FileScores` for every file, in order, each as soon as it is known.
@@ -189,8 +199,8 @@ def tag_files(model, files, by_window=False, window_seconds=None, hop_seconds=No
         file = _File(path, by_window, layout.sample_rate, num_classes, problem)
         waiting.append(file)
         try:
-            blocks = () if problem else stream_audio(path, layout.sample_rate)
-            if not problem and (missing := missing_seconds(path)):
+            blocks = () if problem else (stream or stream_audio)(path, layout.sample_rate)
+            if not problem and stream is None and (missing := missing_seconds(path)):
                 file.warning = f"ends {missing:.3f} s before its header says"
             for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short):
                 file.end = window.end
