@@ -110,7 +110,7 @@ class TestTag:
     @pytest.mark.parametrize("model", [DEFAULT, "gone.keras"])
     def test_a_model_and_nothing_to_tag(self, model, capsys):
         code, _, err = command(capsys, "tag", model)
-        assert code == 2 and f"`tag` needs an audio file or a folder behind the model. Received: {model}" in err
+        assert code == 2 and f"An audio file or a folder is needed behind the model. Received: {model}" in err
 
 
 class TestWarmStart:

@@ -259,8 +259,6 @@ class TestScores:
         assert result.starts[0] == 0 and result.ends[0] == pytest.approx(0.5, abs=0.01)
 
     def test_models_that_cannot_tag(self, model):
-        with pytest.raises(ValueError, match="does not name its classes"):
-            list(tag_files(small_classifier(None), []))
         with pytest.raises(ValueError, match="must take waveforms"):
             list(tag_files(keras.Sequential([keras.Input((5, 4)), ClassScores(class_names=NAMES)]), []))
         with pytest.raises(ValueError, match="`batch_size`"):
@@ -350,6 +348,11 @@ class TestCommand:
         for wrong in (["-"], [path, "--pcm-rate", 8000], ["-", path, "--pcm-rate", 8000]):
             code, _, err = command(capsys, "tag", saved, *wrong)
             assert code == 2 and "`-`, alone, and `--pcm-rate` need each other" in err
+
+    def test_a_model_without_class_names(self, sounds, tmp_path, capsys):
+        small_classifier(None).save(tmp_path / "nameless.keras")
+        code, _, err = command(capsys, "tag", tmp_path / "nameless.keras", sounds)
+        assert code == 2 and "does not name its classes" in err
 
     def test_errors_of_usage(self, saved, sounds, tmp_path, capsys):
         code, _, err = command(capsys, "tag", tmp_path / "gone.keras", sounds)

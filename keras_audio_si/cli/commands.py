@@ -65,15 +65,11 @@ def tag(args):
     from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
-    from keras_audio_si.models.pretrained import DEFAULT, pretrained
 
     format = _tag_format(args)
-    name, paths = _model_and_paths(args.paths)
-    model = pretrained(DEFAULT) if name is None else next(iter(_load_models([name]).values()))
+    model, paths = _model_and_paths(args.paths)
     stream = _standard_input(args, paths)
     files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
-    if name is None:
-        print(f"No model is named: {DEFAULT} ({', '.join(names)}).", file=sys.stderr)
     if format == "audacity" and len(files) > 1:
         raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
     progress = Progress(len(files))
@@ -91,6 +87,21 @@ def tag(args):
             widest = max(len(printable(file.path)) for file in files)
             failed = write_tags(format, results, names, out, args.top_k, args.threshold, widest)
     return 1 if failed else 0
+
+
+def embed(args):
+    from keras_audio_si.inference.embeddings import check_suffix, write_embeddings
+    from keras_audio_si.inference.tag_tables import Progress
+    from keras_audio_si.inference.tagging import find_audio, tag_files
+    from keras_audio_si.models import embedding_model
+
+    check_suffix(args.output)
+    model, paths = _model_and_paths(args.paths)
+    files = find_audio(paths)
+    progress = Progress(len(files))
+    windows = (args.windows, args.window_seconds, args.hop_seconds)
+    results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
+    return 1 if write_embeddings(progress.finishing(results), args.output) else 0
 
 
 def _tag_format(args):
@@ -138,19 +149,22 @@ def _events(results, class_names, layout, args):
 
 
 def _model_and_paths(paths):
-    """Splits what `tag` is given: a `.keras` file or the name of a pretrained model, if any, and what is to be tagged.
+    """Splits what `tag` and `embed` are given: a `.keras` file or the name of a pretrained model, if any, and the rest.
 
     Returns:
-        `(model, paths)`; the model is None where the first is neither.
+        `(model, paths)`; the model is that of the package where the first is neither.
     """
-    from keras_audio_si.models.pretrained import PRETRAINED
+    from keras_audio_si.models import class_names_of
+    from keras_audio_si.models.pretrained import DEFAULT, PRETRAINED, pretrained
 
     first, *others = paths
     if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
-        return None, paths
+        model = pretrained(DEFAULT)
+        print(f"No model is named: {DEFAULT} ({', '.join(class_names_of(model))}).", file=sys.stderr)
+        return model, paths
     if not others:
-        raise ValueError(f"`tag` needs an audio file or a folder behind the model. Received: {first}")
-    return first, others
+        raise ValueError(f"An audio file or a folder is needed behind the model. Received: {first}")
+    return next(iter(_load_models([first]).values())), others
 
 
 def export(args):

@@ -162,6 +162,15 @@ def _add_plot_arguments(add):
         sub.add_argument("--peak-of", choices=("clip", "patch"), help=_PEAK_OF)
 
 
+def _add_windows(parser, by_window):
+    parser.add_argument("--windows", action="store_true", help="a row for every window, not one for the clip")
+    help = "for a model that takes waveforms of any length"
+    parser.add_argument("--window-seconds", type=float, metavar="X", help=help)
+    help = f"of {by_window}: from one window to the next (default: half a window)"
+    parser.add_argument("--hop-seconds", type=float, metavar="X", help=help)
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
+
+
 def build_parser(arguments=("train",)):
     """Builds the parser; the flags of `train`, which are made from settings, if the arguments name it."""
     parser = Parser(prog="keras-audio-si", description="Audio classification for Keras 3.")
@@ -208,10 +217,7 @@ def build_parser(arguments=("train",)):
     help = "table, csv, json; of --events csv, jsonl, audacity (labels), raven (default: by --output, else the first)"
     tag.add_argument("--format", choices=formats, metavar="NAME", help=help)
     tag.add_argument("--output", metavar="FILE", help="file to write (default: standard output)")
-    tag.add_argument("--windows", action="store_true", help="a row for every window, not one for the clip")
-    tag.add_argument("--window-seconds", type=float, metavar="X", help="for a model that takes waveforms of any length")
-    help = "of --windows and --events: from one window to the next (default: half a window)"
-    tag.add_argument("--hop-seconds", type=float, metavar="X", help=help)
+    _add_windows(tag, "--windows and --events")
     tag.add_argument("--events", action="store_true", help="a row for every event, with onset and offset")
     help = "of --events: score below which one ends (default: half of --threshold, which begins it)"
     tag.add_argument("--offset-threshold", type=float, metavar="X", help=help)
@@ -219,7 +225,12 @@ def build_parser(arguments=("train",)):
     tags = tag.add_mutually_exclusive_group()
     tags.add_argument("--top-k", type=int, metavar="N", help="number of tags (3)")
     tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag; of --events 0.5")
-    tag.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows read at a time (default: 64)")
+
+    embed = add("embed", "embed", "Write embeddings of audio files: what the last layer of a saved model takes.")
+    embed.usage = "keras-audio-si embed [MODEL] PATH [PATH ...] --output FILE [options]"
+    embed.add_argument("paths", nargs="+", metavar="PATH", help="as of tag: a model or none, then files and folders")
+    embed.add_argument("--output", required=True, metavar="FILE", help="file to write, .npz or .parquet")
+    _add_windows(embed, "--windows")
 
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
     export.add_argument("model", help=_MODEL)

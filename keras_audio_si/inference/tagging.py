@@ -170,7 +170,8 @@ def tag_files(
     Windows of several files go into one batch. A file that is damaged anywhere has an error and no scores.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names.
+        model: Classifier of waveforms, see `inference.patching.front_end_of`. Or an `models.embedding_model`, whose
+            embeddings then take the place of scores.
         files: Iterable of `FoundFile`, such as `find_audio` returns.
         by_window: Whether to return a row for every window, the last one to the end of the file included, rather
             than one for the clip.
@@ -192,11 +193,10 @@ def tag_files(
             "`hop_seconds` is for rows by window: the score of a clip is the mean over half-overlapping ones."
         )
     layout = patch_layout(model, window_seconds, hop_seconds)
-    num_classes = len(required_class_names(model))
     check_integer(1, batch_size=batch_size)
     batch, waiting = [], collections.deque()
     for path, problem in files:
-        file = _File(path, by_window, layout.sample_rate, num_classes, problem)
+        file = _File(path, by_window, layout.sample_rate, model.output_shape[-1], problem)
         waiting.append(file)
         try:
             blocks = () if problem else (stream or stream_audio)(path, layout.sample_rate)

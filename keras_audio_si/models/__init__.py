@@ -10,7 +10,7 @@ from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.models.pretrained import PRETRAINED, pretrained
 from keras_audio_si.models.recalibration import recalibrate
 from keras_audio_si.models.resolution import with_resolution
-from keras_audio_si.models.surgery import with_classes
+from keras_audio_si.models.surgery import embedding_model, with_classes
 from keras_audio_si.models.swap_pooling import swap_pooling
 from keras_audio_si.models.vgg import VGG41, VGG42
 
@@ -26,6 +26,7 @@ __all__ = [
     "EfficientNetBackbone",
     "EfficientNetTagger",
     "class_names_of",
+    "embedding_model",
     "fit_length_of",
     "front_end_of",
     "pretrained",

@@ -29,17 +29,48 @@ def with_classes(model, class_names, activation=None):
     Reference:
         gazneli2022, section 4: EAT is trained on AudioSet, then on the other data sets.
     """
-    *_, logits, scores = model.layers
+
+    def classes(logits, scores):
+        features = keras.layers.Dense(len(class_names), dtype=logits.dtype_policy, name=logits.name)(logits.input)
+        return ClassScores(activation, class_names, name=scores.name)(features)
+
+    return _with_end(model, classes)
+
+
+def embedding_model(model):
+    """Makes the model from waveforms to embeddings: what the last dense layer of a classifier takes.
+
+    Args:
+        model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`, or in such a
+            model, as a `Classifier` does.
+
+    Returns:
+        Functional `keras.Model` on the same layers, from the inputs of `model` to `(batch, features)`.
+
+    Raises:
+        ValueError: If the model ends otherwise.
+
+    Example:
+
+    >>> vgg = keras_audio_si.models.VGG41(num_classes=10, width=0.125)
+    >>> embedding_model(vgg).output_shape
+    (None, 32)
+    """
+    return _with_end(model, lambda logits, scores: logits.input)
+
+
+def _with_end(model, end):
+    """The model on the same layers up to its last dense layer, with `end(dense, scores)` as its output."""
+    logits, scores = (None, *model.layers)[-2:]
     if isinstance(scores, keras.Model):
-        network = with_classes(scores, class_names, activation)
+        network = _with_end(scores, end)
         return graph_copy(model, lambda layer: network if layer is scores else layer)
     if not isinstance(scores, ClassScores) or not isinstance(logits, keras.layers.Dense):
         raise ValueError(
-            f"The model {model.name!r} must end in a Dense layer and ClassScores to get other classes; it ends in "
-            f"{type(logits).__name__} and {type(scores).__name__}."
+            f"The model {model.name!r} must end in a Dense layer and ClassScores; it ends in {type(logits).__name__} "
+            f"and {type(scores).__name__}."
         )
-    features = keras.layers.Dense(len(class_names), dtype=logits.dtype_policy, name=logits.name)(logits.input)
-    return keras.Model(model.input, ClassScores(activation, class_names, name=scores.name)(features), name=model.name)
+    return keras.Model(model.input, end(logits, scores), name=model.name)
 
 
 def graph_copy(model, clone=None, call=None, inputs=None):
