@@ -68,6 +68,12 @@ def test_labels_choose_the_loss(network, losses):
     assert [preset("quick", network, some).training.loss for some in clips] == losses
 
 
+def test_parts_that_do_not_go_with_the_loss_or_the_shift_of_vgg():
+    assert preset("quick", "vgg41", head="attention").training.loss == "score-bce"
+    assert preset("quick", "vgg41", mixings=("freqmix",)).training.loss == "softmax-or-bce"
+    assert preset("quick", "vgg41", masked=True).model.augment == "none"
+
+
 def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
     published = preset("quick", "vgg41", resolution="diffres", frames_per_second=50)
     assert (published.model.hop_seconds, published.model.num_mels) == (None, 64)

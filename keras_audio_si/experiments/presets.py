@@ -33,7 +33,7 @@ _SHARED = {
     "optimizer": "adam",
 }
 _FAMILIES = {
-    "vgg": {"batch_size": 16, "width": 0.25, "augment": "roll-gain"},
+    "vgg": {"batch_size": 16},
     "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
     "efficientnet": {"batch_size": 16, "crops": "random", "short": "repeat"},
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
@@ -83,8 +83,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
     >>> for name in ("quick", "thorough"):
     ...     settings = preset(name, "vgg41", clips)
     ...     print(settings.training.epochs, settings.training.mixup_alpha)
-    40 None
-    396 0.4
+    116 0.4
+    500 0.4
     """
     check_choice("preset", name, PRESETS)
     check_choice("network", network, NETWORKS)
@@ -92,11 +92,11 @@ def preset(name, network, clips=AN_HOUR, **changes):
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=())
         return settings.changed(resolution="none", frames_per_second=None).changed(**changes)
     family, factor = _family(network), _THOROUGH if name == "thorough" else 1
-    settings = Settings().changed(network=network, **{**_SHARED, **_FAMILIES[family], **_labels(family, clips)})
+    settings = Settings().changed(
+        network=network, **{**_SHARED, **_FAMILIES[family], **_labels(family, clips, changes)}
+    )
     if family == "vgg":
-        settings = settings.changed(**_coarser_spectrogram(changes))
-    if family == "vgg" and name == "thorough":
-        settings = settings.changed(width=0.5)
+        settings = settings.changed(**_vgg(name, changes))
     patch = {} if changes.get("initial") else _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
     seconds = _seconds(family, settings)
@@ -118,19 +118,25 @@ def _family(network):
     return network.partition("-")[0].rstrip("0123456789")
 
 
-def _labels(family, clips):
-    """One label per clip: scores that add up to 1, unless mixing gives several; several labels: one score for each."""
+def _labels(family, clips, changes):
+    """One label per clip: scores that add up to 1, also where examples are mixed; several: one score for each class."""
     if family == "eat":
         return {"loss": "softmax-or-bce" if clips.single_label else "bce"}
-    return {"loss": "softmax"} if family == "vgg" and clips.single_label else {}
-
-
-def _coarser_spectrogram(changes):
-    """A third of the published frames and bands, unless the frames are reduced later or a front-end has its own."""
-    if changes.get("front_end") == "piczak":
+    if family != "vgg" or not clips.single_label or changes.get("head") == "attention":
         return {}
-    bands = {"num_mels": 64}
-    return bands if "frames_per_second" in changes else bands | {"frame_seconds": 0.04, "hop_seconds": 0.02}
+    return {"loss": "softmax-or-bce" if changes.get("mixings") else "softmax"}
+
+
+def _vgg(name, changes):
+    """Of the published spectrogram half the frames, unless they are reduced later, and two thirds of the bands."""
+    chosen = {"width": 0.5 if name == "thorough" else 0.25}
+    if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
+        chosen["augment"] = "roll-gain"
+    if changes.get("front_end") != "piczak":  # It has its own.
+        chosen["num_mels"] = 64
+        if "frames_per_second" not in changes:
+            chosen |= {"frame_seconds": 0.04, "hop_seconds": 0.02}
+    return chosen
 
 
 def _patch(family, settings, clips):
