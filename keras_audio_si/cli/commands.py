@@ -26,6 +26,29 @@ def evaluate(args):
         print("Per class:", *write_table(rows, args.output, "per_class"))
 
 
+def calibrate(args):
+    from keras_audio_si.evaluation.clips import evaluate_clips
+    from keras_audio_si.evaluation.thresholds import f1_thresholds
+    from keras_audio_si.files import written_whole
+    from keras_audio_si.inference.patching import patch_dataset
+    from keras_audio_si.models import set_thresholds
+
+    ((_, model),) = _load_models([args.model]).items()
+    clips = evaluate_clips(model, patch_dataset(model, _clips_for(model, args)), args.batch_size, verbose="auto").clips
+    thresholds = f1_thresholds(clips.targets, clips.scores)
+    set_thresholds(model, thresholds)
+    with written_whole(args.output) as temporary:
+        model.save(temporary)
+    targets, found = clips.targets > 0, clips.scores >= thresholds
+    print(f"{len(targets)} clips. Thresholds with the largest F1 on them, kept in {args.output}:\n")
+    width = max(map(len, clips.class_names))
+    print(f"{'class':{width}}  {'clips':>6}  {'threshold':>9}  {'precision':>9}  {'recall':>6}")
+    for number, name in enumerate(clips.class_names):
+        both, one, other = ((targets & found)[:, number].sum(), found[:, number].sum(), targets[:, number].sum())
+        shares = [f"{both / count:.3f}" if count else "-" for count in (one, other)]
+        print(f"{name:{width}}  {other:6}  {thresholds[number]:9.4f}  {shares[0]:>9}  {shares[1]:>6}")
+
+
 def shift_test(args):
     from keras_audio_si.evaluation.report import format_text, quantities, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, shift_table
@@ -65,6 +88,7 @@ def tag(args):
     from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
+    from keras_audio_si.models import thresholds_of
 
     format = _tag_format(args)
     model, paths = _model_and_paths(args.paths)
@@ -72,6 +96,9 @@ def tag(args):
     files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
     if format == "audacity" and len(files) > 1:
         raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
+    threshold = args.threshold
+    if threshold is None and args.top_k is None:
+        threshold = thresholds_of(model)
     progress = Progress(len(files))
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
     results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
@@ -82,10 +109,10 @@ def tag(args):
             out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
         if args.events:
             layout = patch_layout(model, args.window_seconds, args.hop_seconds)
-            failed = write_events(format, _events(results, names, layout, args), out, layout.sample_rate)
+            failed = write_events(format, _events(results, names, layout, threshold, args), out, layout.sample_rate)
         else:
             widest = max(len(printable(file.path)) for file in files)
-            failed = write_tags(format, results, names, out, args.top_k, args.threshold, widest)
+            failed = write_tags(format, results, names, out, args.top_k, threshold, widest)
     return 1 if failed else 0
 
 
@@ -135,11 +162,11 @@ def _standard_input(args, paths):
     return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, args.pcm_channels, args.pcm_type)
 
 
-def _events(results, class_names, layout, args):
+def _events(results, class_names, layout, threshold, args):
     from keras_audio_si.inference.events import find_events, scores_over_time
 
     hop = layout.hop_samples / layout.sample_rate
-    thresholds = (0.5 if args.threshold is None else args.threshold, args.offset_threshold, args.min_seconds or 0.0)
+    thresholds = (0.5 if threshold is None else threshold, args.offset_threshold, args.min_seconds or 0.0)
     for result in results:
         if result.error is not None:
             yield result, []

@@ -191,6 +191,11 @@ def build_parser(arguments=("train",)):
     add_choice(evaluate)
     evaluate.add_argument("--output", metavar="DIR", help="folder for the average precision of each class")
 
+    calibrate = add("calibrate", "calibrate", "Choose thresholds of the classes on validation clips, for `tag`.")
+    calibrate.add_argument("model", help=_MODEL)
+    add_choice(calibrate)
+    calibrate.add_argument("--output", required=True, metavar="FILE", help="the .keras file to write with them")
+
     shift_test = add("shift-test", "shift_test", "Measure how shifts change what saved models say.")
     shift_test.add_argument("models", nargs="+", metavar="model", help=_MODEL)
     add_choice(shift_test)
@@ -224,7 +229,8 @@ def build_parser(arguments=("train",)):
     tag.add_argument("--min-seconds", type=float, metavar="X", help="of --events: length of the shortest (0)")
     tags = tag.add_mutually_exclusive_group()
     tags.add_argument("--top-k", type=int, metavar="N", help="number of tags (3)")
-    tags.add_argument("--threshold", type=float, metavar="X", help="smallest score of a tag; of --events 0.5")
+    help = "smallest score of a tag, or at which an event begins (those of calibrate, if any; of --events else 0.5)"
+    tags.add_argument("--threshold", type=float, metavar="X", help=help)
 
     embed = add("embed", "embed", "Write embeddings of audio files: what the last layer of a saved model takes.")
     embed.usage = "keras-audio-si embed [MODEL] PATH [PATH ...] --output FILE [options]"

@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "report": "Estimate",
         "shift": "ShiftResult shift_consistency shift_table stability",
         "shift_clips": "select_patches",
+        "thresholds": "f1_thresholds",
     },
 )

@@ -25,7 +25,7 @@ def write_tags(format, results, class_names, file, top_k=None, threshold=None, w
         class_names: Names of the classes.
         file: Open text file.
         top_k: Number of tags, 3 if `threshold` is None as well.
-        threshold: Smallest score of a tag, instead of `top_k`.
+        threshold: Smallest score of a tag, of all classes or of each, instead of `top_k`.
         widest_path: Width of the table's first column, in characters.
 
     Returns:

@@ -262,7 +262,7 @@ def choose_tags(scores, top_k=None, threshold=None):
     Args:
         scores: `(classes,)` array.
         top_k: How many classes, the highest ones; all if there are fewer.
-        threshold: Smallest score, instead of `top_k`.
+        threshold: Smallest score, of all classes or of each, instead of `top_k`.
 
     Returns:
         List of class numbers, the highest score first and, of equals, the first class.
@@ -275,7 +275,7 @@ def choose_tags(scores, top_k=None, threshold=None):
     [1]
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
-    chosen = order[:top_k] if threshold is None else [number for number in order if scores[number] >= threshold]
+    chosen = order[:top_k] if threshold is None else order[(np.asarray(scores) >= threshold)[order]]
     return [int(number) for number in chosen]
 
 

@@ -5,11 +5,13 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
 class ClassScores(keras.layers.Layer):
-    """Turns logits into scores, in float32 under every dtype policy, and keeps the class names with the model.
+    """Turns logits into scores, in float32 under every dtype policy, and keeps names and thresholds with the model.
 
     Args:
         activation: "sigmoid" (several classes at once), "softmax" (one of them) or None (logits).
         class_names: Names of the classes in the order of the logits, or None.
+        thresholds: Score of each class from which on it counts as present, such as `evaluation.f1_thresholds` finds
+            them, or None. They do not change the scores; the attribute can be set, and is saved with the model.
 
     Input shape:
         `(batch, classes)`
@@ -18,7 +20,7 @@ class ClassScores(keras.layers.Layer):
         `(batch, classes)`
 
     Raises:
-        ValueError: If the number of names is not the number of logits, or a name occurs twice.
+        ValueError: If the number of names or thresholds is not the number of logits, or a name occurs twice.
 
     Example:
 
@@ -27,10 +29,11 @@ class ClassScores(keras.layers.Layer):
     [[0.5 0.5]]
     """
 
-    def __init__(self, activation="sigmoid", class_names=None, **kwargs):
+    def __init__(self, activation="sigmoid", class_names=None, thresholds=None, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.activation = keras.activations.get(activation)
         self.class_names = None if class_names is None else tuple(class_names)
+        self.thresholds = thresholds
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise ValueError(f"`class_names` must differ. Received: class_names={self.class_names}")
 
@@ -40,6 +43,18 @@ class ClassScores(keras.layers.Layer):
                 f"`class_names` must name the {input_shape[-1]} classes of the logits. "
                 f"Received: {len(self.class_names)} names"
             )
+        if self.thresholds is not None and len(self.thresholds) != input_shape[-1]:
+            raise ValueError(
+                f"`thresholds` must be {input_shape[-1]} numbers, one for each class. Received: {len(self.thresholds)}"
+            )
+
+    @property
+    def thresholds(self):
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, values):
+        self._thresholds = None if values is None else tuple(float(value) for value in values)
 
     def call(self, logits):
         return self.activation(logits)
@@ -49,4 +64,5 @@ class ClassScores(keras.layers.Layer):
 
     def get_config(self):
         activation = keras.activations.serialize(self.activation)
-        return {**super().get_config(), "activation": activation, "class_names": self.class_names}
+        config = {**super().get_config(), "activation": activation, "class_names": self.class_names}
+        return config | ({} if self.thresholds is None else {"thresholds": self.thresholds})

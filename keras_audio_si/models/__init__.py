@@ -5,7 +5,7 @@ from keras_audio_si.models.deep_fourier import HeuriNet, MelConvNet, MSTNet, Pic
 from keras_audio_si.models.eat import EAT, EATMedium, EATSmall, with_input_length
 from keras_audio_si.models.efficientnet import EfficientNetBackbone, EfficientNetTagger
 from keras_audio_si.models.masks import with_masks
-from keras_audio_si.models.metadata import class_names_of, fit_length_of, front_end_of
+from keras_audio_si.models.metadata import class_names_of, fit_length_of, front_end_of, set_thresholds, thresholds_of
 from keras_audio_si.models.networks import NETWORKS
 from keras_audio_si.models.pretrained import PRETRAINED, pretrained
 from keras_audio_si.models.recalibration import recalibrate
@@ -31,7 +31,9 @@ __all__ = [
     "front_end_of",
     "pretrained",
     "recalibrate",
+    "set_thresholds",
     "swap_pooling",
+    "thresholds_of",
     "with_classes",
     "with_input_length",
     "with_masks",

@@ -1,7 +1,8 @@
-"""Metadata of saved models: class names, front-end and sampling rate, and checks of data against them."""
+"""Metadata of saved models: class names, thresholds, front-end and sampling rate, and checks of data against them."""
 
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frontend import FrontEnd
+from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.layers.nested import nested_layers
 
 
@@ -23,6 +24,49 @@ def class_names_of(model):
     """
     names = [getattr(layer, "class_names", None) for layer in nested_layers(model)]
     return next((known for known in reversed(names) if known is not None), None)
+
+
+def thresholds_of(model):
+    """Returns the thresholds of the classes that a model carries in its `ClassScores` layer, or None.
+
+    Args:
+        model: A Keras model; models inside it are searched as well.
+
+    Returns:
+        Tuple of scores in the order of the classes, or None.
+
+    Example:
+
+    >>> logits = keras.Input((2,))
+    >>> scores = keras_audio_si.layers.ClassScores(class_names=("dog", "rain"), thresholds=(0.5, 0.2))(logits)
+    >>> thresholds_of(keras.Model(logits, scores))
+    (0.5, 0.2)
+    """
+    layer = _class_scores_of(model)
+    return None if layer is None else layer.thresholds
+
+
+def set_thresholds(model, thresholds):
+    """Sets the thresholds of the classes of a model, which are saved with it.
+
+    Args:
+        model: A Keras model that ends in `ClassScores`, or has a model in the end that does.
+        thresholds: One score for each class, or None for none.
+
+    Raises:
+        ValueError: If the model has no `ClassScores`, or the number is another.
+    """
+    layer = _class_scores_of(model)
+    if layer is None:
+        raise ValueError(f"The model {model.name!r} has no `ClassScores` layer that could keep thresholds.")
+    if thresholds is not None and len(thresholds) != model.output_shape[-1]:
+        raise ValueError(f"`thresholds` must be {model.output_shape[-1]} numbers. Received: {len(thresholds)}")
+    layer.thresholds = thresholds
+
+
+def _class_scores_of(model):
+    found = [layer for layer in nested_layers(model) if isinstance(layer, ClassScores)]
+    return found[-1] if found else None
 
 
 def front_end_of(model, any_length=False):
