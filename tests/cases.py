@@ -47,10 +47,10 @@ def small_efficientnet(**arguments):
     return _EFFICIENTNETS.EfficientNet(0.01, 1.0, 0, blocks_args=blocks, **arguments)
 
 
-def small_tagger(input_shape):
+def small_tagger(input_shape, class_names=None):
     """An `EfficientNetTagger` of three classes with that network."""
     with unittest.mock.patch.object(keras.applications, "EfficientNetB0", small_efficientnet):
-        return models.EfficientNetTagger(3, input_shape, "B0", heads=2)
+        return models.EfficientNetTagger(3, input_shape, "B0", heads=2, class_names=class_names)
 
 
 def with_larger_taps(network):

@@ -197,10 +197,16 @@ def _model_and_paths(paths):
 def export(args):
     # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
-    from keras_audio_si.export.saved_model import export_saved_model
-
     ((_, model),) = _load_models([args.model]).items()
-    print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
+    if args.to == "onnx":
+        from keras_audio_si.export.onnx_file import export_onnx
+
+        largest = export_onnx(model, args.output)
+        print(f"Exported and compared by ONNX Runtime alone: {args.output}, scores within {largest:.1g}")
+    else:
+        from keras_audio_si.export.saved_model import export_saved_model
+
+        print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
 
 
 def import_weights(args):

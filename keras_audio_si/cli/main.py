@@ -240,8 +240,8 @@ def build_parser(arguments=("train",)):
 
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
     export.add_argument("model", help=_MODEL)
-    export.add_argument("--to", choices=("savedmodel",), required=True, help="format")
-    export.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+    export.add_argument("--to", choices=("savedmodel", "onnx"), required=True, help="format")
+    export.add_argument("--output", required=True, metavar="PATH", help="folder to make, or .onnx file to write")
 
     taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
     taking.add_argument("model", choices=("eat",), help="network that the weights are of")

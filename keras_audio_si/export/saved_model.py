@@ -57,7 +57,7 @@ def export_saved_model(model, output_dir):
         raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
     names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
     cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
-    for number, waveforms in enumerate(_test_waveforms(model)):
+    for number, waveforms in enumerate(test_waveforms(model)):
         cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
@@ -67,10 +67,10 @@ def export_saved_model(model, output_dir):
             write_saved_model(model, part)
         else:
             model.save(temporary / "model.keras")
-            _run("writing the SavedModel failed", "-m", __spec__.name, temporary / "model.keras", part)
+            run_tensorflow("writing the SavedModel failed", "-m", __spec__.name, temporary / "model.keras", part)
         np.savez(temporary / "cases.npz", **cases)
         script = pathlib.Path(__file__).with_name("check_saved_model.py")
-        _run("the SavedModel does not give the model's scores", "-P", script, part, temporary / "cases.npz")
+        run_tensorflow("the SavedModel does not give the model's scores", "-P", script, part, temporary / "cases.npz")
         os.rename(part, output)
     return output
 
@@ -95,6 +95,42 @@ def clip_scores(model, waveforms):
     return average_over_clips(scores, patches.patch_clip, len(waveforms)).astype("float32")
 
 
+def clip_function(model, score):
+    """The function of TensorFlow from waveforms of one length to scores: `clip_scores` in a graph.
+
+    Args:
+        model: As for `export_saved_model`.
+        score: Function from `(patches, samples)` to `(patches, classes)`.
+
+    Returns:
+        Function from `(batch, samples)` float32, both sizes open, to `(batch, classes)`.
+    """
+    import tensorflow as tf
+
+    layout = None if model.input_shape[1] is None else patch_layout(model)
+    smallest = layout.patch_samples if layout else front_end_of(model, any_length=True).num_samples(1)
+
+    def of_clips(waveforms):
+        samples = tf.shape(waveforms)[1]
+        if layout and layout.short == "zero":
+            waveforms = tf.pad(waveforms, [[0, 0], [0, tf.maximum(smallest - samples, 0)]])
+        else:
+            repeats = (smallest + samples - 1) // samples  # ONNX Runtime rounds quotients of integers towards 0.
+            waveforms = tf.tile(waveforms, [1, tf.maximum(repeats, 1)])[:, : tf.maximum(samples, smallest)]
+        if not layout:
+            return score(waveforms)
+        starts = layout.hop_samples * tf.range(1 + (tf.shape(waveforms)[1] - smallest) // layout.hop_samples)
+        patches = tf.gather(waveforms, starts[:, None] + tf.range(smallest), axis=1)
+        if layout.peak is not None:
+            peaks = tf.reduce_max(tf.abs(patches), axis=-1, keepdims=True)
+            patches = tf.math.divide_no_nan(patches, peaks) * layout.peak
+        scores = score(tf.reshape(patches, [-1, smallest]))
+        shape = [tf.shape(patches)[0], tf.shape(patches)[1], model.output_shape[-1]]
+        return tf.reduce_mean(tf.reshape(scores, shape), axis=1)
+
+    return of_clips
+
+
 def write_saved_model(model, folder):
     """Writes the SavedModel of a model of the TensorFlow backend, unchecked.
 
@@ -105,41 +141,30 @@ def write_saved_model(model, folder):
     import tensorflow as tf
 
     names, front_end = required_class_names(model), front_end_of(model, any_length=True)
-    layout = None if model.input_shape[1] is None else patch_layout(model)
-    smallest = layout.patch_samples if layout else front_end.num_samples(1)
+    length = model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, name="waveforms")])
     def serving_default(waveforms):
-        samples = tf.shape(waveforms)[1]
-        tf.debugging.assert_positive(samples, "waveforms must have samples")
-        if layout and layout.short == "zero":
-            waveforms = tf.pad(waveforms, [[0, 0], [0, tf.maximum(smallest - samples, 0)]])
-        else:
-            repeats = -(-smallest // samples)
-            waveforms = tf.tile(waveforms, [1, tf.maximum(repeats, 1)])[:, : tf.maximum(samples, smallest)]
-        if not layout:
-            return {"scores": model(waveforms, training=False)}
-        patches = tf.signal.frame(waveforms, smallest, layout.hop_samples)
-        if layout.peak is not None:
-            peaks = tf.reduce_max(tf.abs(patches), axis=-1, keepdims=True)
-            patches = tf.math.divide_no_nan(patches, peaks) * layout.peak
-        scores = in_steps(tf.reshape(patches, [-1, smallest]))
-        shape = [tf.shape(patches)[0], tf.shape(patches)[1], len(names)]
-        return {"scores": tf.reduce_mean(tf.reshape(scores, shape), axis=1)}
+        tf.debugging.assert_positive(tf.shape(waveforms)[1], "waveforms must have samples")
+        return {"scores": of_clips(waveforms)}
 
     def in_steps(patches):
         """Scores a few patches at a time: the feature maps of a long waveform's would not fit into memory."""
+        if length is None:
+            return model(patches, training=False)
         number = tf.shape(patches)[0]
         step = tf.clip_by_value(number, 1, STEP_WINDOWS)
         steps = tf.maximum(1, -(-number // step))
         patches = tf.pad(patches, [[0, steps * step - number], [0, 0]])
         scores = tf.map_fn(
-            lambda some: model(tf.ensure_shape(some, (None, smallest)), training=False),
-            tf.reshape(patches, [steps, step, smallest]),
+            lambda some: model(tf.ensure_shape(some, (None, length)), training=False),
+            tf.reshape(patches, [steps, step, length]),
             parallel_iterations=1,
             fn_output_signature=tf.TensorSpec((None, len(names)), tf.float32),
         )
         return tf.reshape(scores, [-1, len(names)])[:number]
+
+    of_clips = clip_function(model, in_steps)
 
     @tf.function(input_signature=[])
     def metadata():
@@ -168,7 +193,7 @@ def _plain_gradients(tf):
         tf.custom_gradient = custom_gradient
 
 
-def _test_waveforms(model):
+def test_waveforms(model):
     """Clips shorter than, as long as and longer than a patch, alone and in batches: noise at various levels."""
     front_end = front_end_of(model, any_length=True)
     patch = model.input_shape[1] or front_end.num_samples(frames=50)
@@ -178,8 +203,15 @@ def _test_waveforms(model):
         yield (levels * rng.standard_normal((batch, samples))).astype("float32")
 
 
-def _run(failure, *args):
-    """Runs Python on the CPU with TensorFlow as Keras' backend; the package is found where it is found now."""
+def run_tensorflow(failure, *args):
+    """Runs Python on the CPU with TensorFlow as Keras' backend; the package is found where it is found now.
+
+    Returns:
+        The last line that it prints, or "".
+
+    Raises:
+        ValueError: If it fails: `failure` and the last line of its errors.
+    """
     package = str(pathlib.Path(keras_audio_si.__file__).parent.parent)
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -188,6 +220,7 @@ def _run(failure, *args):
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
         raise ValueError(f"{failure}, so nothing was left: {reason}")
+    return (result.stdout.strip().splitlines() or [""])[-1]
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ def same_padding(size, window, stride):
     if stride == 1:
         total = window - 1
     elif isinstance(size, int):
-        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        total = max(((size + stride - 1) // stride - 1) * stride + window - size, 0)
     else:
-        total = ops.maximum((-(-size // stride) - 1) * stride + window - size, 0)
+        total = ops.maximum(((size + stride - 1) // stride - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
 
 
@@ -115,4 +115,4 @@ def output_size(size, window, stride, padding):
         return None
     if padding == "valid":
         return (size - window) // stride + 1
-    return -(-size // stride)
+    return (size + stride - 1) // stride

@@ -4,10 +4,12 @@ A map subsampled with strides `(s, r)` has `s * r` polyphase components. Compone
 `p % s` and mel offset `p // s`, the order of the released code.
 """
 
+import numpy as np
 from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.padding import check_padding, pad_spatial
+from keras_audio_si.ops.xla import portable
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
 
@@ -29,7 +31,8 @@ def pad_to_multiple(x, strides, padding="same"):
     if padding == "valid":
         return x[:, : sizes[0] // strides[0] * strides[0], : sizes[1] // strides[1] * strides[1]]
     mode = "reflect" if padding == "same" else padding
-    return pad_spatial(x, [(0, -n % s) for n, s in zip(sizes, strides, strict=True)], mode)
+    # (s - n % s) % s is -n % s, which ONNX Runtime rounds otherwise.
+    return pad_spatial(x, [(0, (s - n % s) % s) for n, s in zip(sizes, strides, strict=True)], mode)
 
 
 def grids(x, strides):
@@ -90,6 +93,10 @@ def choose(x, strides, criterion="channel_l1"):
         int32 tensor of shape `(batch,)`.
     """
     values = ops.stop_gradient(criterion_values(ops.stop_gradient(x), strides, criterion))
+    if portable():  # On TensorFlow Keras' argmax reads the sign of zeros from their bits.
+        numbers = np.arange(values.shape[-1], dtype="int32")
+        largest = values >= ops.max(values, axis=-1, keepdims=True)
+        return ops.min(ops.where(largest, numbers, numbers[-1]), axis=-1)
     return ops.cast(ops.argmax(values, axis=-1), "int32")
 
 
@@ -123,7 +130,7 @@ def grid_positions(size, stride, offset, padding):
     Returns:
         int32 tensor of shape `(batch, size / stride)`.
     """
-    count = size // stride if padding == "valid" else -(-size // stride)
+    count = size // stride if padding == "valid" else (size + stride - 1) // stride
     positions = ops.arange(count, dtype="int32") * stride + offset[:, None]
     if padding == "edge":
         return ops.minimum(positions, size - 1)

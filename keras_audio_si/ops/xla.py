@@ -1,6 +1,30 @@
-"""Detection of XLA and the device, custom gradients, and maps over examples, on all backends."""
+"""Detection of XLA and the device, custom gradients, maps over examples, and their absence in exports."""
+
+import contextlib
 
 import keras
+
+_portable = False
+
+
+@contextlib.contextmanager
+def portable_operations():
+    """Has what is traced in the block use operations alone that formats such as ONNX have.
+
+    Left out are custom gradients, barriers against fusing, and loops over examples, which are there for the speed of
+    training. The results are the same.
+    """
+    global _portable
+    before, _portable = _portable, True
+    try:
+        yield
+    finally:
+        _portable = before
+
+
+def portable():
+    """Returns whether `portable_operations` are asked for."""
+    return _portable
 
 
 def compiled_by_xla(x):
@@ -10,6 +34,8 @@ def compiled_by_xla(x):
     slowly on a CPU; without it every operation is a kernel and a pass over memory, and the library kernels win.
     """
     backend = keras.backend.backend()
+    if _portable:
+        return False
     if backend == "tensorflow":
         import tensorflow as tf
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
@@ -43,6 +69,8 @@ def custom_gradient(forward, backward):
     there nor different.
     """
     backend = keras.backend.backend()
+    if _portable:
+        return forward
     if backend == "jax":
         import jax
 
@@ -70,7 +98,7 @@ def custom_gradient(forward, backward):
 def materialise(x):
     """Keeps XLA from fusing the computation of `x` into each of its consumers, which would repeat it."""
     backend = keras.backend.backend()
-    if backend == "jax":
+    if backend == "jax" and not _portable:
         import jax
 
         return jax.lax.optimization_barrier(x)
@@ -101,7 +129,7 @@ def compiled_for_cpu(x):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return not tf.executing_eagerly() and on_cpu()
+        return not _portable and not tf.executing_eagerly() and on_cpu()
     return compiled_by_xla(x) and on_cpu()
 
 

@@ -1,0 +1,165 @@
+"""Export of classifiers to ONNX: waveforms of any length to class scores, by ONNX Runtime alone."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_audio_si.export.saved_model import (
+    clip_function,
+    clip_scores,
+    run_tensorflow,
+    test_waveforms,
+)
+from keras_audio_si.inference.tagging import required_class_names
+from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.models.metadata import front_end_of
+from keras_audio_si.ops.xla import portable_operations
+
+TOLERANCE = 1e-4
+OPSET = 18
+_NEEDED = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")
+
+
+def export_onnx(model, path):
+    """Writes a classifier as an ONNX file, and compares it with the model in a process with ONNX Runtime alone.
+
+    The input `waveforms` is float32 `(batch, samples)` in [-1, 1] at the model's sample rate, both sizes of any value
+    from 1 on; the output `scores` is float32 `(batch, classes)`. As in a SavedModel (`export_saved_model`), waveforms
+    are cut as evaluation cuts clips, and the scores of the patches are averaged. All patches are scored at once, so
+    that memory grows with the length. The metadata `class_names` (a list in JSON) and `sample_rate` (in Hz) are in the
+    file. The Fourier transform of a front-end is written as a convolution.
+
+    Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
+
+    Args:
+        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
+            Keras' or this package's.
+        path: File to write, which is replaced if it exists.
+
+    Returns:
+        Largest absolute difference of a score.
+
+    Raises:
+        ImportError: If the extra `onnx` or TensorFlow is not installed.
+        ValueError: If the model is not such a classifier, ONNX lacks one of its operations, or a score of the copy
+            differs by more than 1e-4. The file is left as it was then.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"An ONNX file is written by tf2onnx under every backend, and {', '.join(missing)} is not installed: "
+            "pip install 'keras-audio-si[onnx,tensorflow-cpu]'"
+        )
+    path = pathlib.Path(path)
+    names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
+    cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
+    for number, waveforms in enumerate(test_waveforms(model)):
+        cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+        temporary = pathlib.Path(temporary)
+        part = temporary / "model.onnx"
+        if keras.backend.backend() == "tensorflow":
+            write_onnx(model, part)
+        else:
+            model.save(temporary / "model.keras")
+            run_tensorflow("writing the ONNX file failed", "-m", __spec__.name, temporary / "model.keras", part)
+        np.savez(temporary / "cases.npz", **cases)
+        script = pathlib.Path(__file__).with_name("check_onnx.py")
+        failure = "the ONNX file does not give the model's scores"
+        largest = run_tensorflow(failure, "-P", script, part, temporary / "cases.npz")
+        os.replace(part, path)
+    return float(largest)
+
+
+def write_onnx(model, path):
+    """Writes the ONNX file of a model of the TensorFlow backend, unchecked.
+
+    Args:
+        model: As for `export_onnx`.
+        path: File to write.
+
+    Raises:
+        ValueError: If ONNX lacks an operation; the message names the layer.
+    """
+    import logging
+
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, None), tf.float32, name="waveforms")]
+    of_clips = clip_function(model, lambda patches: model(patches, training=False))
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # What it says is in the error below.
+    with portable_operations(), _operations_that_onnx_has(tf), _fourier_transform_by_convolution(model):
+        function = tf.function(lambda waveforms: {"scores": of_clips(waveforms)}, input_signature=signature)
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    known = {schema.name for schema in onnx.defs.get_all_schemas()}
+    for node in [node for graph in _graphs(proto.graph) for node in graph.node]:
+        if node.domain in ("", "ai.onnx") and node.op_type not in known:
+            raise ValueError(
+                f"ONNX has no operation {node.op_type}, which {node.name!r} of {model.name!r} needs. Export this model "
+                "to a SavedModel, or replace the layer."
+            )
+    for name, value in (
+        ("class_names", json.dumps(required_class_names(model), ensure_ascii=False)),
+        ("sample_rate", str(front_end_of(model, any_length=True).sample_rate)),
+    ):
+        proto.metadata_props.add(key=name, value=value)
+    onnx.save(proto, str(path))
+
+
+def _graphs(graph):
+    """A graph and those of its conditions and loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+@contextlib.contextmanager
+def _operations_that_onnx_has(tf):
+    """Has functions that ONNX lacks computed by those that it has: GELU by erf, log1p and expm1 by series near 0."""
+
+    def gelu(features, approximate=False, name=None):
+        if approximate:
+            return own["gelu"](features, approximate, name)
+        return 0.5 * features * (1.0 + tf.math.erf(features * 0.5**0.5))
+
+    def log1p(x, name=None):
+        return tf.where(tf.abs(x) < 1e-2, x * (1 - x * (1 / 2 - x * (1 / 3 - x / 4))), tf.math.log(1.0 + x))
+
+    def expm1(x, name=None):
+        return tf.where(tf.abs(x) < 1e-2, x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4))), tf.exp(x) - 1.0)
+
+    own = {"gelu": tf.nn.gelu, "log1p": tf.math.log1p, "expm1": tf.math.expm1}
+    tf.nn.gelu, tf.math.log1p, tf.math.expm1 = gelu, log1p, expm1
+    try:
+        yield
+    finally:
+        tf.nn.gelu, tf.math.log1p, tf.math.expm1 = own.values()
+
+
+@contextlib.contextmanager
+def _fourier_transform_by_convolution(model):
+    """Has the front-ends of a model take convolutions with fixed kernels for their Fourier transforms."""
+    front_ends = [layer for layer in nested_layers(model) if getattr(layer, "dft", None) == "fft"]
+    for layer in front_ends:
+        layer.dft = "conv"
+    try:
+        yield
+    finally:
+        for layer in front_ends:
+            layer.dft = "fft"
+
+
+if __name__ == "__main__":
+    write_onnx(keras.models.load_model(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,153 @@
+"""Exports to ONNX against the model, by ONNX Runtime, for every kind of network and any length and batch."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from cases import small_tagger, two_blocks, with_larger_taps
+from classifiers import RATE, small_classifier
+from harness import Case, built
+
+from keras_audio_si import layers, models
+from keras_audio_si.cli import main as cli
+from keras_audio_si.export import onnx_file
+from keras_audio_si.export.onnx_file import export_onnx, write_onnx
+from keras_audio_si.export.saved_model import clip_scores
+from keras_audio_si.layers import ClassScores
+
+pytest.importorskip("tensorflow", reason="an ONNX file is written from TensorFlow")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+NAMES = ("dog", "rain", "Äpfel, ¼")
+# From other backends a `.keras` file comes to TensorFlow, as in the test of the command; the rest is the same.
+tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
+
+# What a user without Keras writes.
+PLAIN = """
+import json, sys
+sys.modules.update({"keras": None, "keras_audio_si": None, "tensorflow": None})
+import numpy as np, onnxruntime
+
+path, cases, result = sys.argv[1:]
+session = onnxruntime.InferenceSession(path)
+metadata = session.get_modelmeta().custom_metadata_map
+cases = np.load(cases)
+np.savez(result, **{name: session.run(["scores"], {"waveforms": cases[name]})[0] for name in cases})
+print(json.dumps({"class_names": json.loads(metadata["class_names"]), "sample_rate": int(metadata["sample_rate"])}))
+"""
+
+
+def classifier(network, front_end=None, **arguments):
+    """A classifier of patches of 21 frames with random weights that tell noises apart."""
+    front_end = front_end or layers.LogMelSpectrogram(RATE, num_mels=12)
+    samples = front_end.num_samples(21)
+    model = models.Classifier(front_end, network, input_samples=samples, **arguments)
+    x = np.random.default_rng(1).uniform(-0.3, 0.3, (2, samples)).astype("float32")
+    return with_larger_taps(built(Case("exported", lambda: model, None), x))
+
+
+def vgg(shape=(21, 12), pooling="tlpf5+aps"):
+    return two_blocks(models.VGG41, 3, shape, pooling, class_names=NAMES)
+
+
+def masked():
+    head = keras.Sequential([layers.AttentionHead(3, heads=2), ClassScores(None, NAMES)])
+    inputs = keras.Input((None, 12, 3))
+    maps = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    return classifier(maps, resolution=layers.DiffResLayer(0.6), head=head, lengths="zeros")
+
+
+def eat():
+    small = {"channels": 2, "transformer_layers": 1, "heads": 2, "embedding_dim": 8, "feed_forward_dim": 12}
+    model = models.EAT(3, (250,), (4,), **small, residual="common", sample_rate=RATE, class_names=NAMES)
+    return built(Case("exported", lambda: model, None), np.zeros((2, 250), "float32"))
+
+
+MODELS = {
+    "tlpf+aps": lambda: classifier(vgg()),
+    "blur, reflect": lambda: small_classifier(NAMES, "blur3"),
+    "diffres": lambda: classifier(vgg((10, 12, 3)), resolution=layers.DiffResLayer(0.5)),
+    "masked": masked,
+    "leaf": lambda: classifier(vgg(pooling="max"), layers.LEAF(RATE, num_filters=12)),
+    "eat": eat,
+    "heurinet": lambda: models.HeuriNet(3, dense_units=8, class_names=NAMES),
+    "efficientnet": lambda: classifier(small_tagger((21, 12), NAMES)),
+    "open length": lambda: small_classifier(NAMES, open_length=True),
+}
+
+
+@tensorflow_alone
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_of_any_length_and_batch(name, tmp_path, rng):
+    model = MODELS[name]()
+    write_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    patch = model.input_shape[1] or 2000
+    for batch, samples in ((1, patch), (3, patch // 3), (2, 3 * patch + 17)):
+        waveforms = rng.uniform(0.01, 0.5, (batch, 1)) * rng.uniform(-1, 1, (batch, samples))
+        waveforms = waveforms.astype("float32")
+        (scores,) = session.run(["scores"], {"waveforms": waveforms})
+        np.testing.assert_allclose(scores, clip_scores(model, waveforms), rtol=0, atol=1e-5)
+    assert np.ptp(scores, axis=0).max() > 1e-5
+
+
+def test_command_writes_what_onnx_runtime_alone_can_run(tmp_path, rng, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    model = small_classifier(NAMES)
+    model.save(tmp_path / "small.keras")
+    path = tmp_path / "new" / "small.onnx"
+    assert cli.main(["export", str(tmp_path / "small.keras"), "--to", "onnx", "--output", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert [file.name for file in path.parent.iterdir()] == ["small.onnx"]
+
+    patch = model.input_shape[1]
+    shapes = {"one": (1, patch), "short": (3, 100), "long": (2, 9 * patch + 11)}
+    waveforms = {name: rng.uniform(-0.3, 0.3, shape).astype("float32") for name, shape in shapes.items()}
+    np.savez(tmp_path / "cases.npz", **waveforms)
+    args = [path, tmp_path / "cases.npz", tmp_path / "result.npz"]
+    result = subprocess.run([sys.executable, "-P", "-c", PLAIN, *map(str, args)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"class_names": list(NAMES), "sample_rate": RATE}
+    scores = np.load(tmp_path / "result.npz")
+    for name, clips in waveforms.items():
+        np.testing.assert_allclose(scores[name], clip_scores(model, clips), rtol=0, atol=1e-5)
+
+
+@tensorflow_alone
+class TestErrors:
+    def test_an_operation_that_onnx_lacks(self, tmp_path):
+        front_end = layers.LogMelSpectrogram(RATE, num_mels=12)
+        inputs = keras.Input((front_end.num_samples(21),))
+        x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(front_end(inputs)))
+        model = keras.Model(inputs, ClassScores(class_names=NAMES)(Gamma(name="gamma")(x)))
+        with pytest.raises(ValueError, match="ONNX has no operation Igamma, which .*gamma.* needs"):
+            write_onnx(model, tmp_path / "model.onnx")
+        assert not (tmp_path / "model.onnx").exists()
+
+    def test_scores_that_differ_leave_the_file_as_it_was(self, tmp_path, monkeypatch):
+        path = tmp_path / "model.onnx"
+        path.write_text("before")
+        monkeypatch.setattr(
+            "keras_audio_si.export.onnx_file.clip_scores", lambda model, x: clip_scores(model, x) + 1e-3
+        )
+        with pytest.raises(
+            ValueError, match="does not give the model's scores, so nothing was left: .* differ by 0.001"
+        ):
+            export_onnx(small_classifier(NAMES), path)
+        assert path.read_text() == "before" and [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+    def test_without_the_extra(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tf2onnx" else name)
+        with pytest.raises(ImportError, match="tf2onnx is not installed: pip install 'keras-audio-si"):
+            export_onnx(small_classifier(NAMES), tmp_path / "model.onnx")
+
+
+class Gamma(keras.layers.Layer):
+    def call(self, x):
+        import tensorflow as tf
+
+        return tf.math.igamma(1.0 + tf.abs(x), 1.0 + tf.abs(x))
