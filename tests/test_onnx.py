@@ -131,12 +131,8 @@ class TestErrors:
     def test_scores_that_differ_leave_the_file_as_it_was(self, tmp_path, monkeypatch):
         path = tmp_path / "model.onnx"
         path.write_text("before")
-        monkeypatch.setattr(
-            "keras_audio_si.export.onnx_file.clip_scores", lambda model, x: clip_scores(model, x) + 1e-3
-        )
-        with pytest.raises(
-            ValueError, match="does not give the model's scores, so nothing was left: .* differ by 0.001"
-        ):
+        monkeypatch.setattr(onnx_file, "clip_scores", lambda model, x: clip_scores(model, x) + 1e-3)
+        with pytest.raises(ValueError, match="does not give the model's scores.*: .* differ by 0.001"):
             export_onnx(small_classifier(NAMES), path)
         assert path.read_text() == "before" and [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
 
