@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import keras
 import numpy as np
@@ -64,7 +66,20 @@ class TestPredictBatches:
         predict_batches(model, (x[i : i + 4] for i in range(0, 11, 4)), 11, 4)
         assert set(recorder.seen) <= {4, None}
 
-    @pytest.mark.filterwarnings("ignore:Your input ran out of data")
+    def test_no_batch_stays_in_memory(self):
+        """A training of hundreds of epochs predicts the validation patches after each."""
+        model, seen = linear_model(5, np.ones((5, 2), "float32")), []
+
+        def batches():
+            for _ in range(3):
+                batch = np.zeros((4, 5), "float32")
+                seen.append(weakref.ref(batch))
+                yield batch
+
+        predict_batches(model, batches(), 12, 4)
+        gc.collect()
+        assert [batch() for batch in seen] == [None] * 3
+
     def test_fewer_batches_than_announced(self):
         model = linear_model(5, np.ones((5, 2), "float32"))
         with pytest.raises(ValueError, match="11 examples in 3 batches of 4, but ended after 2"):

@@ -1,5 +1,6 @@
 """Clip-level evaluation: patch scores are averaged per clip, then ranked."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
         batches: Iterable of arrays `(batch_size, ...)`; the last one may be shorter.
         num_examples: Number of examples in `batches`.
         batch_size: Examples per batch.
-        verbose: As in `keras.Model.predict`.
+        verbose: Whether to show a progress bar; 0 for none.
 
     Returns:
         Array `(num_examples, ...)`, in the model's output dtype.
@@ -75,16 +76,21 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
             missing = batch_size - len(batch)
             if missing:
                 batch = np.pad(batch, [(0, missing)] + [(0, 0)] * (batch.ndim - 1), mode="edge")
-            yield (batch,)
+            yield batch
 
-    steps = math.ceil(num_examples / batch_size)
-    outputs = model.predict(padded(), steps=steps, verbose=verbose)
-    if len(outputs) != steps * batch_size:
+    # Not `predict`: on TensorFlow it keeps the first batches of every generator that it is given.
+    steps, outputs = math.ceil(num_examples / batch_size), []
+    progress = keras.utils.Progbar(steps) if verbose else None
+    for batch in itertools.islice(padded(), steps):
+        outputs.append(np.asarray(model.predict_on_batch(batch)))
+        if progress is not None:
+            progress.update(len(outputs))
+    if len(outputs) < steps:
         raise ValueError(
             f"`batches` should hold {num_examples} examples in {steps} batches of {batch_size}, "
-            f"but ended after {len(outputs) // batch_size} batches."
+            f"but ended after {len(outputs)} batches."
         )
-    return outputs[:num_examples]
+    return np.concatenate(outputs)[:num_examples]
 
 
 def average_over_clips(patch_scores, patch_clip, num_clips):
@@ -174,7 +180,7 @@ def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
         patch_dataset: `keras_audio_si.data.pipeline.PatchDataset`.
         batch_size: Patches per batch; every batch has this size (the last one is filled up), so that the
             model is compiled once.
-        verbose: As in `keras.Model.predict`.
+        verbose: Whether to show a progress bar; 0 for none.
 
     Returns:
         Array `(num_patches, classes)`.
