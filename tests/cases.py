@@ -177,7 +177,8 @@ CASES = [
     ),
     Case("log_mel_convolution", lambda: front_end(dft="conv"), waveforms, dynamic=(None, None)),
     Case("td_filterbanks", lambda: layers.TDFilterbanks(2000, 4), waveforms, dynamic=(None, None)),
-    Case("sinc_filters", lambda: layers.SincFilters(2000, 4), waveforms, dynamic=(None, None)),
+    # oneDNN adds up a long kernel in other blocks for another batch.
+    Case("sinc_filters", lambda: layers.SincFilters(2000, 4), waveforms, dynamic=(None, None), rounding=2e-5),
     Case("leaf", lambda: layers.LEAF(2000, 4, padding="valid", filter_stride=5), waveforms, dynamic=(None, None)),
     Case("pcen", lambda: layers.PCEN(), lambda rng: spectrograms(rng) ** 2, dynamic=(None, None, 28)),
     Case(
