@@ -15,7 +15,7 @@ from keras_audio_si.export.saved_model import (
     clip_function,
     clip_scores,
     run_tensorflow,
-    test_waveforms,
+    sample_waveforms,
 )
 from keras_audio_si.inference.tagging import required_class_names
 from keras_audio_si.layers.nested import nested_layers
@@ -60,7 +60,7 @@ def export_onnx(model, path):
     path = pathlib.Path(path)
     names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
     cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
-    for number, waveforms in enumerate(test_waveforms(model)):
+    for number, waveforms in enumerate(sample_waveforms(model)):
         cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:

@@ -57,7 +57,7 @@ def export_saved_model(model, output_dir):
         raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
     names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
     cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
-    for number, waveforms in enumerate(test_waveforms(model)):
+    for number, waveforms in enumerate(sample_waveforms(model)):
         cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
@@ -193,7 +193,7 @@ def _plain_gradients(tf):
         tf.custom_gradient = custom_gradient
 
 
-def test_waveforms(model):
+def sample_waveforms(model):
     """Clips shorter than, as long as and longer than a patch, alone and in batches: noise at various levels."""
     front_end = front_end_of(model, any_length=True)
     patch = model.input_shape[1] or front_end.num_samples(frames=50)
