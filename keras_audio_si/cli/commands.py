@@ -197,12 +197,19 @@ def _model_and_paths(paths):
 def export(args):
     # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    if args.to != "litert" and (args.precision != "float32" or args.window_seconds is not None):
+        raise ValueError("`--precision` and `--window-seconds` are for `--to litert`.")
     ((_, model),) = _load_models([args.model]).items()
     if args.to == "onnx":
         from keras_audio_si.export.onnx_file import export_onnx
 
         largest = export_onnx(model, args.output)
         print(f"Exported and compared by ONNX Runtime alone: {args.output}, scores within {largest:.1g}")
+    elif args.to == "litert":
+        from keras_audio_si.export.litert_file import export_litert
+
+        largest = export_litert(model, args.output, args.precision, args.window_seconds)
+        print(f"Exported and compared by LiteRT alone: {args.output}, scores within {largest:.1g}")
     else:
         from keras_audio_si.export.saved_model import export_saved_model
 

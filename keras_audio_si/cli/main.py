@@ -240,8 +240,13 @@ def build_parser(arguments=("train",)):
 
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
     export.add_argument("model", help=_MODEL)
-    export.add_argument("--to", choices=("savedmodel", "onnx"), required=True, help="format")
-    export.add_argument("--output", required=True, metavar="PATH", help="folder to make, or .onnx file to write")
+    export.add_argument("--to", choices=("savedmodel", "onnx", "litert"), required=True, help="format")
+    export.add_argument(
+        "--output", required=True, metavar="PATH", help="folder to make, or .onnx or .tflite file to write"
+    )
+    export.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of litert (float32)")
+    help = "of litert, for a model that takes waveforms of any length"
+    export.add_argument("--window-seconds", type=float, metavar="X", help=help)
 
     taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
     taking.add_argument("model", choices=("eat",), help="network that the weights are of")

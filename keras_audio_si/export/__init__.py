@@ -1,4 +1,4 @@
-"""Export to SavedModel and ONNX; import and export of the published weights of EAT."""
+"""Export to SavedModel, ONNX and LiteRT; import and export of the published weights of EAT."""
 
 from keras_audio_si.lazy import lazy_names
 
@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "eat_weights": "export_state_dict import_state_dict",
+        "litert_file": "export_litert",
         "onnx_file": "export_onnx",
         "saved_model": "export_saved_model",
         "pytorch_files": "read_checkpoint write_checkpoint",

@@ -1,6 +1,5 @@
 """Export of classifiers to ONNX: waveforms of any length to class scores, by ONNX Runtime alone."""
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -11,6 +10,7 @@ import tempfile
 import keras
 import numpy as np
 
+from keras_audio_si.export.portable import portable_trace
 from keras_audio_si.export.saved_model import (
     clip_function,
     clip_scores,
@@ -18,9 +18,7 @@ from keras_audio_si.export.saved_model import (
     sample_waveforms,
 )
 from keras_audio_si.inference.tagging import required_class_names
-from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models.metadata import front_end_of
-from keras_audio_si.ops.xla import portable_operations
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -98,7 +96,7 @@ def write_onnx(model, path):
     signature = [tf.TensorSpec((None, None), tf.float32, name="waveforms")]
     of_clips = clip_function(model, lambda patches: model(patches, training=False))
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # What it says is in the error below.
-    with portable_operations(), _operations_that_onnx_has(tf), _fourier_transform_by_convolution(model):
+    with portable_trace(model):
         function = tf.function(lambda waveforms: {"scores": of_clips(waveforms)}, input_signature=signature)
         proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
@@ -123,42 +121,6 @@ def _graphs(graph):
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _graphs(attribute.g)
-
-
-@contextlib.contextmanager
-def _operations_that_onnx_has(tf):
-    """Has functions that ONNX lacks computed by those that it has: GELU by erf, log1p and expm1 by series near 0."""
-
-    def gelu(features, approximate=False, name=None):
-        if approximate:
-            return own["gelu"](features, approximate, name)
-        return 0.5 * features * (1.0 + tf.math.erf(features * 0.5**0.5))
-
-    def log1p(x, name=None):
-        return tf.where(tf.abs(x) < 1e-2, x * (1 - x * (1 / 2 - x * (1 / 3 - x / 4))), tf.math.log(1.0 + x))
-
-    def expm1(x, name=None):
-        return tf.where(tf.abs(x) < 1e-2, x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4))), tf.exp(x) - 1.0)
-
-    own = {"gelu": tf.nn.gelu, "log1p": tf.math.log1p, "expm1": tf.math.expm1}
-    tf.nn.gelu, tf.math.log1p, tf.math.expm1 = gelu, log1p, expm1
-    try:
-        yield
-    finally:
-        tf.nn.gelu, tf.math.log1p, tf.math.expm1 = own.values()
-
-
-@contextlib.contextmanager
-def _fourier_transform_by_convolution(model):
-    """Has the front-ends of a model take convolutions with fixed kernels for their Fourier transforms."""
-    front_ends = [layer for layer in nested_layers(model) if getattr(layer, "dft", None) == "fft"]
-    for layer in front_ends:
-        layer.dft = "conv"
-    try:
-        yield
-    finally:
-        for layer in front_ends:
-            layer.dft = "fft"
 
 
 if __name__ == "__main__":

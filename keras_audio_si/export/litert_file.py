@@ -1,0 +1,145 @@
+"""Export of classifiers to LiteRT (TensorFlow Lite): one window of a waveform to class scores."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_audio_si.checks import check_choice
+from keras_audio_si.export.portable import portable_trace
+from keras_audio_si.export.saved_model import run_tensorflow
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.inference.tagging import required_class_names, score_windows
+
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2}
+_NEEDED = {"tensorflow": "tensorflow", "ai_edge_litert": "ai-edge-litert"}
+
+
+def export_litert(model, path, precision="float32", window_seconds=None):
+    """Writes a classifier as a LiteRT file, and compares it with the model in a process with LiteRT alone.
+
+    The signature `serving_default` takes `waveforms`, float32 `(1, window_samples)` in [-1, 1], and gives `scores`,
+    float32 `(1, classes)`. The signature `metadata` takes nothing and gives `json`, bytes of UTF-8: an object with
+    `class_names`, `sample_rate` in Hz, and how evaluation cuts clips into windows: `window_samples`, `hop_samples`,
+    `short` ("repeat" or "zero", what fills a shorter clip) and `peak` (what a window is scaled to, or null). The score
+    of a clip is the mean over its windows. The Fourier transform of a front-end is written as a convolution.
+
+    Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
+
+    Args:
+        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
+            Keras' or this package's.
+        path: File to write, which is replaced if it exists.
+        precision: "float32", or "float16" for weights of half the size.
+        window_seconds: Length of the window for a model that takes waveforms of any length.
+
+    Returns:
+        Largest absolute difference of a score.
+
+    Raises:
+        ImportError: If the extra `litert` or TensorFlow is not installed.
+        ValueError: If the model is not such a classifier, LiteRT lacks one of its operations, or a score of the copy
+            differs by more than 1e-4, of float16 1e-2. The file is left as it was then.
+    """
+    check_choice("precision", precision, TOLERANCES)
+    missing = [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ImportError(
+            f"A LiteRT file is written by TensorFlow under every backend, and {', '.join(missing)} is not installed: "
+            "pip install 'keras-audio-si[litert,tensorflow-cpu]'"
+        )
+    path, layout = pathlib.Path(path), patch_layout(model, window_seconds)
+    rng = np.random.default_rng(0)
+    windows = rng.uniform(0.02, 0.5, (8, 1)) * rng.standard_normal((8, layout.patch_samples))
+    windows = windows.astype("float32")
+    metadata = json.dumps(_metadata(model, layout), ensure_ascii=False)
+    cases = {"windows": windows, "scores": score_windows(model, windows), "metadata": metadata}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+        temporary = pathlib.Path(temporary)
+        part = temporary / "model.tflite"
+        if keras.backend.backend() == "tensorflow":
+            write_litert(model, part, precision, window_seconds)
+        else:
+            model.save(temporary / "model.keras")
+            settings = (precision, window_seconds or "")
+            run_tensorflow(
+                "writing the LiteRT file failed", "-m", __spec__.name, temporary / "model.keras", part, *settings
+            )
+        np.savez(temporary / "cases.npz", **cases, tolerance=TOLERANCES[precision])
+        script = pathlib.Path(__file__).with_name("check_litert.py")
+        failure = "the LiteRT file does not give the model's scores"
+        largest = run_tensorflow(failure, "-P", script, part, temporary / "cases.npz")
+        os.replace(part, path)
+    return float(largest)
+
+
+def write_litert(model, path, precision="float32", window_seconds=None):
+    """Writes the LiteRT file of a model of the TensorFlow backend, unchecked.
+
+    Args:
+        model: As for `export_litert`.
+        path: File to write.
+        precision: As for `export_litert`.
+        window_seconds: As for `export_litert`.
+
+    Raises:
+        ValueError: If LiteRT lacks an operation.
+    """
+    import tensorflow as tf
+
+    layout = patch_layout(model, window_seconds)
+    text = json.dumps(_metadata(model, layout), ensure_ascii=False).encode()
+
+    @tf.function(input_signature=[tf.TensorSpec((1, layout.patch_samples), tf.float32, name="waveforms")])
+    def serving_default(waveforms):
+        return {"scores": model(waveforms, training=False)}
+
+    @tf.function(input_signature=[])
+    def metadata():
+        return {"json": tf.constant(np.frombuffer(text, np.uint8))}
+
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.weights]
+    signatures = {"serving_default": serving_default, "metadata": metadata}
+    module.serving_default, module.metadata = serving_default, metadata
+    with tempfile.TemporaryDirectory() as folder:
+        with portable_trace(model):
+            tf.saved_model.save(module, folder, signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision == "float16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            content = converter.convert()
+        except Exception as error:  # The converter has no type of its own for what a format lacks.
+            lacking = sorted(set(re.findall(r"'tfl?\.(\w+)' op", str(error))))
+            raise ValueError(
+                f"LiteRT has no operation {', '.join(lacking) or 'for a layer'}, which {model.name!r} needs. Export "
+                "this model to ONNX or to a SavedModel."
+            ) from error
+    pathlib.Path(path).write_bytes(content)
+
+
+def _metadata(model, layout):
+    """What a program needs to know beside the weights."""
+    return {
+        "class_names": list(required_class_names(model)),
+        "sample_rate": layout.sample_rate,
+        "window_samples": layout.patch_samples,
+        "hop_samples": layout.hop_samples,
+        "short": layout.short,
+        "peak": layout.peak,
+    }
+
+
+if __name__ == "__main__":
+    model_path, file, kind, seconds = sys.argv[1:]
+    write_litert(keras.models.load_model(model_path), file, kind, float(seconds) if seconds else None)

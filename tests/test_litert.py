@@ -1,0 +1,125 @@
+"""Exports to LiteRT against the model, by the LiteRT interpreter, for the kinds of networks that it can run."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from classifiers import RATE, small_classifier
+from exported import MODELS, NAMES
+
+from keras_audio_si.cli import main as cli
+from keras_audio_si.export import litert_file
+from keras_audio_si.export.litert_file import export_litert, write_litert
+from keras_audio_si.inference.patching import patch_layout
+
+pytest.importorskip("tensorflow", reason="a LiteRT file is written from TensorFlow")
+interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra litert is not installed")
+
+# From other backends a `.keras` file comes to TensorFlow, as in the test of the command; the rest is the same.
+tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
+LACKING = ("diffres", "masked")
+
+# What a user without Keras writes.
+PLAIN = """
+import json, sys
+sys.modules.update({"keras": None, "keras_audio_si": None, "tensorflow": None})
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+path, windows, result = sys.argv[1:]
+model = Interpreter(path)
+serve = model.get_signature_runner("serving_default")
+np.save(result, np.concatenate([serve(waveforms=window[None])["scores"] for window in np.load(windows)]))
+print(json.dumps(json.loads(model.get_signature_runner("metadata")()["json"].tobytes())))
+"""
+
+
+def windows_of(model, rng, seconds=None):
+    samples = patch_layout(model, seconds).patch_samples
+    return (rng.uniform(0.01, 0.5, (3, 1)) * rng.uniform(-1, 1, (3, samples))).astype("float32")
+
+
+def scores_of(path, windows):
+    serve = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
+    return np.concatenate([serve(waveforms=window[None])["scores"] for window in windows])
+
+
+@tensorflow_alone
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in LACKING])
+def test_scores_of_windows(name, tmp_path, rng):
+    model, path = MODELS[name](), tmp_path / "model.tflite"
+    seconds = 0.25 if name == "open length" else None
+    write_litert(model, path, window_seconds=seconds)
+    windows = windows_of(model, rng, seconds)
+    expected = model.predict(windows, verbose=0)
+    np.testing.assert_allclose(scores_of(path, windows), expected, rtol=0, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-5
+
+
+@tensorflow_alone
+def test_float16_halves_the_weights(tmp_path, rng):
+    model = MODELS["tlpf+aps"]()
+    sizes = {}
+    for precision in ("float32", "float16"):
+        write_litert(model, tmp_path / precision, precision)
+        sizes[precision] = (tmp_path / precision).stat().st_size
+        windows = windows_of(model, rng)
+        difference = np.abs(scores_of(tmp_path / precision, windows) - model.predict(windows, verbose=0)).max()
+        assert difference < {"float32": 1e-5, "float16": 1e-2}[precision]
+    assert sizes["float16"] < 0.7 * sizes["float32"]
+
+
+def test_command_writes_what_litert_alone_can_run(tmp_path, rng, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    model = small_classifier(NAMES)
+    model.save(tmp_path / "small.keras")
+    path = tmp_path / "new" / "small.tflite"
+    assert cli.main(["export", str(tmp_path / "small.keras"), "--to", "litert", "--output", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert [file.name for file in path.parent.iterdir()] == ["small.tflite"]
+
+    windows = windows_of(model, rng)
+    np.save(tmp_path / "windows.npy", windows)
+    args = [path, tmp_path / "windows.npy", tmp_path / "scores.npy"]
+    result = subprocess.run([sys.executable, "-P", "-c", PLAIN, *map(str, args)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    layout = patch_layout(model)
+    assert json.loads(result.stdout) == {
+        "class_names": list(NAMES),
+        "sample_rate": RATE,
+        "window_samples": layout.patch_samples,
+        "hop_samples": layout.hop_samples,
+        "short": "repeat",
+        "peak": None,
+    }
+    expected = model.predict(windows, verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, rtol=0, atol=1e-5)
+
+
+@tensorflow_alone
+class TestErrors:
+    def test_an_operation_that_litert_lacks(self, tmp_path):
+        with pytest.raises(ValueError, match="LiteRT has no operation .*, which 'classifier' needs"):
+            write_litert(MODELS["diffres"](), tmp_path / "model.tflite")
+        assert not (tmp_path / "model.tflite").exists()
+
+    def test_scores_that_differ_leave_the_file_as_it_was(self, tmp_path, monkeypatch):
+        path, score = tmp_path / "model.tflite", litert_file.score_windows
+        path.write_text("before")
+        monkeypatch.setattr(litert_file, "score_windows", lambda model, windows: score(model, windows) + 1e-3)
+        with pytest.raises(ValueError, match="does not give the model's scores.*: scores differ by 0.001"):
+            export_litert(small_classifier(NAMES), path)
+        assert path.read_text() == "before" and [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
+
+    def test_usage(self, tmp_path, monkeypatch, capsys):
+        model = str(tmp_path / "model.keras")
+        small_classifier(NAMES).save(model)
+        assert cli.main(["export", model, "--to", "onnx", "--precision", "float16", "--output", "m.onnx"]) == 2
+        assert "`--precision` and `--window-seconds` are for `--to litert`" in capsys.readouterr().err
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_litert" else name)
+        with pytest.raises(ImportError, match="ai-edge-litert is not installed: pip install 'keras-audio-si"):
+            export_litert(small_classifier(NAMES), tmp_path / "model.tflite")
