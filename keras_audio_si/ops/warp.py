@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.segments import segment_max, segment_sum
+from keras_audio_si.ops.xla import portable
 
 RESCALES = ("released", "paper")
 
@@ -107,7 +108,7 @@ def warp_of(scores, even=True):
     scores = ops.convert_to_tensor(scores)
     steps = ops.cast(ops.round(ops.minimum(ops.stop_gradient(scores), 1.0) * _ONE), "int32")
     # The sum may overflow, which leaves its lower bits as they are.
-    phase = ops.bitwise_and(ops.cast(ops.cumsum(steps, axis=1), "int32") - steps, _ONE - 1)
+    phase = _lower_bits(ops.cast(ops.cumsum(steps, axis=1), "int32") - steps)
     reached = phase + steps
     complete, divided = ops.cast(reached >= _ONE, "int32"), reached > _ONE
     row = ops.cast(ops.cumsum(complete, axis=1), "int32") - complete
@@ -120,6 +121,13 @@ def warp_of(scores, even=True):
     first = ops.where(divided, ops.cast(_ONE - phase, "float32") / _ONE - begin, scores)
     second = ops.where(divided, ops.cast(reached - _ONE, "float32") / _ONE + end, 0.0)
     return Warp(row, first, second, divided)
+
+
+def _lower_bits(x):
+    if not portable():
+        return ops.bitwise_and(x, _ONE - 1)
+    x = ops.where(x < 0, x + _ONE + _ONE, x)  # LiteRT has no operations on bits.
+    return ops.where(x >= _ONE, x - _ONE, x)
 
 
 def merge_frames(frames, warp, num_frames, aggregations=("mean", "max"), positions=None, lowest=0.0):
