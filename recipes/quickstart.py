@@ -10,7 +10,7 @@ Paper: Fonseca, Ferraro, Serra: Improving Sound Event Classification by Increasi
 Expect: mean of seeds 0, 1 and 2, TensorFlow, max pooling and TLPF + APS: mAP 0.992 and 0.995, accuracy 95.2 and 95.6 %;
     consistency under a shift by one frame 97.3 and 99.0 %, by one mel band 97.7 and 99.0 %; MAC 0.026 and 0.010, 0.031
     and 0.013. By three and five mel bands consistency differs by less than its deviation, MAC is lower with TLPF + APS.
-Cost: 4 to 5 minutes on two cores with AVX2.
+Cost: 9 minutes of processor time with AVX2, on two cores about 5 minutes.
 Gives: a table (runs.csv, table.csv, table.md), stability.png, learning_curves.png, and for each model model.keras,
     log.csv and tensorboard/; at the end the tags of a test clip, and the command for them.
 """
