@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from cases import small_tagger, two_blocks, with_larger_taps
 from classifiers import RATE, small_classifier
 from harness import Case, built
@@ -10,6 +11,8 @@ from keras_audio_si import layers, models
 from keras_audio_si.layers import ClassScores
 
 NAMES = ("dog", "rain", "Äpfel, ¼")
+# From other backends a `.keras` file comes to TensorFlow, as tests of the command show; the rest is the same.
+tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
 
 
 def classifier(network, front_end=None, **arguments):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from classifiers import RATE, small_classifier
+from exported import NAMES, tensorflow_alone
 
 from keras_audio_si import layers, models
 from keras_audio_si.cli import main as cli
@@ -16,8 +17,6 @@ from keras_audio_si.layers import ClassScores
 from keras_audio_si.models.metadata import front_end_of
 
 pytest.importorskip("tensorflow", reason="a SavedModel is written by TensorFlow")
-
-NAMES = ("dog", "rain", "Äpfel, ¼")
 
 # What a user without this package writes. Nothing of Keras can be imported here.
 PLAIN = """
@@ -98,10 +97,6 @@ class TestFixedLength:
         patches = [waveform[0, start : start + layout.patch_samples] for start in layout.hop_samples * np.arange(3)]
         expected = np.mean(model.predict_on_batch(np.stack(patches)), axis=0)
         np.testing.assert_allclose(clip_scores(model, waveform)[0], expected, rtol=0, atol=1e-6)
-
-
-# From other backends a `.keras` file comes to TensorFlow, as above; the rest is the same.
-tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
 
 
 @tensorflow_alone

@@ -4,11 +4,10 @@ import json
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 from classifiers import RATE, small_classifier
-from exported import MODELS, NAMES, with_gamma
+from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.export import litert_file
@@ -18,8 +17,6 @@ from keras_audio_si.inference.patching import patch_layout
 pytest.importorskip("tensorflow", reason="a LiteRT file is written from TensorFlow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra litert is not installed")
 
-# From other backends a `.keras` file comes to TensorFlow, as in the test of the command; the rest is the same.
-tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's part of an export")
 
 # What a user without Keras writes.
 PLAIN = """

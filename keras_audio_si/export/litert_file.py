@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import pathlib
 import re
 import sys
@@ -12,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.export.checked import write_checked
 from keras_audio_si.export.portable import portable_trace
-from keras_audio_si.export.saved_model import run_tensorflow
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.inference.tagging import required_class_names, score_windows
 
@@ -54,30 +53,16 @@ def export_litert(model, path, precision="float32", window_seconds=None):
             f"A LiteRT file is written by TensorFlow under every backend, and {', '.join(missing)} is not installed: "
             "pip install 'keras-audio-si[litert,tensorflow-cpu]'"
         )
-    path, layout = pathlib.Path(path), patch_layout(model, window_seconds)
+    layout = patch_layout(model, window_seconds)
     rng = np.random.default_rng(0)
     windows = rng.uniform(0.02, 0.5, (8, 1)) * rng.standard_normal((8, layout.patch_samples))
     windows = windows.astype("float32")
-    metadata = json.dumps(_metadata(model, layout), ensure_ascii=False)
-    cases = {"windows": windows, "scores": score_windows(model, windows), "metadata": metadata}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
-        temporary = pathlib.Path(temporary)
-        part = temporary / "model.tflite"
-        if keras.backend.backend() == "tensorflow":
-            write_litert(model, part, precision, window_seconds)
-        else:
-            model.save(temporary / "model.keras")
-            settings = (precision, window_seconds or "")
-            run_tensorflow(
-                "writing the LiteRT file failed", "-m", __spec__.name, temporary / "model.keras", part, *settings
-            )
-        np.savez(temporary / "cases.npz", **cases, tolerance=TOLERANCES[precision])
-        script = pathlib.Path(__file__).with_name("check_litert.py")
-        failure = "the LiteRT file does not give the model's scores"
-        largest = run_tensorflow(failure, "-P", script, part, temporary / "cases.npz")
-        os.replace(part, path)
-    return float(largest)
+    scores = score_windows(model, windows)
+    cases = [(windows[[number]], scores[[number]]) for number in range(len(windows))]
+    settings = (precision, window_seconds)
+    return write_checked(
+        model, path, "litert", write_litert, _metadata(model, layout), cases, TOLERANCES[precision], settings
+    )
 
 
 def write_litert(model, path, precision="float32", window_seconds=None):
@@ -141,5 +126,4 @@ def _metadata(model, layout):
 
 
 if __name__ == "__main__":
-    model_path, file, kind, seconds = sys.argv[1:]
-    write_litert(keras.models.load_model(model_path), file, kind, float(seconds) if seconds else None)
+    write_litert(keras.models.load_model(sys.argv[1]), sys.argv[2], *map(json.loads, sys.argv[3:]))

@@ -2,23 +2,13 @@
 
 import importlib.util
 import json
-import os
-import pathlib
 import sys
-import tempfile
 
 import keras
-import numpy as np
 
+from keras_audio_si.export.checked import write_checked
 from keras_audio_si.export.portable import portable_trace
-from keras_audio_si.export.saved_model import (
-    clip_function,
-    clip_scores,
-    run_tensorflow,
-    sample_waveforms,
-)
-from keras_audio_si.inference.tagging import required_class_names
-from keras_audio_si.models.metadata import front_end_of
+from keras_audio_si.export.saved_model import clip_function, clip_metadata, clip_scores, sample_waveforms
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -55,26 +45,8 @@ def export_onnx(model, path):
             f"An ONNX file is written by tf2onnx under every backend, and {', '.join(missing)} is not installed: "
             "pip install 'keras-audio-si[onnx,tensorflow-cpu]'"
         )
-    path = pathlib.Path(path)
-    names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
-    cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
-    for number, waveforms in enumerate(sample_waveforms(model)):
-        cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
-        temporary = pathlib.Path(temporary)
-        part = temporary / "model.onnx"
-        if keras.backend.backend() == "tensorflow":
-            write_onnx(model, part)
-        else:
-            model.save(temporary / "model.keras")
-            run_tensorflow("writing the ONNX file failed", "-m", __spec__.name, temporary / "model.keras", part)
-        np.savez(temporary / "cases.npz", **cases)
-        script = pathlib.Path(__file__).with_name("check_onnx.py")
-        failure = "the ONNX file does not give the model's scores"
-        largest = run_tensorflow(failure, "-P", script, part, temporary / "cases.npz")
-        os.replace(part, path)
-    return float(largest)
+    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model)]
+    return write_checked(model, path, "onnx", write_onnx, clip_metadata(model), cases, TOLERANCE)
 
 
 def write_onnx(model, path):
@@ -106,11 +78,8 @@ def write_onnx(model, path):
                 f"ONNX has no operation {node.op_type}, which {node.name!r} of {model.name!r} needs. Export this model "
                 "to a SavedModel, or replace the layer."
             )
-    for name, value in (
-        ("class_names", json.dumps(required_class_names(model), ensure_ascii=False)),
-        ("sample_rate", str(front_end_of(model, any_length=True).sample_rate)),
-    ):
-        proto.metadata_props.add(key=name, value=value)
+    for name, value in clip_metadata(model).items():
+        proto.metadata_props.add(key=name, value=json.dumps(value, ensure_ascii=False))
     onnx.save(proto, str(path))
 
 

@@ -2,18 +2,15 @@
 
 import contextlib
 import importlib.util
-import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 
 import keras
 import numpy as np
 
-import keras_audio_si
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.clips import average_over_clips
+from keras_audio_si.export.checked import write_checked
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.inference.tagging import STEP_WINDOWS, required_class_names, score_windows
 from keras_audio_si.models.metadata import front_end_of
@@ -55,24 +52,15 @@ def export_saved_model(model, output_dir):
     output = pathlib.Path(output_dir)
     if output.exists():
         raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
-    names, sample_rate = required_class_names(model), front_end_of(model, any_length=True).sample_rate
-    cases = {"class_names": np.array(names), "sample_rate": sample_rate, "tolerance": TOLERANCE}
-    for number, waveforms in enumerate(sample_waveforms(model)):
-        cases |= {f"waveforms_{number}": waveforms, f"scores_{number}": clip_scores(model, waveforms)}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
-        temporary = pathlib.Path(temporary)
-        part = temporary / "saved_model"
-        if keras.backend.backend() == "tensorflow":
-            write_saved_model(model, part)
-        else:
-            model.save(temporary / "model.keras")
-            run_tensorflow("writing the SavedModel failed", "-m", __spec__.name, temporary / "model.keras", part)
-        np.savez(temporary / "cases.npz", **cases)
-        script = pathlib.Path(__file__).with_name("check_saved_model.py")
-        run_tensorflow("the SavedModel does not give the model's scores", "-P", script, part, temporary / "cases.npz")
-        os.rename(part, output)
+    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model)]
+    write_checked(model, output, "savedmodel", write_saved_model, clip_metadata(model), cases, TOLERANCE)
     return output
+
+
+def clip_metadata(model):
+    """The names of the classes and the sampling rate in Hz, as a dict."""
+    front_end = front_end_of(model, any_length=True)
+    return {"class_names": list(required_class_names(model)), "sample_rate": front_end.sample_rate}
 
 
 def clip_scores(model, waveforms):
@@ -201,26 +189,6 @@ def sample_waveforms(model):
     for batch, samples in ((1, patch // 3), (3, patch - 1), (2, patch), (1, 2 * patch - 1), (5, 3 * patch + 17)):
         levels = rng.uniform(0.02, 0.3, (batch, 1))
         yield (levels * rng.standard_normal((batch, samples))).astype("float32")
-
-
-def run_tensorflow(failure, *args):
-    """Runs Python on the CPU with TensorFlow as Keras' backend; the package is found where it is found now.
-
-    Returns:
-        The last line that it prints, or "".
-
-    Raises:
-        ValueError: If it fails: `failure` and the last line of its errors.
-    """
-    package = str(pathlib.Path(keras_audio_si.__file__).parent.parent)
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    env["PYTHONPATH"] = os.pathsep.join(paths)
-    result = subprocess.run([sys.executable, *map(str, args)], env=env, capture_output=True, text=True)
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-        raise ValueError(f"{failure}, so nothing was left: {reason}")
-    return (result.stdout.strip().splitlines() or [""])[-1]
 
 
 if __name__ == "__main__":
