@@ -92,11 +92,10 @@ def preset(name, network, clips=AN_HOUR, **changes):
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=())
         return settings.changed(resolution="none", frames_per_second=None).changed(**changes)
     family, factor = _family(network), _THOROUGH if name == "thorough" else 1
-    settings = Settings().changed(
-        network=network, **{**_SHARED, **_FAMILIES[family], **_labels(family, clips, changes)}
-    )
+    chosen = _SHARED | _FAMILIES[family] | _labels(family, clips, changes)
     if family == "vgg":
-        settings = settings.changed(**_vgg(name, changes))
+        chosen |= _vgg(name, changes)
+    settings = Settings().changed(network=network, **chosen)
     patch = {} if changes.get("initial") else _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
     seconds = _seconds(family, settings)
