@@ -256,6 +256,7 @@ def test_a_recipe_on_a_folder_of_another_layout(tmp_path, capsys):
     assert "does not have the layout 'fsd50k'. It could be read as: 'class_folders'" in error_of(capsys, *args)
 
 
+@pytest.mark.first
 class TestTraining:
     """`train`, then `evaluate` and `shift-test` on what it wrote."""
 

@@ -126,6 +126,7 @@ def report(events, one_block, tmp_path_factory):
     return folder, compare(ROWS, events, folder)
 
 
+@pytest.mark.first
 class TestReport:
     def test_it_has_everything(self, report):
         folder, scores = report

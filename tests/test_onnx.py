@@ -48,6 +48,7 @@ def test_scores_of_any_length_and_batch(name, tmp_path, rng):
     assert np.ptp(scores, axis=0).max() > 1e-5
 
 
+@pytest.mark.first
 def test_command_writes_what_onnx_runtime_alone_can_run(tmp_path, rng, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

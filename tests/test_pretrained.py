@@ -113,6 +113,7 @@ class TestTag:
         assert code == 2 and f"An audio file or a folder is needed behind the model. Received: {model}" in err
 
 
+@pytest.mark.first
 class TestWarmStart:
     def test_all_but_the_last_layer_is_kept(self, model):
         settings = Settings().changed(initial=DEFAULT, sample_rate=front_end_of(model).sample_rate, loss="softmax")
