@@ -39,7 +39,8 @@ _FAMILIES = {
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
 # Shortest and longest patch, in seconds; juettner's has a fixed length.
-_PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (0.0, 5.2), "efficientnet": (0.0, 10.0)}
+_PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (1.0, 5.2), "efficientnet": (0.0, 10.0)}
+_FEWEST_TOKENS = 32  # Below which EAT cannot be built.
 # Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
 _AUDIO_SECONDS = {"vgg": 120_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
 _THOROUGH = 10  # As much of the preset thorough.
@@ -145,9 +146,12 @@ def _patch(family, settings, clips):
     shortest, longest = _PATCH_SECONDS[family]
     seconds = min(max(clips.median_seconds, shortest), longest)
     if family == "eat":
-        factors = settings.model.factors or (4, 4, 4, 4)
-        multiple = 4 * math.prod(factors)  # A clip of at least 32 tokens, below which EAT cannot be built.
-        return {"input_samples": multiple * max(32, int(seconds * settings.data.sample_rate / multiple))}
+        samples = int(seconds * settings.data.sample_rate)
+        published = [(4, 4, 4, 4), (4, 4, 4)]  # The second for Speech Commands, of one second.
+        enough = [factors for factors in published if samples >= _FEWEST_TOKENS * 4 * math.prod(factors)]
+        factors = settings.model.factors or (enough or published[1:])[0]
+        token = 4 * math.prod(factors)
+        return {"factors": factors, "input_samples": token * max(_FEWEST_TOKENS, samples // token)}
     window, hop = settings.model.frame_seconds or 0.03, settings.model.hop_seconds or 0.01
     return {"frames": max(8, 1 + int((seconds - window) / hop))}
 

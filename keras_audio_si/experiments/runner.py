@@ -72,7 +72,8 @@ def run_experiment(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"`seeds` must be different integers, at least one. Received: seeds={seeds!r}")
     folder = pathlib.Path(folder)
-    plan = list(itertools.product(rows, divisions, seeds))
+    # Seed by seed, so that what an interruption leaves compares all rows on all divisions.
+    plan = [(row, fold, seed) for seed, row, fold in itertools.product(seeds, rows, divisions)]
     places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
     manifest = merged(divisions.values())
     teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
