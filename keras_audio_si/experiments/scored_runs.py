@@ -52,6 +52,6 @@ def scored_places(folder):
     if missing:
         raise FileNotFoundError(
             f"{missing[0]} has no {CLIPS}: it is neither a folder of `evaluate --report` nor one of `train` that has "
-            "ended. Runs of a version before 0.3 have none: evaluate their model.keras with --report."
+            "ended. Runs of earlier versions have none: evaluate their model.keras with --report."
         )
     return places
