@@ -282,6 +282,8 @@ class TestTraining:
         assert (trained / "run" / "model.keras").exists() and (trained / "run" / "log.csv").exists()
         (row,) = self.table(trained / "run" / "table.csv")
         assert "samples-40 MAC" in row and row["row"] == "model"
+        assert len(self.table(trained / "run" / "clips.csv")) == 10
+        assert "| test  |    10 |" in (trained / "run" / "model_card.md").read_text(encoding="utf-8")
 
     def test_evaluate_gives_the_numbers_of_the_training(self, trained, capsys, tmp_path):
         out = cli_output(

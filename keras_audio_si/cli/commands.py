@@ -24,6 +24,24 @@ def evaluate(args):
             for label, count, precision in zip(evaluation.clips.class_names, counts, evaluation.per_class, strict=True)
         ]
         print("Per class:", *write_table(rows, args.output, "per_class"))
+    if args.report:
+        from keras_audio_si.evaluation.html_report import write_report
+
+        data = os.path.basename(os.path.abspath(args.data))
+        data += f", split {args.split}" if args.split else ""
+        data += f", fold{'s' if len(args.folds) > 1 else ''} {', '.join(map(str, args.folds))}" if args.folds else ""
+        path = write_report(evaluation, model, cache, args.report, name, data, batch_size=args.batch_size)
+        print("Report:", path)
+
+
+def compare(args):
+    from keras_audio_si.evaluation.comparison import compare_results, format_comparison, write_comparison
+    from keras_audio_si.experiments.scored_runs import read_results
+
+    comparison = compare_results(read_results(args.folders))
+    print(format_comparison(comparison))
+    if args.output:
+        print("Comparison:", *write_comparison(comparison, args.output))
 
 
 def calibrate(args):

@@ -190,6 +190,13 @@ def build_parser(arguments=("train",)):
     evaluate.add_argument("model", help=_MODEL)
     add_choice(evaluate)
     evaluate.add_argument("--output", metavar="DIR", help="folder for the average precision of each class")
+    help = "folder for a report: an HTML page with intervals, curves, calibration, shifts and errors, and CSV files"
+    evaluate.add_argument("--report", metavar="DIR", help=help)
+
+    compare = add("compare", "compare", "Compare results on the same clips: differences with intervals and p-values.")
+    help = "folder of `evaluate --report` or of `train`; differences are to the first. Rows of an experiment count each"
+    compare.add_argument("folders", nargs="+", metavar="DIR", help=help)
+    compare.add_argument("--output", metavar="DIR", help="folder for the tables as an HTML page and CSV files")
 
     calibrate = add("calibrate", "calibrate", "Choose thresholds of the classes on validation clips, for `tag`.")
     calibrate.add_argument("model", help=_MODEL)

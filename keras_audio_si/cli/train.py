@@ -1,6 +1,7 @@
 """The command `train`: trains any network on any data with a preset, or the tables of a paper."""
 
 import itertools
+import shlex
 import sys
 
 from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of
@@ -76,12 +77,14 @@ def train(args):
         quantity,
         args.teacher,
         args.decoder,
+        command=_command(),
         **saving_of(args),
     )
     print(f"\n{report.summary(scores, paper, quantity)}\n")
     if args.results:
         _append_results(args, rows, scores, paper, quantity, divisions)
-    print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; model.keras and logs of each run)")
+    of_runs = "model.keras, model_card.md, clips.csv and logs of each run"
+    print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; {of_runs})")
 
 
 def _check_parts(rows, class_names):
@@ -158,8 +161,6 @@ def _divisions(args, manifest, data, folds):
 
 
 def _append_results(args, rows, scores, paper, quantity, divisions):
-    import shlex
-
     from keras_audio_si.experiments.report import row_table
     from keras_audio_si.experiments.results import append_results
 
@@ -170,7 +171,7 @@ def _append_results(args, rows, scores, paper, quantity, divisions):
         "table": " ".join(args.table or ()),
         "data": f"{args.data}, {', '.join(divisions)} ({clips} clips)",
         "seeds": ", ".join(map(str, dict.fromkeys(score.seed for score in scores))),
-        "command": shlex.join(["keras-audio-si", *sys.argv[1:]]),
+        "command": _command(),
     }
     results = []
     for line in row_table(scores, paper, quantity):
@@ -178,6 +179,10 @@ def _append_results(args, rows, scores, paper, quantity, divisions):
         measured = [name for name in line if name in (quantity, *_RECORDED) or name.endswith("consistency (%)")]
         results += [{**shared, "row": row, "metric": name, "ours": _shown(line[name])} for name in measured]
     append_results(args.results, results)
+
+
+def _command():
+    return shlex.join(["keras-audio-si", *sys.argv[1:]])
 
 
 def _shown(value):

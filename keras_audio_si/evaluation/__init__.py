@@ -1,11 +1,15 @@
-"""Evaluation: clip-level metrics, scores of patches and votes, robustness to shifts, tables of results."""
+"""Evaluation: clip-level metrics, scores of patches and votes, robustness to shifts, intervals, reports."""
 
 from keras_audio_si.lazy import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "calibration": "Calibration reliability",
         "clips": "ClipEvaluation evaluate_clips score_clips",
+        "comparison": "Comparison compare_results write_comparison",
+        "html_report": "write_report",
+        "intervals": "Difference Interval bootstrap",
         "patches": "PatchEvaluation evaluate_patches",
         "report": "Estimate",
         "shift": "ShiftResult shift_consistency shift_table stability",

@@ -64,7 +64,7 @@ def train_in_stages(splits, settings, run):
     )
     with writing(run.folder), written_whole(run.folder / BEST_MODEL) as temporary:
         shutil.copyfile(run.folder / stages[-1].name / BEST_MODEL, temporary)
-    return measured(model, patches, settings, run.folder, results.values())
+    return measured(model, patches, settings, run, results.values())
 
 
 def plan_stages(model, settings, train_patches):

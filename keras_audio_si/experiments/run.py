@@ -15,12 +15,14 @@ from keras_audio_si.data.loud_patches import cut_loud_patches
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.speech_commands import background_noise_files
+from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.patches import evaluate_patches
 from keras_audio_si.evaluation.report import quantities, write_table
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
+from keras_audio_si.experiments.model_card import write_card
 from keras_audio_si.files import writing
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers import DiffResLayer
@@ -50,6 +52,7 @@ class Run:
         overwrite: Whether to replace it.
         checkpoint_steps: As in `training.fit`.
         verbose: As in `keras.Model.fit`.
+        command: Command line that started it, for the model card.
     """
 
     folder: pathlib.Path
@@ -59,6 +62,7 @@ class Run:
     overwrite: bool = False
     checkpoint_steps: int | None = None
     verbose: str | int = "auto"
+    command: str = ""
 
     @property
     def saving(self):
@@ -100,7 +104,7 @@ def train_and_test(splits, settings, run):
     )
     if settings.evaluation.patch_scores:
         write_pictures({settings.model.network: model}, patches["val"], run.folder)
-    return measured(model, patches, settings, run.folder, [result], shifted)
+    return measured(model, patches, settings, run, [result], shifted)
 
 
 def cut_patches(model, cache, settings, run, split):
@@ -135,14 +139,14 @@ def cut_patches(model, cache, settings, run, split):
     return PatchDataset(cache, layout.patch_samples, layout.hop_samples, short=short, peak=layout.peak, **training)
 
 
-def measured(model, patches, settings, folder, trainings, shifted=None):
-    """Measures a trained model on the test clips.
+def measured(model, patches, settings, run, trainings, shifted=None):
+    """Measures a trained model on the test clips, and writes their scores (`clips.csv`) and the model's card.
 
     Args:
         model: Keras model.
         patches: Dict of the `PatchDataset` of "train", "val" and "test".
         settings: `Settings`
-        folder: Folder for the confusion of classes, if `patch_scores` is set.
+        run: `Run`; the confusion of classes comes to its folder as well, if `patch_scores` is set.
         trainings: List of the `TrainingResult` of the run, one per stage.
         shifted: `SelectedPatches` for the shift test, or None.
 
@@ -171,11 +175,14 @@ def measured(model, patches, settings, folder, trainings, shifted=None):
             "vote balanced accuracy": scores.clip_votes.balanced_accuracy,
             "mean balanced accuracy": scores.clip_means.balanced_accuracy,
         }
-        with writing(folder):
-            write_table(_counts(scores.patches, scores.class_names), folder, CONFUSION)
+        with writing(run.folder):
+            write_table(_counts(scores.patches, scores.class_names), run.folder, CONFUSION)
     if shifted is not None:
         protocols = settings.evaluation.protocols
         values |= quantities(shifts=shift_table(model, shifted.waveforms, protocols, batch_size=batch_size))
+    with writing(run.folder):
+        write_clips(clips.clips, run.folder / CLIPS)
+        write_card(model, patches, settings, values, run.folder, run.command)
     return values
 
 

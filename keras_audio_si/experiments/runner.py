@@ -36,6 +36,7 @@ def run_experiment(
     overwrite=False,
     checkpoint_steps=None,
     verbose="auto",
+    command="",
 ):
     """Makes a run for every row, division of the data and seed, and writes the report.
 
@@ -57,6 +58,7 @@ def run_experiment(
         overwrite: Whether to replace what `folder` has. Without either runs there are an error.
         checkpoint_steps: As in `training.fit`.
         verbose: As in `keras.Model.fit`.
+        command: Command line, for the model card of each run.
 
     Returns:
         List of `RunScore`.
@@ -99,7 +101,8 @@ def run_experiment(
             splits = {split: cache.of(divisions[fold].select(split=split)) for split in SPLITS}
             title = ", ".join(part for part in (row, fold if len(divisions) > 1 else "", f"seed {seed}") if part)
             print(f"\n{title} ({number} of {len(plan)})", flush=True)
-            run = Run(places[row, fold, seed], cache_dir, teachers.get((row, fold, seed)), verbose=verbose, **saving)
+            options = {"teacher": teachers.get((row, fold, seed)), "verbose": verbose, "command": command, **saving}
+            run = Run(places[row, fold, seed], cache_dir, **options)
             values = train_and_test(splits, settings, run)
             clips = "/".join(str(len(part)) for part in splits.values())
             scores.append(RunScore(row, fold, seed, clips, len(failures), values))

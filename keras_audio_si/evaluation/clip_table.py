@@ -1,0 +1,108 @@
+"""CSV files of reports: cells that a spreadsheet does not take for formulas, and the scores of clips."""
+
+import csv
+import pathlib
+
+import numpy as np
+
+from keras_audio_si.evaluation.clips import ClipScores
+from keras_audio_si.files import written_whole
+
+CLIPS = "clips.csv"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def safe_cell(text):
+    """Puts `'` before text that a spreadsheet would take for a formula, or that begins with it.
+
+    Example:
+
+    >>> safe_cell("=1+1"), safe_cell("rain"), plain_text(safe_cell("'s"))
+    ("'=1+1", 'rain', "'s")
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def plain_text(cell):
+    """Returns the text that `safe_cell` was given."""
+    return cell.removeprefix("'")
+
+
+def write_csv(path, columns, rows):
+    """Writes a CSV file whose texts are safe in a spreadsheet.
+
+    Args:
+        path: Path of the file.
+        columns: Names of the columns.
+        rows: Iterable of lists of text and numbers; a NaN is written as an empty cell.
+
+    Returns:
+        The path.
+    """
+    path = pathlib.Path(path)
+    with written_whole(path) as temporary:
+        # Names of files need not be valid UTF-8: their bytes are kept.
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(safe_cell, columns))
+            writer.writerows(map(_cell, row) for row in rows)
+    return path
+
+
+def write_clips(clips, path):
+    """Writes the scores and targets of clips: a line per clip, `target <class>` and `score <class>` of every class.
+
+    Args:
+        clips: `ClipScores`
+        path: Path of the file. Scores have 9 digits, which tell float32 numbers apart.
+
+    Returns:
+        The path.
+    """
+    names = clips.class_names
+    columns = ["clip", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
+    rows = (
+        [clip_id, *target, *(float(f"{score:.9g}") for score in scores)]
+        for clip_id, target, scores in zip(
+            clips.clip_ids, (np.asarray(clips.targets) > 0.5).astype(int).tolist(), clips.scores.tolist(), strict=True
+        )
+    )
+    return write_csv(path, columns, rows)
+
+
+def read_clips(path):
+    """Reads what `write_clips` has written.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        `ClipScores`
+
+    Raises:
+        ValueError: If the file has not these columns, no rows, a clip twice, or a cell that is no number.
+    """
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        columns, *rows = [*csv.reader(file)] or [[]]
+    count = (len(columns) - 1) // 2
+    names = tuple(name.removeprefix("target ") for name in columns[1 : 1 + count])
+    expected = ["clip", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
+    if columns != expected or not names or not rows:
+        raise ValueError(
+            f"{path} must have the columns 'clip', 'target <class>' and 'score <class>' of every class, and rows. "
+            f"Received: {len(rows)} rows of {', '.join(map(repr, columns[:3]))} ..."
+        )
+    ids = tuple(plain_text(row[0]) for row in rows)
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path} has a clip twice: {next(name for name in ids if ids.count(name) > 1)!r}")
+    try:
+        values = np.array([row[1:] for row in rows], "float64")
+    except ValueError as error:
+        raise ValueError(f"{path} must have a number in every cell behind the clip: {error}") from None
+    return ClipScores(ids, values[:, count:], values[:, :count].astype("float32"), names)
+
+
+def _cell(value):
+    if isinstance(value, str):
+        return safe_cell(value)
+    return "" if value != value else value
