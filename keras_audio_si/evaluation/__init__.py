@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "clips": "ClipEvaluation evaluate_clips score_clips",
+        "onsets": "OnsetScores match_onsets onset_scores",
         "patches": "PatchEvaluation evaluate_patches",
         "report": "Estimate",
         "shift": "ShiftResult shift_consistency shift_table stability",

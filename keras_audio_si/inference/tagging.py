@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_audio_si.checks import check_integer
-from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError, missing_seconds
+from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
 from keras_audio_si.inference.patching import patch_layout
@@ -199,9 +199,12 @@ def tag_files(
         file = _File(path, by_window, layout.sample_rate, model.output_shape[-1], problem)
         waiting.append(file)
         try:
-            blocks = () if problem else (stream or stream_audio)(path, layout.sample_rate)
-            if not problem and stream is None and (missing := missing_seconds(path)):
-                file.warning = f"ends {missing:.3f} s before its header says"
+            if problem:
+                blocks = ()
+            elif stream is None:
+                blocks = stream_audio(path, layout.sample_rate, cut_off=file.warn)
+            else:
+                blocks = stream(path, layout.sample_rate)
             for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short):
                 file.end = window.end
                 if by_window or window.evaluated:
@@ -292,6 +295,9 @@ class _File:
     @property
     def done(self):
         return self.read and (self.error is not None or not self.unscored)
+
+    def warn(self, missing_seconds):
+        self.warning = f"ends {missing_seconds:.3f} s before its header says"
 
     def add(self, window, scores):
         self.unscored -= 1
