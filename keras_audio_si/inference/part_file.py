@@ -1,4 +1,4 @@
-"""Results of files that are kept on disk as they come, so that a run over many files continues after an interruption."""
+"""Results of files, kept on disk as they come, so that an interrupted run over many files continues."""
 
 import base64
 import contextlib
