@@ -206,9 +206,7 @@ def main(args):
     del model
     command = tag_command(path, hour, folder / "events.csv", args, settings)
     print(*command)
-    runs = [
-        {"minutes": args.minutes} | dict(zip(("wall_s", "processor_s", "peak_MiB"), measured(command), strict=True))
-    ]
+    runs = [{"minutes": args.minutes} | measured(command)]
     if not timing_only:
         rows = onset_rows(true, folder / "events.csv", names, args.tolerance)
         print(format_rows(rows, f"Onsets within {args.tolerance} s in {args.minutes:g} minutes"))
