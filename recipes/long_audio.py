@@ -18,6 +18,7 @@ trained, windows.keras.
 """
 
 import argparse
+import contextlib
 import csv
 import itertools
 import json
@@ -145,13 +146,20 @@ def tag_command(model, audio, output, args, settings):
 
 
 def measured(command):
-    """Runs a command; returns its wall and processor time and the peak of its memory."""
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Runs a command; returns its wall and processor time and the peak of its memory, nan where there is no /proc."""
+    before, begun, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), float("nan")
+    process = subprocess.Popen(command)
+    status = pathlib.Path(f"/proc/{process.pid}/status")
+    # Not `ru_maxrss`, which a process takes over from the one that started it.
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            peak = next((int(line.split()[1]) for line in status.open() if line.startswith("VmHWM")), peak)
+        time.sleep(0.1)
+    wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode:
+        raise ValueError(f"The command has failed: {' '.join(command)}")
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # The peak is that of the largest child so far.
-    return {"wall_s": time.monotonic() - begun, "processor_s": spent, "peak_MiB": after.ru_maxrss / 1024}
+    return {"wall_s": wall, "processor_s": spent, "peak_MiB": peak / 1024}
 
 
 def write_audio(path, audio, rate, times=1):
