@@ -103,6 +103,7 @@ def tag(args):
 
     from keras_audio_si.files import written_whole
     from keras_audio_si.inference.event_tables import write_events
+    from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
     from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
@@ -117,40 +118,67 @@ def tag(args):
     threshold = args.threshold
     if threshold is None and args.top_k is None:
         threshold = thresholds_of(model)
-    progress = Progress(len(files))
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
-    results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
+    layout = patch_layout(model, args.window_seconds, args.hop_seconds)
+
+    def score(files, count):
+        progress = Progress(count)
+        results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
+        return _events(results, names, layout, threshold, args) if args.events else ((row, None) for row in results)
+
     with contextlib.ExitStack() as stack:
-        out = sys.stdout
+        out, results = sys.stdout, score(files, len(files))
         if args.output:
+            if not stream:
+                part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
+                results = part.completed(files, score)
             temporary = stack.enter_context(written_whole(args.output))
             out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
         if args.events:
-            layout = patch_layout(model, args.window_seconds, args.hop_seconds)
-            failed = write_events(format, _events(results, names, layout, threshold, args), out, layout.sample_rate)
+            failed = write_events(format, results, out, layout.sample_rate)
         else:
             widest = max(len(printable(file.path)) for file in files)
-            failed = write_tags(format, results, names, out, args.top_k, threshold, widest)
+            scores = (result for result, _ in results)
+            failed = write_tags(format, scores, names, out, args.top_k, threshold, widest)
     return 1 if failed else 0
 
 
 def embed(args):
     from keras_audio_si.inference.embeddings import check_suffix, write_embeddings
+    from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.tag_tables import Progress
     from keras_audio_si.inference.tagging import find_audio, tag_files
     from keras_audio_si.models import embedding_model
 
     check_suffix(args.output)
     model, paths = _model_and_paths(args.paths)
-    files = find_audio(paths)
-    progress = Progress(len(files))
     windows = (args.windows, args.window_seconds, args.hop_seconds)
-    results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
-    return 1 if write_embeddings(progress.finishing(results), args.output) else 0
+
+    def score(files, count):
+        progress = Progress(count)
+        results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
+        return ((result, None) for result in progress.finishing(results))
+
+    with PartFile(args.output, _run_of(model, windows)) as part:
+        results = part.completed(find_audio(paths), score)
+        return 1 if write_embeddings((result for result, _ in results), args.output) else 0
+
+
+def _run_of(model, windows, threshold=None, args=None):
+    """What the results of `tag` or `embed` depend on besides the files."""
+    from keras_audio_si.inference.part_file import digest_of
+
+    run = dict(zip(("windows", "window-seconds", "hop-seconds"), windows, strict=True))
+    run = {"command": "embed" if args is None else "tag", "model": digest_of(model)} | run
+    if args is not None and args.events:  # Tags are chosen when they are written.
+        run |= {"events": True, "threshold": threshold, "min-seconds": args.min_seconds}
+        run |= {"offset-threshold": args.offset_threshold}
+    return run
 
 
 def _tag_format(args):
     """The format of what `tag` writes; refuses arguments that do not go together."""
+    from keras_audio_si.checks import check_integer
     from keras_audio_si.inference.event_tables import EVENT_FORMATS
     from keras_audio_si.inference.tag_tables import FORMATS
 
@@ -158,6 +186,8 @@ def _tag_format(args):
         raise ValueError("`--hop-seconds` needs `--windows` or `--events`.")
     if args.events and (args.windows or args.top_k is not None):
         raise ValueError("`--events` does not go with `--windows` and `--top-k`.")
+    if args.top_k is not None:
+        check_integer(1, top_k=args.top_k)
     for name in ("offset_threshold", "min_seconds"):
         if getattr(args, name) is not None and not args.events:
             raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")

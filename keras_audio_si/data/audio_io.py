@@ -92,13 +92,7 @@ def missing_seconds(path):
         AudioError: If the file is missing, empty or not audio.
     """
     with _open(path) as file:
-        claimed = _CLAIMED.search(file.extra_info)
-        if claimed is None or not file.frames:
-            return 0.0
-        stated, present = int(claimed[1]), int(claimed[2])
-        if stated >= _OPEN_LENGTH or present >= stated:
-            return 0.0
-        return (stated - present) / present * file.frames / file.samplerate
+        return _missing_seconds(file)
 
 
 def read_audio(path, sample_rate=None, mono=True):
@@ -201,6 +195,16 @@ def _open(path):
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: ".raw" has no header to read.
         raise AudioError(path, f"is not audio that can be read ({_reason(error)})") from error
+
+
+def _missing_seconds(file):
+    claimed = _CLAIMED.search(file.extra_info)
+    if claimed is None or not file.frames:
+        return 0.0
+    stated, present = int(claimed[1]), int(claimed[2])
+    if stated >= _OPEN_LENGTH or present >= stated:
+        return 0.0
+    return (stated - present) / present * file.frames / file.samplerate
 
 
 def _decode(file, path, mono):

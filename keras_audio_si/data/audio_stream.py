@@ -5,13 +5,13 @@ import soundfile
 import soxr
 
 from keras_audio_si.checks import check_choice, check_integer, check_positive
-from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _open, _reason
+from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _missing_seconds, _open, _reason
 
 BLOCK_FRAMES = 1 << 16
 PCM_TYPES = ("int16", "int32", "float32")
 
 
-def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
+def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES, cut_off=None):
     """Decodes an audio file in blocks, so that memory does not grow with its length.
 
     The concatenated blocks are bit-identical to the waveform that `read_audio(path, sample_rate)` returns.
@@ -21,6 +21,8 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
         sample_rate: Rate to resample to, in Hz.
         block_frames: Largest number of samples per channel that are read, or are made by resampling, at a time. soxr
             gives what it holds in bursts, so that from 1 Hz upwards a block can be larger.
+        cut_off: Function that is called with the seconds that are missing, as of `data.audio_io.missing_seconds`,
+            before the first block, if there are any.
 
     Yields:
         Mono float32 arrays, `(samples,)`, none of them empty.
@@ -43,6 +45,8 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES):
     """
     check_positive(sample_rate=sample_rate, block_frames=block_frames)
     with _open(path) as file:
+        if cut_off is not None and (missing := _missing_seconds(file)):
+            cut_off(missing)
         yield from _resampled(
             lambda frames: _read(file, path, frames), path, file.samplerate, sample_rate, block_frames
         )

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "comparison": "Comparison compare_results write_comparison",
         "html_report": "write_report",
         "intervals": "Difference Interval bootstrap",
+        "onsets": "OnsetScores match_onsets onset_scores",
         "patches": "PatchEvaluation evaluate_patches",
         "report": "Estimate",
         "shift": "ShiftResult shift_consistency shift_table stability",

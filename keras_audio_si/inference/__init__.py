@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "embeddings": "write_embeddings",
         "event_tables": "write_events",
         "events": "Event find_events scores_over_time",
+        "part_file": "PartFile digest_of",
         "patching": "PatchLayout patch_dataset patch_layout",
         "tag_tables": "write_tags",
         "tagging": "find_audio tag_files",

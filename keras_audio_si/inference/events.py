@@ -44,22 +44,25 @@ def scores_over_time(starts, ends, scores, hop_seconds):
     [0.0, 0.5, 0.5, 0.0]
     """
     check_positive(hop_seconds=hop_seconds)
-    starts, ends, scores = (np.asarray(values, "float64") for values in (starts, ends, scores))
+    starts, ends, scores = np.asarray(starts, "float64"), np.asarray(ends, "float64"), np.asarray(scores)
     steps = max(1, int(np.ceil(ends.max() / hop_seconds - 1e-6)))
     first = np.ceil(starts / hop_seconds - 0.5 - 1e-6).astype(int)
     last = np.ceil(ends / hop_seconds - 0.5 - 1e-6).astype(int)
     last[ends == ends.max()] = steps
     first = np.minimum(first, steps - 1)
-    # A window adds its scores from its first step on and takes them away behind its last one.
-    changes = np.zeros((steps + 1, scores.shape[1] + 1))
-    weighted = np.concatenate([scores, np.ones((len(scores), 1))], axis=1)
-    np.add.at(changes, first, weighted)
-    np.subtract.at(changes, np.maximum(last, first), weighted)
-    sums = np.cumsum(changes, axis=0)[:steps]
-    counts = np.round(sums[:, -1:])
+    last = np.maximum(last, first)
+
+    def sums(values):
+        # A window adds its value from its first step on and takes it away behind its last one.
+        return np.cumsum(np.bincount(first, values, steps + 1) - np.bincount(last, values, steps + 1))[:steps]
+
+    counts = np.round(sums(np.ones(len(starts))))
     if not counts.all():
         raise ValueError("Every step must be in a window: `hop_seconds` must be at most the length of the windows.")
-    return sums[:, :-1] / counts
+    means = np.empty((steps, scores.shape[1]))
+    for number, values in enumerate(scores.T):  # Class by class, which takes a fraction of the memory.
+        means[:, number] = sums(values) / counts
+    return means
 
 
 def find_events(scores, hop_seconds, class_names, threshold=0.5, offset_threshold=None, min_seconds=0.0, seconds=None):
