@@ -148,7 +148,7 @@ def draw_analysis(analysis, class_names):
         ends = min(analysis.seconds, len(analysis.steps) * analysis.step_seconds)
         edges = np.minimum(np.arange(len(analysis.steps) + 1) * analysis.step_seconds, ends)
         rows = np.arange(len(shown) + 1) - 0.5
-        grid = bottom.pcolormesh(edges, rows, analysis.steps[:, shown].T, cmap=blues, vmin=0, vmax=1)
+        grid = bottom.pcolormesh(edges, rows, analysis.steps[:, shown].T, cmap=blues, vmin=0, vmax=1, rasterized=True)
         bottom.set_yticks(range(len(shown)), [_shortened(class_names[number]) for number in shown])
         bottom.set(title="Scores", xlabel="Time (s)", xlim=(0, analysis.seconds))
         bottom.invert_yaxis()

@@ -21,8 +21,11 @@ pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 from keras_audio_si import demo_page  # noqa: E402
 
 NAMES = ("dog", "rain", "<b>$x$</b>")
-# When the page closes, Chromium ends the player's reading and Gradio's stream of results.
-CLOSED = r"^(blob:|http://127\.0\.0\.1:\d+/gradio_api/queue/data).*net::ERR_ABORTED"
+# When the page closes or the sound is removed, Chromium ends the player's reading and Gradio's stream of results; and
+# Gradio's player reports a file that is no audio.
+HARMLESS = (
+    r"^((blob:|http://127\.0\.0\.1:\d+/gradio_api/queue/data).*net::ERR_ABORTED|Waveform load error: MediaError)$"
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +120,30 @@ def test_command(model, tmp_path, monkeypatch):
 @needs_chromium
 def test_page(sound, tmp_path):
     gradio = pytest.importorskip("gradio", reason="the extra demo is not installed")
-    model = diffres_classifier()
+    model, requests = diffres_classifier(), []
     (tmp_path / "text.wav").write_text("no audio")
-    page = demo_page.demo_page(model, "tiny")
-    address, hosts = demo_page.serve_demo(page, open_browser=False, block=False), set()
+    served = demo_page.demo_page(model, "tiny")
+    address = demo_page.serve_demo(served, open_browser=False, block=False)
     try:
         assert address.startswith("http://127.0.0.1:") and not gradio.analytics.analytics_enabled()
-        with opened(address, harmless=CLOSED) as page_in_browser:
-            seen = page_in_browser
-            seen.on("request", lambda request: hosts.add(request.url))
-            seen.set_input_files("input[type=file]", sound)
-            seen.locator(".figure svg[role=img]").wait_for()
+        with opened(address, width=390, dark=True, harmless=HARMLESS) as page:
+            page.set_default_timeout(120_000)
+            page.on("request", lambda request: requests.append(request.url))
+            page.set_input_files("input[type=file]", sound)
+            page.locator(".figure svg[role=img]").wait_for()
             (clip,) = tag_files(model, [FoundFile(str(sound))])
-            shown = re.findall(
-                r"(\d+)%", seen.locator("[data-testid=label], .label-wrap, .output-class").last.inner_text()
-            )
+            percent = [f"{100 * score:.0f}%" for score in sorted(clip.scores[0], reverse=True)]
+            assert re.findall(r"\d+%", page.inner_text("body")) == percent
+            assert page.locator(".figure img").evaluate("image => image.naturalWidth") > 1000  # Of DiffRes.
+            assert page.evaluate("document.body.scrollWidth") <= 390
+            page.click("[aria-label=Play]")
+            page.locator("[aria-label=Pause]").wait_for()
+            page.locator("[aria-label=Play]").wait_for()  # The end.
+
+            page.click("[aria-label=Clear]")
+            page.locator(".figure svg[role=img]").wait_for(state="detached")
+            page.set_input_files("input[type=file]", tmp_path / "text.wav")
+            page.get_by_text("text.wav: is not audio that can be read").wait_for()
     finally:
-        page.close()
+        served.close()
+    assert {re.match(r"blob:|data:|http://127\.0\.0\.1:", url) is not None for url in requests} == {True}
