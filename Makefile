@@ -25,7 +25,7 @@ help:  ## this list
 demo: $(VENV)/.demo  ## plain against shift-invariant pooling on synthetic sounds; the report goes to runs/demo
 	KERAS_BACKEND=tensorflow $(BIN)/python recipes/quickstart.py --output runs/demo --overwrite
 
-test: $(VENV)/.dev  ## style, and the suite on TensorFlow and on JAX
+test: $(VENV)/.dev recipes/browser/node_modules  ## style, and the suite on TensorFlow and on JAX
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	KERAS_BACKEND=tensorflow $(PYTEST) $(MARKS)
 	KERAS_BACKEND=jax $(PYTEST) $(MARKS)
@@ -74,6 +74,10 @@ $(VENV)/.demo: $(VENV)/.python setup.cfg
 $(VENV)/.dev: $(VENV)/.python setup.cfg
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+# Of the page in recipes/browser, whose test is skipped without it.
+recipes/browser/node_modules: recipes/browser/package-lock.json
+	-cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && touch node_modules
 
 $(VENV)/.torch: $(VENV)/.dev
 	$(BIN)/pip install --quiet torch==2.13.0

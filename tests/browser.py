@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 
 import pytest
@@ -15,7 +16,7 @@ needs_chromium = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def opened(url, width=1280, dark=False, flags=(), wait_until="load", **context):
+def opened(url, width=1280, dark=False, flags=(), wait_until="load", harmless=None, **context):
     """Opens a page, and fails at the end if the browser reported an error or a request that failed.
 
     Args:
@@ -24,6 +25,7 @@ def opened(url, width=1280, dark=False, flags=(), wait_until="load", **context):
         dark: Whether the system prefers dark colours.
         flags: Further flags of Chromium.
         wait_until: What `goto` waits for.
+        harmless: Regular expression of errors that are let through.
         **context: Further arguments of Playwright's `new_context`, such as `permissions`.
 
     Yields:
@@ -45,4 +47,5 @@ def opened(url, width=1280, dark=False, flags=(), wait_until="load", **context):
             yield page
         finally:
             browser.close()
+    errors = [error for error in errors if harmless is None or not re.search(harmless, error)]
     assert not errors, errors

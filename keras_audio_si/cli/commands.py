@@ -242,6 +242,14 @@ def _model_and_paths(paths):
     return next(iter(_load_models([first]).values())), others
 
 
+def demo(args):
+    from keras_audio_si.demo_page import demo_page, serve_demo
+    from keras_audio_si.models.pretrained import DEFAULT
+
+    ((name, model),) = _load_models([args.model or DEFAULT]).items()
+    serve_demo(demo_page(model, name, args.window_seconds), args.port, not args.no_browser)
+
+
 def export(args):
     # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")

@@ -245,6 +245,14 @@ def build_parser(arguments=("train",)):
     embed.add_argument("--output", required=True, metavar="FILE", help="file to write, .npz or .parquet")
     _add_windows(embed, "--windows")
 
+    demo = add("demo", "demo", "Try a saved model on a local page: drop a file or record, tags over time.")
+    demo.add_argument("model", nargs="?", help=f"{_MODEL} (default: vgg41-esc10)")
+    demo.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1 (default: a free one from 7860 on)")
+    demo.add_argument("--no-browser", action="store_true", help="only print the address")
+    demo.add_argument(
+        "--window-seconds", type=float, metavar="X", help="for a model that takes waveforms of any length"
+    )
+
     export = add("export", "export", "Write a saved model for use without this package, and compare the copy.")
     export.add_argument("model", help=_MODEL)
     export.add_argument("--to", choices=("savedmodel", "onnx", "litert"), required=True, help="format")
