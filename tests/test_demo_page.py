@@ -1,4 +1,4 @@
-"""The local page of the command `demo`: its analysis beside `tag_files` and librosa, and the page in Chromium."""
+"""The local page of the command `demo`: its analysis beside `tag_files`, and the page in Chromium."""
 
 import re
 
