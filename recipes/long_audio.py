@@ -11,6 +11,7 @@ trained model. Both choose thresholds and shift by the F1 of onsets in audio fro
 `keras-audio-si tag --events` and count the onsets within 0.2 s, by class. `--hours` repeats the hour in one FLAC file
 and tags it in a process of its own; eat-s is EAT-S with random weights, for the speed alone.
 
+Paper: Mesaros, Heittola, Virtanen, "Metrics for Polyphonic Sound Event Detection", 2016: a collar of 0.2 s.
 Expect: docs/tagging.md, "Onsets within 0.2 s".
 Cost: of the first command minutes of training on two cores, and a tenth of the hour to tag it.
 Gives: in the output folder hour.flac, hour.csv (what is in it), events.csv (what was found), onsets.json and, if

@@ -242,7 +242,11 @@ class TestSettings:
 def test_recipe_says_what_it_is_and_takes_no_unknown_setting(recipe, monkeypatch, capsys):
     docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8")))
     assert all(part in docstring for part in (f"python recipes/{recipe.name}", "Paper:", "Expect", "Cost:"))
-    required = ["--data", "x", "--report", "y"] if "--report" in docstring else []
+    options = {
+        "--report": ["--data", "x", "--report", "y"],
+        "--choice-folds": ["--data", "x", "--folds", "1", "--output", "y"],
+    }
+    required = next((given for option, given in options.items() if option in docstring), [])
     monkeypatch.setattr(sys, "argv", [recipe.name, *required, "--outptu", "y"])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(recipe), run_name="__main__")

@@ -118,9 +118,9 @@ class TestRunExperiment:
     def test_report(self, tmp_path):
         scores = self.run(tmp_path)
         assert self.places(tmp_path) == [
-            f"{row}/fold-{fold}/seed-{seed}" for row in ("max", "aps-blurred") for fold in (1, 2, 3) for seed in (0, 1)
+            f"{row}/fold-{fold}/seed-{seed}" for seed in (0, 1) for row in ("max", "aps-blurred") for fold in (1, 2, 3)
         ]
-        splits, settings, _ = self.calls[1]
+        splits, settings, _ = self.calls[6]
         assert settings == ROWS["max"].changed(seed=1)
         assert {clip.fold for clip in splits["test"].manifest.clips} == {1}
         for index, clip in enumerate(splits["test"].manifest.clips):
@@ -128,9 +128,9 @@ class TestRunExperiment:
         assert [score.clips for score in scores] == ["32/8/20"] * 12
         runs = rows_of(tmp_path / "runs.csv")
         assert [(run["row"], run["fold"], run["seed"]) for run in runs[5:8]] == [
-            ("max", "fold-3", "1"),
-            ("aps, blurred", "fold-1", "0"),
-            ("aps, blurred", "fold-1", "1"),
+            ("aps, blurred", "fold-3", "0"),
+            ("max", "fold-1", "1"),
+            ("max", "fold-2", "1"),
         ]
         first, second = rows_of(tmp_path / "table.csv")
         assert (first["row"], first["runs"], first["accuracy in the paper"]) == ("max", "6", "0.457")
@@ -194,7 +194,10 @@ class TestRunExperiment:
     def test_it_is_continued_where_it_was_cut_off(self, cut_off, tmp_path):
         assert [row["runs"] for row in rows_of(cut_off / "table.csv")] == ["3"]
         self.run(cut_off, resume=True)
-        assert self.places(cut_off)[:2] == ["max/fold-2/seed-1", "max/fold-3/seed-0"] and len(self.calls) == 9
+        assert (
+            self.places(cut_off)[:2] == ["aps-blurred/fold-1/seed-0", "aps-blurred/fold-2/seed-0"]
+            and len(self.calls) == 9
+        )
         assert all(run.saving["resume"] for _, _, run in self.calls)
         self.run(tmp_path / "through")
         for name in ("runs.csv", "table.csv", "table.md", "folds.csv", "experiment.json", "manifest.csv"):

@@ -140,6 +140,8 @@ class TestReport:
                 "tensorboard",
                 "settings.json",
                 "checkpoints",
+                "clips.csv",
+                "model_card.md",
             }
         assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 

@@ -15,6 +15,7 @@ import soundfile
 from recipe_data import write_tones
 
 from keras_audio_si.cli import main as cli
+from keras_audio_si.evaluation.page import TEMPLATES
 from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.inference.tagging import find_audio, tag_files
@@ -58,8 +59,9 @@ class TestPackage:
     def test_the_wheel_has_all_of_it(self):
         setup = configparser.ConfigParser()
         setup.read(ROOT / "setup.cfg")
-        taken = (ROOT / "keras_audio_si").glob(setup["options.package_data"]["keras_audio_si"])
-        assert set(taken) == set(FOLDER.iterdir())
+        patterns = setup["options.package_data"]["keras_audio_si"].split()
+        taken = {path for pattern in patterns for path in (ROOT / "keras_audio_si").glob(pattern)}
+        assert taken == {*FOLDER.iterdir(), *TEMPLATES.iterdir()}
         assert {f"{name}{suffix}" for name in PRETRAINED for suffix in (".keras", ".md")} <= {
             path.name for path in FOLDER.iterdir()
         }
