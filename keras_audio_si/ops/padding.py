@@ -1,5 +1,6 @@
 """Padding of the spatial axes of a feature map, with the names that all pools and convolutions use."""
 
+import keras
 from keras import ops
 
 from keras_audio_si.checks import check_choice
@@ -71,6 +72,10 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
             f"{after}. Received: shape={tuple(x.shape)}. Use padding 'same' or a smaller window."
         )
 
+    if keras.backend.backend() == "torch":
+        # One gather: `torch.compile` takes the bounds of the slices below for unknowns, and fails on them.
+        return ops.take(x, _positions(size, before, after, mode), axis=axis)
+
     def part(start, stop):
         return x[(slice(None),) * axis + (slice(start, stop),)]
 
@@ -83,6 +88,17 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
     pieces = [] if _is_zero(before) else [front()]
     pieces += [x] if _is_zero(after) else [x, back()]
     return ops.concatenate(pieces, axis=axis)
+
+
+def _positions(size, before, after, mode):
+    """The elements of an axis of known size that the extended axis consists of, a list."""
+    if mode == "reflect":
+        front, back = range(before, 0, -1), range(size - 2, size - after - 2, -1)
+    elif mode == "circular":
+        front, back = range(size - before, size), range(after)
+    else:
+        front, back = [0] * before, [size - 1] * after
+    return [*front, *range(size), *back]
 
 
 def _is_zero(amount):
