@@ -3,7 +3,8 @@
     python -P check_export.py FORMAT PATH CASES.npz
 
 FORMAT is savedmodel, onnx or litert. CASES contains `waveforms_0`, `scores_0`, `waveforms_1`, ..., `metadata`,
-`tolerance` and `agreement`. The largest difference is printed. The file is run as a script, so that it imports nothing of this package.
+`tolerance` and `agreement`. The largest difference is printed. The file is run as a script, so that it imports nothing
+of this package.
 """
 
 import json
