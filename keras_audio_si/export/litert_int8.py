@@ -37,7 +37,7 @@ def quantised(converter, model, windows):
         Content of a LiteRT file, bytes.
     """
     import tensorflow as tf
-    from tensorflow.lite.tools import flatbuffer_utils
+    from ai_edge_litert.tools import flatbuffer_utils
 
     def data():
         return ([window[None]] for window in windows)
@@ -62,8 +62,8 @@ def with_metadata(content, text):
     Returns:
         The file with the signature, bytes.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     buffer, tensor, graph = schema.BufferT(), schema.TensorT(), schema.SubGraphT()

@@ -64,7 +64,8 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
         widths = [(0, 0)] * len(x.shape)
         widths[axis] = (before, after)
         return ops.pad(x, widths, mode="constant", constant_values=value)
-    size, added = x.shape[axis], max((n for n in (before, after) if isinstance(n, int)), default=0)
+    # Not by `default`, which `torch.compile` does not know.
+    size, added = x.shape[axis], max([0, *(n for n in (before, after) if isinstance(n, int))])
     needed = {"reflect": added + 1, "circular": added, "edge": 1}[mode]
     if size is not None and size < needed:
         raise ValueError(
