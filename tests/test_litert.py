@@ -10,9 +10,11 @@ from classifiers import RATE, small_classifier
 from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 
 from keras_audio_si.cli import main as cli
+from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.export import litert_file
-from keras_audio_si.export.litert_file import export_litert, write_litert
-from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.export.before_after import before_after, windows_over
+from keras_audio_si.export.litert_file import export_litert, litert_scores, write_litert
+from keras_audio_si.inference.patching import patch_dataset, patch_layout
 
 pytest.importorskip("tensorflow", reason="a LiteRT file is written from TensorFlow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra litert is not installed")
@@ -68,6 +70,50 @@ def test_float16_halves_the_weights(tmp_path, rng):
     assert sizes["float16"] < 0.7 * sizes["float32"]
 
 
+@tensorflow_alone
+class TestInt8:
+    def test_networks_are_quantised_and_front_ends_are_not(self, tmp_path, rng):
+        model, path = small_classifier(NAMES), tmp_path / "model.tflite"
+        windows = np.concatenate([windows_of(model, rng) for _ in range(8)])
+        np.save(tmp_path / "windows.npy", windows)
+        write_litert(model, path, "int8", None, tmp_path / "windows.npy")
+        expected = model.predict(windows, verbose=0)
+        assert np.abs(litert_scores(path, windows) - expected).max() < 0.1 * np.ptp(expected)
+        tensors = interpreter.Interpreter(str(path)).get_tensor_details()
+        quantised = [tensor["name"] for tensor in tensors if tensor["dtype"] == np.int8]
+        assert any("conv" in name for name in quantised)
+        assert not any(model.layers[1].name in name or "/Abs" in name for name in quantised)
+        metadata = interpreter.Interpreter(str(path)).get_signature_runner("metadata")()["json"].tobytes()
+        assert json.loads(metadata)["class_names"] == list(NAMES)
+
+    def test_another_top_class_in_too_many_windows(self, tmp_path, rng, monkeypatch):
+        model = small_classifier(NAMES)
+        monkeypatch.setattr(litert_file, "score_windows", lambda model, windows: np.eye(3, dtype="float32")[[0, 1, 2]])
+        with pytest.raises(ValueError, match="in (33|67|100)% of 3 windows the largest score is that of another class"):
+            export_litert(model, tmp_path / "model.tflite", "int8", representative=windows_of(model, rng))
+        assert not list(tmp_path.iterdir())
+
+    def test_before_and_after(self, tmp_path, rng):
+        model = small_classifier(NAMES)
+        samples = patch_layout(model).patch_samples
+        clips = [(rng.uniform(0.01, 0.5) * rng.uniform(-1, 1, samples + RATE * 3)).astype("float32") for _ in range(6)]
+        labels = [(NAMES[number % 3],) for number in range(6)]
+        cache = ClipCache.from_waveforms(clips, labels, RATE, NAMES)
+        windows = windows_over(model, cache, 8)
+        assert len(windows) == 8 and any(np.array_equal(windows[0], clips[0][:samples]) for _ in clips)
+        export_litert(model, tmp_path / "model.tflite", "int8", representative=windows)
+        found = before_after(model, tmp_path / "model.tflite", cache)
+        patches = patch_dataset(model, cache)
+        scores = model.predict(patches.waveforms(np.arange(patches.num_patches)), verbose=0)
+        of_file = litert_scores(tmp_path / "model.tflite", patches.waveforms(np.arange(patches.num_patches)))
+        means = [np.stack([s[patches.patch_clip == clip].mean(axis=0) for clip in range(6)]) for s in (scores, of_file)]
+        right = [(mean.argmax(axis=1) == np.arange(6) % 3).mean() for mean in means]
+        assert [row["accuracy"] for row in found.rows] == pytest.approx(right)
+        assert found.windows == len(scores) and found.largest == pytest.approx(np.abs(scores - of_file).max(), abs=1e-5)
+        assert found.agreement == (scores.argmax(axis=1) == of_file.argmax(axis=1)).mean()
+        assert "time-1 consistency (%)" in found.rows[1]
+
+
 def test_command_writes_what_litert_alone_can_run(tmp_path, rng, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
@@ -116,6 +162,12 @@ class TestErrors:
         small_classifier(NAMES).save(model)
         assert cli.main(["export", model, "--to", "onnx", "--precision", "float16", "--output", "m.onnx"]) == 2
         assert "`--precision` and `--window-seconds` are for `--to litert`" in capsys.readouterr().err
+        assert cli.main(["export", model, "--to", "litert", "--precision", "int8", "--output", "m.tflite"]) == 2
+        assert "`--precision int8` needs `--data`" in capsys.readouterr().err
+        with pytest.raises(ValueError, match="`representative` is needed for precision='int8'"):
+            export_litert(small_classifier(NAMES), tmp_path / "model.tflite", "int8")
+        with pytest.raises(ValueError, match=r"`representative` must be \(windows, \d+\).*shape=\(2, 5\)"):
+            export_litert(small_classifier(NAMES), tmp_path / "model.tflite", representative=np.zeros((2, 5)))
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_litert" else name)
         with pytest.raises(ImportError, match="ai-edge-litert is not installed: pip install 'keras-audio-si"):
             export_litert(small_classifier(NAMES), tmp_path / "model.tflite")

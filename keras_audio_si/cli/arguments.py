@@ -140,9 +140,9 @@ def add_source(parser, required=True):
     parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
 
 
-def add_choice(parser):
+def add_choice(parser, required=True):
     """Adds which clips of the data a saved model is applied to."""
-    add_source(parser)
+    add_source(parser, required)
     parser.add_argument("--split", metavar="NAME", help="clips of this split")
     parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="clips of these folds")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")

@@ -255,21 +255,44 @@ def export(args):
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
     if args.to != "litert" and (args.precision != "float32" or args.window_seconds is not None):
         raise ValueError("`--precision` and `--window-seconds` are for `--to litert`.")
+    if args.precision == "int8" and not args.data:
+        raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
     ((_, model),) = _load_models([args.model]).items()
+    cache, windows = None, None
+    if args.data:
+        from keras_audio_si.export.before_after import windows_over
+
+        cache = _clips_for(model, args)
+        windows = windows_over(model, cache, 100 if args.precision == "int8" else 8)
     if args.to == "onnx":
         from keras_audio_si.export.onnx_file import export_onnx
 
-        largest = export_onnx(model, args.output)
+        largest = export_onnx(model, args.output, windows)
         print(f"Exported and compared by ONNX Runtime alone: {args.output}, scores within {largest:.1g}")
     elif args.to == "litert":
         from keras_audio_si.export.litert_file import export_litert
 
-        largest = export_litert(model, args.output, args.precision, args.window_seconds)
+        largest = export_litert(model, args.output, args.precision, args.window_seconds, windows)
         print(f"Exported and compared by LiteRT alone: {args.output}, scores within {largest:.1g}")
+        if cache is not None:
+            _print_before_after(model, args.output, cache)
     else:
         from keras_audio_si.export.saved_model import export_saved_model
 
-        print("Exported, reloaded by TensorFlow alone and compared:", export_saved_model(model, args.output))
+        folder = export_saved_model(model, args.output, windows)
+        print("Exported, reloaded by TensorFlow alone and compared:", folder)
+
+
+def _print_before_after(model, path, cache):
+    from keras_audio_si.evaluation.report import format_text
+    from keras_audio_si.export.before_after import before_after
+
+    found = before_after(model, path, cache)
+    print(format_text(found.rows))
+    print(
+        f"{found.windows} windows of {len(cache)} clips: scores differ by {found.largest:.2g} at most and by "
+        f"{found.mean:.2g} on average; the top class is the same in {found.agreement:.1%}."
+    )
 
 
 def import_weights(args):

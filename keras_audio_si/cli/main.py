@@ -259,9 +259,11 @@ def build_parser(arguments=("train",)):
     export.add_argument(
         "--output", required=True, metavar="PATH", help="folder to make, or .onnx or .tflite file to write"
     )
-    export.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of litert (float32)")
+    precisions = ("float32", "float16", "int8")
+    export.add_argument("--precision", choices=precisions, default="float32", help="of litert (float32)")
     help = "of litert, for a model that takes waveforms of any length"
     export.add_argument("--window-seconds", type=float, metavar="X", help=help)
+    add_choice(export.add_argument_group("real audio to compare on, which int8 needs"), required=False)
 
     taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
     taking.add_argument("model", choices=("eat",), help="network that the weights are of")

@@ -2,8 +2,9 @@
 
     python -P check_export.py FORMAT PATH CASES.npz
 
-FORMAT is savedmodel, onnx or litert. CASES contains `waveforms_0`, `scores_0`, `waveforms_1`, ..., `metadata` and
-`tolerance`. The largest difference is printed. The file is run as a script, so that it imports nothing of this package.
+FORMAT is savedmodel, onnx or litert. CASES contains `waveforms_0`, `scores_0`, `waveforms_1`, ..., `metadata`,
+`tolerance` and `agreement`. The largest difference is printed. The file is run as a script, so that it imports nothing
+of this package.
 """
 
 import json
@@ -53,7 +54,8 @@ def check(format, path, cases):
         Largest absolute difference of a score.
 
     Raises:
-        ValueError: If a score differs by more than the tolerance or is not finite, or the metadata differ.
+        ValueError: If a score differs by more than the tolerance or is not finite, the largest scores are those of
+            other classes in too many rows, or the metadata differ.
     """
     import numpy as np
 
@@ -61,7 +63,7 @@ def check(format, path, cases):
     metadata, serve = LOADERS[format](path)
     if metadata != json.loads(str(cases["metadata"])):
         raise ValueError(f"the metadata are {metadata}")
-    largest = 0.0
+    largest, same = 0.0, []
     for number in range(sum(name.startswith("scores_") for name in cases)):
         waveforms, expected = cases[f"waveforms_{number}"], cases[f"scores_{number}"]
         scores = serve(waveforms)
@@ -71,6 +73,12 @@ def check(format, path, cases):
         if difference > cases["tolerance"]:
             raise ValueError(f"scores differ by {difference:.2g}, of waveforms of shape {waveforms.shape}")
         largest = max(largest, difference)
+        same.extend(scores.argmax(axis=1) == expected.argmax(axis=1))
+    if np.mean(same) < cases["agreement"]:
+        raise ValueError(
+            f"in {1 - np.mean(same):.0%} of {len(same)} windows the largest score is that of another class; "
+            f"scores differ by up to {largest:.2g}"
+        )
     return largest
 
 

@@ -15,7 +15,7 @@ import keras_audio_si
 _NAMES = {"savedmodel": "SavedModel", "onnx": "ONNX file", "litert": "LiteRT file"}
 
 
-def write_checked(model, path, format, write, metadata, cases, tolerance, settings=()):
+def write_checked(model, path, format, write, metadata, cases, tolerance, settings=(), agreement=0.0):
     """Writes an exported model, compares it in a process without Keras, and moves it to its place.
 
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
@@ -30,6 +30,7 @@ def write_checked(model, path, format, write, metadata, cases, tolerance, settin
         cases: List of `(waveforms, scores)` that the exported model must give.
         tolerance: Largest absolute difference of a score.
         settings: Further arguments of `write`.
+        agreement: Smallest share of all rows of the cases whose largest score is that of the same class.
 
     Returns:
         Largest absolute difference of a score.
@@ -39,7 +40,7 @@ def write_checked(model, path, format, write, metadata, cases, tolerance, settin
             there before.
     """
     path = pathlib.Path(path)
-    arrays = {"metadata": json.dumps(metadata), "tolerance": tolerance}
+    arrays = {"metadata": json.dumps(metadata), "tolerance": tolerance, "agreement": agreement}
     for number, (waveforms, scores) in enumerate(cases):
         arrays |= {f"waveforms_{number}": waveforms, f"scores_{number}": scores}
     path.parent.mkdir(parents=True, exist_ok=True)

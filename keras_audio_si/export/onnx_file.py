@@ -15,7 +15,7 @@ OPSET = 18
 _NEEDED = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")
 
 
-def export_onnx(model, path):
+def export_onnx(model, path, representative=None):
     """Writes a classifier as an ONNX file, and compares it with the model in a process with ONNX Runtime alone.
 
     The input `waveforms` is float32 `(batch, samples)` in [-1, 1] at the model's sample rate, both sizes of any value
@@ -30,6 +30,7 @@ def export_onnx(model, path):
         model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
             Keras' or this package's.
         path: File to write, which is replaced if it exists.
+        representative: Real audio to compare on as well, `(clips, samples)` float32.
 
     Returns:
         Largest absolute difference of a score.
@@ -45,7 +46,7 @@ def export_onnx(model, path):
             f"An ONNX file is written by tf2onnx under every backend, and {', '.join(missing)} is not installed: "
             "pip install 'keras-audio-si[onnx,tensorflow-cpu]'"
         )
-    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model)]
+    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model, representative)]
     return write_checked(model, path, "onnx", write_onnx, clip_metadata(model), cases, TOLERANCE)
 
 

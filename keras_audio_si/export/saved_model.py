@@ -18,7 +18,7 @@ from keras_audio_si.models.metadata import front_end_of
 TOLERANCE = 1e-5
 
 
-def export_saved_model(model, output_dir):
+def export_saved_model(model, output_dir, representative=None):
     """Writes a classifier as a SavedModel, and compares it with the model in a process without Keras.
 
     The signature `serving_default` takes `waveforms`, float32 `(batch, samples)` in [-1, 1] at the model's sample rate,
@@ -34,6 +34,7 @@ def export_saved_model(model, output_dir):
         model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must
             be Keras' or this package's.
         output_dir: Folder to make; its parents are made as well.
+        representative: Real audio to compare on as well, `(clips, samples)` float32.
 
     Returns:
         Path of the folder.
@@ -52,7 +53,7 @@ def export_saved_model(model, output_dir):
     output = pathlib.Path(output_dir)
     if output.exists():
         raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
-    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model)]
+    cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model, representative)]
     write_checked(model, output, "savedmodel", write_saved_model, clip_metadata(model), cases, TOLERANCE)
     return output
 
@@ -181,14 +182,19 @@ def _plain_gradients(tf):
         tf.custom_gradient = custom_gradient
 
 
-def sample_waveforms(model):
-    """Clips shorter than, as long as and longer than a patch, alone and in batches: noise at various levels."""
+def sample_waveforms(model, representative=None):
+    """Clips shorter than, as long as and longer than a patch, alone and in batches: noise at various levels.
+
+    And `representative` clips, one by one, if there are any.
+    """
     front_end = front_end_of(model, any_length=True)
     patch = model.input_shape[1] or front_end.num_samples(frames=50)
     rng = np.random.default_rng(0)
     for batch, samples in ((1, patch // 3), (3, patch - 1), (2, patch), (1, 2 * patch - 1), (5, 3 * patch + 17)):
         levels = rng.uniform(0.02, 0.3, (batch, 1))
         yield (levels * rng.standard_normal((batch, samples))).astype("float32")
+    for clip in () if representative is None else representative:
+        yield np.asarray(clip, "float32")[None]
 
 
 if __name__ == "__main__":

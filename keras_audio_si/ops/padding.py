@@ -1,5 +1,6 @@
 """Padding of the spatial axes of a feature map, with the names that all pools and convolutions use."""
 
+import keras
 from keras import ops
 
 from keras_audio_si.checks import check_choice
@@ -63,13 +64,18 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
         widths = [(0, 0)] * len(x.shape)
         widths[axis] = (before, after)
         return ops.pad(x, widths, mode="constant", constant_values=value)
-    size, added = x.shape[axis], max((n for n in (before, after) if isinstance(n, int)), default=0)
+    # Not by `default`, which `torch.compile` does not know.
+    size, added = x.shape[axis], max([0, *(n for n in (before, after) if isinstance(n, int))])
     needed = {"reflect": added + 1, "circular": added, "edge": 1}[mode]
     if size is not None and size < needed:
         raise ValueError(
             f"`x` must have at least {needed} elements on axis {axis}, to which padding {mode!r} adds {before} and "
             f"{after}. Received: shape={tuple(x.shape)}. Use padding 'same' or a smaller window."
         )
+
+    if keras.backend.backend() == "torch":
+        # One gather: `torch.compile` takes the bounds of the slices below for unknowns, and fails on them.
+        return ops.take(x, _positions(size, before, after, mode), axis=axis)
 
     def part(start, stop):
         return x[(slice(None),) * axis + (slice(start, stop),)]
@@ -83,6 +89,17 @@ def pad_axis(x, axis, before, after, mode, value=0.0):
     pieces = [] if _is_zero(before) else [front()]
     pieces += [x] if _is_zero(after) else [x, back()]
     return ops.concatenate(pieces, axis=axis)
+
+
+def _positions(size, before, after, mode):
+    """The elements of an axis of known size that the extended axis consists of, a list."""
+    if mode == "reflect":
+        front, back = range(before, 0, -1), range(size - 2, size - after - 2, -1)
+    elif mode == "circular":
+        front, back = range(size - before, size), range(after)
+    else:
+        front, back = [0] * before, [size - 1] * after
+    return [*front, *range(size), *back]
 
 
 def _is_zero(amount):

@@ -3,6 +3,7 @@
 And pooling of clips of different lengths, whose padding does not count.
 """
 
+import keras
 from keras import ops
 
 from keras_audio_si.ops.lengths import hide_padding
@@ -26,6 +27,9 @@ def dense_max(x, window, padding="same"):
     amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
     if padding not in ("same", "valid"):
         x, padding, amounts = pad_spatial(x, amounts, padding), "valid", [(0, 0), (0, 0)]
+    if padding == "same" and keras.backend.backend() == "torch":
+        # Keras repeats the border there, and `torch.compile` fails on the gradient of that for channels-last maps.
+        x, padding = pad_spatial(x, amounts, "same", value=-float("inf")), "valid"
 
     def forward(x):
         return ops.max_pool(x, window, 1, padding, data_format="channels_last")
@@ -80,9 +84,15 @@ def dense_average(x, window, padding="same"):
     Returns:
         Tensor of the same shape ("valid": shorter by `window - 1`).
     """
+    amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
     if padding not in ("same", "valid"):
-        x = pad_spatial(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding)
-        padding = "valid"
+        x, padding = pad_spatial(x, amounts, padding), "valid"
+    if padding == "same" and keras.backend.backend() == "torch":
+        # Keras repeats the border there, which counts as padding must not, and see `dense_max`.
+        inside = pad_spatial(ops.ones_like(x[:1, :, :, :1]), amounts, "same")
+        x = pad_spatial(x, amounts, "same")
+        both = (ops.average_pool(y, window, 1, "valid", data_format="channels_last") for y in (x, inside))
+        return ops.divide(*both)
     return ops.average_pool(x, window, 1, padding, data_format="channels_last")
 
 

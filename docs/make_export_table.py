@@ -1,0 +1,217 @@
+"""Writes the tables of docs/export.md: differences, sizes and times of every network in every format.
+
+    KERAS_BACKEND=tensorflow python docs/make_export_table.py --data ESC-50 --layout auto
+
+A process for each row, on one core; what is measured is kept in `--results`, and is measured once. Networks are those
+of the preset "quick" with random weights, and the trained model of the package. The machine should do nothing else.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from keras_audio_si.files import written_whole
+
+FOLDER = pathlib.Path(__file__).parent
+NETWORKS = {
+    "vgg41-esc10": {},
+    "VGG41": {"network": "vgg41", "pooling": "max"},
+    "VGG41, TLPF + APS": {"network": "vgg41", "pooling": "tlpf5+aps"},
+    "VGG42": {"network": "vgg42", "pooling": "max"},
+    "mel + PCEN, VGG41": {"network": "vgg41", "front_end": "mel-pcen"},
+    "LEAF, VGG41": {"network": "vgg41", "front_end": "leaf"},
+    "DiffRes, VGG41": {"network": "vgg41", "resolution": "diffres", "frames_per_second": 25},
+    "EfficientNet-B0": {"network": "efficientnet-b0"},
+    "EAT-S": {"network": "eat-s"},
+    "EAT-M": {"network": "eat-m"},
+    "PiczakNet": {"network": "piczak"},
+    "HeuriNet": {"network": "heurinet"},
+    "MSTNet": {"network": "mstnet"},
+    "MelConvNet": {"network": "melconvnet"},
+}
+FORMATS = (
+    ("keras", "float32"),
+    ("savedmodel", "float32"),
+    ("onnx", "float32"),
+    ("litert", "float32"),
+    ("litert", "float16"),
+    ("litert", "int8"),
+)
+NAMES = {"keras": "Keras model", "savedmodel": "SavedModel", "onnx": "ONNX", "litert": "LiteRT"}
+DEVICE_NETWORKS = ("vgg41-esc10", "VGG41", "VGG41, TLPF + APS")
+CLOCK_HZ, SRAM_BYTES = 240e6, 512 * 1024  # ESP32-S3, one core.
+WINDOWS, CALLS = 16, 15
+
+
+def build(network):
+    """The model of a row, with ten classes."""
+    import keras
+
+    from keras_audio_si.experiments.model import build_model
+    from keras_audio_si.experiments.presets import preset
+    from keras_audio_si.models.pretrained import pretrained
+
+    if network == "vgg41-esc10":
+        return pretrained(network)
+    keras.utils.set_random_seed(0)
+    settings = dict(NETWORKS[network])
+    return build_model(tuple("abcdefghij"), preset("quick", settings.pop("network"), **settings))
+
+
+def windows_of(model, data, layout):
+    """Windows of the clips of a data set."""
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.datasets import read_dataset
+    from keras_audio_si.export.before_after import windows_over
+    from keras_audio_si.models.metadata import front_end_of
+
+    cache = ClipCache.build(read_dataset(data, layout), front_end_of(model).sample_rate, "runs/cache")
+    return windows_over(model, cache, WINDOWS)
+
+
+def exported(model, format, precision, path, windows):
+    """Exports a model; the function that scores a window `(1, samples)`, and the bytes that the copy has."""
+    from keras_audio_si.export import export_litert, export_onnx, export_saved_model
+    from keras_audio_si.export.check_export import LOADERS
+
+    if format == "keras":
+        model.save(path.with_suffix(".keras"))
+        return lambda window: model.predict_on_batch(window), path.with_suffix(".keras").stat().st_size
+    if format == "savedmodel":
+        export_saved_model(model, path)
+        return LOADERS[format](str(path))[1], sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    if format == "litert":
+        export_litert(model, path, precision, representative=windows)
+        return LOADERS[format](str(path))[1], path.stat().st_size
+    import onnxruntime
+
+    export_onnx(model, path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda window: session.run(["scores"], {"waveforms": window})[0], path.stat().st_size
+
+
+def measure(network, format, precision, data, layout):
+    """The figures of one row, a dict."""
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_audio_si.export.litert_counts import count_litert
+    from keras_audio_si.inference.patching import patch_layout
+    from keras_audio_si.inference.tagging import score_windows
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = build(network)
+    windows = windows_of(model, data, layout)
+    cut = patch_layout(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "exported"
+        score, size = exported(model, format, precision, path, windows)
+        scores = np.concatenate([score(window[None]) for window in windows])
+        times = []
+        for _ in range(CALLS):
+            started = time.perf_counter()
+            score(windows[:1])
+            times.append(time.perf_counter() - started)
+        row = {
+            "difference": float(np.abs(scores - score_windows(model, windows)).max()),
+            "bytes": size,
+            "milliseconds": 1e3 * statistics.median(times) * cut.sample_rate / cut.patch_samples,
+        }
+        if format == "litert":
+            row["counts"] = count_litert(path)._asdict()
+    return row
+
+
+def format_table(results):
+    """The table of all formats, lines of Markdown."""
+    lines = ["| network | format | largest difference | kB | ms per second of audio |", "|---|---|---:|---:|---:|"]
+    for network in NETWORKS:
+        for format, precision in FORMATS:
+            row = results.get(f"{network}/{format}/{precision}")
+            if row is None:
+                continue
+            name = NAMES[format] + ("" if precision == "float32" else f", {precision}")
+            if "error" in row:
+                lines.append(f"| {network} | {name} | {row['error'].replace('|', '/')} | | |")
+                continue
+            difference = "" if format == "keras" else f"{row['difference']:.1e}"
+            figures = f"{row['bytes'] / 1e3:,.0f} | {row['milliseconds']:.2f}"
+            lines.append(f"| {network} | {name} | {difference} | {figures} |")
+    return "\n".join(lines)
+
+
+def format_device_table(results):
+    """The table of counts for a small device, lines of Markdown."""
+    lines = [
+        "| network | LiteRT | M products per second of audio, float32 | int8 | products per clock cycle | weights, kB "
+        "| activations, kB | of 512 kB of SRAM |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for network in DEVICE_NETWORKS:
+        for precision in ("float32", "int8"):
+            counts = results.get(f"{network}/litert/{precision}", {}).get("counts")
+            if counts is None:
+                continue
+            rates = [counts["products"].get(of, 0) / counts["seconds"] for of in ("FLOAT32", "INT8")]
+            kilobytes = [counts["weight_bytes"] / 1e3, counts["activation_bytes"] / 1e3]
+            cells = [f"{rate / 1e6:.1f}" for rate in rates] + [f"{sum(rates) / CLOCK_HZ:.2f}"]
+            cells += [f"{size:,.0f}" for size in kilobytes] + [f"{counts['activation_bytes'] / SRAM_BYTES:.1f} times"]
+            lines.append(f"| {network} | {precision} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_tables(page, results):
+    """Puts both tables between the markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in (("exports", format_table(results)), ("device", format_device_table(results))):
+        start, end = f"<!-- {name}: docs/make_export_table.py -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
+    with written_whole(page) as temporary:
+        pathlib.Path(temporary).write_text(text, encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", required=True, help="folder of a data set: real audio, for differences and int8")
+    parser.add_argument("--layout", default="auto", help="its layout (auto)")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, metavar="NAME", help="these networks")
+    parser.add_argument("--results", type=pathlib.Path, default="runs/exports.json", help="what has been measured")
+    parser.add_argument("--page", type=pathlib.Path, default=FOLDER / "export.md", help="page with the markers")
+    parser.add_argument("--row", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.row:
+        print(json.dumps(measure(*args.row, args.data, args.layout)))
+        return
+    results = json.loads(args.results.read_text()) if args.results.exists() else {}
+    core = min(os.sched_getaffinity(0))
+    for network in args.only or NETWORKS:
+        for format, precision in FORMATS:
+            key = f"{network}/{format}/{precision}"
+            if key in results:
+                continue
+            command = [sys.executable, __file__, "--data", args.data, "--layout", args.layout]
+            command += ["--row", network, format, precision]
+            run = subprocess.run(
+                command, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core})
+            )
+            error = (run.stderr.strip().splitlines() or ["no output"])[-1]
+            results[key] = {"error": error} if run.returncode else json.loads(run.stdout.strip().splitlines()[-1])
+            print(key, results[key], flush=True)
+            args.results.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(args.results) as temporary:
+                pathlib.Path(temporary).write_text(json.dumps(results, indent=1))
+    write_tables(args.page, results)
+
+
+if __name__ == "__main__":
+    main()
