@@ -41,6 +41,7 @@ nodes = [*graph.node, *(node for function in graph.library.function for node in 
 print(json.dumps({
     "class_names": [name.decode("utf-8") for name in metadata["class_names"].numpy()],
     "sample_rate": int(metadata["sample_rate"]),
+    "window_samples": int(metadata["window_samples"]),
     "attributes": sorted({key for node in nodes for key in node.attr if "gradient" in key or "Xla" in key}),
     "slope": float(tf.norm(tape.gradient(y, x))),
 }))
@@ -87,6 +88,7 @@ class TestFixedLength:
             np.testing.assert_allclose(scores[name], clip_scores(model, clips), rtol=0, atol=1e-5)
         assert np.ptp(scores["many"], axis=0).max() > 1e-3
         assert found["class_names"] == list(NAMES) and found["sample_rate"] == RATE
+        assert found["window_samples"] == model.input_shape[1]
         assert found["attributes"] == [] and found["slope"] > 0
         assert "custom gradient" not in stderr
 

@@ -26,7 +26,7 @@ def _onnx(path):
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
-    metadata = {"class_names": json.loads(metadata["class_names"]), "sample_rate": int(metadata["sample_rate"])}
+    metadata = {name: json.loads(value) for name, value in metadata.items()}
     return metadata, lambda waveforms: session.run(["scores"], {"waveforms": waveforms})[0]
 
 

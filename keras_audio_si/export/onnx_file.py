@@ -21,8 +21,9 @@ def export_onnx(model, path, representative=None):
     The input `waveforms` is float32 `(batch, samples)` in [-1, 1] at the model's sample rate, both sizes of any value
     from 1 on; the output `scores` is float32 `(batch, classes)`. As in a SavedModel (`export_saved_model`), waveforms
     are cut as evaluation cuts clips, and the scores of the patches are averaged. All patches are scored at once, so
-    that memory grows with the length. The metadata `class_names` (a list in JSON) and `sample_rate` (in Hz) are in the
-    file. The Fourier transform of a front-end is written as a convolution.
+    that memory grows with the length. The metadata, in JSON, are `class_names` (a list), `sample_rate` (in Hz) and
+    `window_samples`, the length of a patch (0 where the input length is open). The Fourier transform of a front-end is
+    written as a convolution.
 
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
 

@@ -25,7 +25,8 @@ def export_saved_model(model, output_dir, representative=None):
     both sizes of any value from 1 on, and gives `scores`, float32 `(batch, classes)`. Waveforms are cut as evaluation
     cuts clips, into patches of the model's input length that overlap by half, filled up and scaled as the model has
     it, and the scores are averaged. A model whose input length is open gets them whole. The signature `metadata` takes
-    nothing and gives `class_names` (strings) and `sample_rate` (int32, in Hz).
+    nothing and gives `class_names` (strings), `sample_rate` (int32, in Hz) and `window_samples` (int32, the length of a
+    patch; 0 where the input length is open).
 
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process. What the copy is compared
     with are the scores of `model` itself, on clips of several lengths and numbers.
@@ -59,9 +60,12 @@ def export_saved_model(model, output_dir, representative=None):
 
 
 def clip_metadata(model):
-    """The names of the classes and the sampling rate in Hz, as a dict."""
-    front_end = front_end_of(model, any_length=True)
-    return {"class_names": list(required_class_names(model)), "sample_rate": front_end.sample_rate}
+    """Names of the classes, sampling rate in Hz and length of a patch (0: any), as a dict."""
+    return {
+        "class_names": list(required_class_names(model)),
+        "sample_rate": front_end_of(model, any_length=True).sample_rate,
+        "window_samples": model.input_shape[1] or 0,
+    }
 
 
 def clip_scores(model, waveforms):
@@ -157,7 +161,8 @@ def write_saved_model(model, folder):
 
     @tf.function(input_signature=[])
     def metadata():
-        return {"class_names": tf.constant(names), "sample_rate": tf.constant(front_end.sample_rate, tf.int32)}
+        numbers = {"sample_rate": front_end.sample_rate, "window_samples": length or 0}
+        return {"class_names": tf.constant(names)} | {key: tf.constant(n, tf.int32) for key, n in numbers.items()}
 
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]

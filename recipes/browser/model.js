@@ -4,14 +4,14 @@ import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 ort.env.wasm.numThreads = 1; // More need headers that a plain file server does not send.
 ort.env.wasm.proxy = true; // In a worker, so that the page reacts while it computes.
 
-/** Loads a model. Returns its class names, its sample rate in Hz, and a function from samples to scores. */
+/** Loads a model. Returns its class names, sample rate in Hz and window (0: any), and a function from samples to scores. */
 export async function loadModel(address) {
   const response = await fetch(address).catch(() => ({}));
   if (!response.ok) {
     throw new Error(`There is no ${address} beside this page: keras-audio-si export MODEL --to onnx --output ${address}`);
   }
   const bytes = new Uint8Array(await response.arrayBuffer());
-  const { class_names: classNames, sample_rate: sampleRate } = metadata(bytes);
+  const { class_names: classNames, sample_rate: sampleRate, window_samples: windowSamples } = metadata(bytes);
   if (!classNames || !sampleRate) {
     throw new Error(`${address} does not name its classes and sample rate, as files of keras-audio-si export do.`);
   }
@@ -20,7 +20,7 @@ export async function loadModel(address) {
     const waveforms = new ort.Tensor("float32", samples, [1, samples.length]);
     return (await session.run({ waveforms })).scores.data;
   };
-  return { classNames, sampleRate, score };
+  return { classNames, sampleRate, windowSamples, score };
 }
 
 /** The metadata of an ONNX file, which onnxruntime-web does not give: field 14 of its protocol buffer. */

@@ -152,6 +152,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
 try {
   model = await loadModel("model.onnx");
+  if (model.windowSamples) page.seconds.value = (model.windowSamples / model.sampleRate).toFixed(2);
   page.controls.disabled = false;
   say(`Ready: ${model.classNames.length} classes at ${model.sampleRate} Hz`);
 } catch (error) {
