@@ -10,6 +10,7 @@ from keras import ops
 from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.ops.arguments import TINY, as_float32, constant
 from keras_audio_si.ops.padding import pad_axis
+from keras_audio_si.ops.xla import portable
 
 
 @functools.lru_cache(maxsize=32)
@@ -113,6 +114,8 @@ def log_compress(x, floor=1e-10):
     x = as_float32(x)
     if not floor >= TINY:
         raise ValueError(f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received: floor={floor}")
+    if portable():  # A constant of 1e-10 is 0 among weights of 16 bits, and silence would become NaN.
+        return ops.maximum(ops.log(x), math.log(floor))
     return ops.log(ops.maximum(x, floor))
 
 
