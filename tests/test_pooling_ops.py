@@ -11,7 +11,7 @@ from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import PADDINGS, window_padding
 from keras_audio_si.ops.polyphase import CRITERIA
-from keras_audio_si.ops.pooling import dense_max
+from keras_audio_si.ops.pooling import dense_average, dense_max
 
 NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 
@@ -313,6 +313,15 @@ def test_dense_max_and_its_gradient(rng, window, padding):
     places = spread(x.shape, 60)
     expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
     np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("window, padding", [((4, 3), "same"), ((2, 2), "same"), ((4, 1), "edge")])
+def test_dense_average_does_not_count_padding(rng, window, padding):
+    x = rng.normal(size=(2, 7, 6, 3)).astype("float32")
+    amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
+    view = windows(padded(x, amounts, padding, np.nan), window, (1, 1))
+    found = ops.convert_to_numpy(dense_average(ops.convert_to_tensor(x), window, padding))
+    np.testing.assert_allclose(found, np.nanmean(view, axis=(4, 5)), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

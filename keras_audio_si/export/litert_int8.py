@@ -19,14 +19,15 @@ from keras_audio_si.layers.resolution_layer import ResolutionLayer
 from keras_audio_si.layers.standardise import Standardise
 
 _IN_FLOAT = (FrontEnd, PCEN, FrameMask, ResolutionLayer, Standardise)
-_OF_MAPS = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D", "GATHER")  # Of adaptive pooling, the work.
+_POOLING = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D")  # Of adaptive pooling, the work.
 
 
 def quantised(converter, model, windows):
     """Converts a model with the weights and feature maps of its network in 8 bits.
 
-    Inputs, outputs, what leads to the network, and the choice of grids by adaptive pooling stay in float32. Weights
-    are quantised by channel, maps by the ranges that they have on the windows.
+    Inputs, outputs, what leads to the network, and the choice of grids by adaptive pooling stay in float32; so does
+    the convolution behind the latter, as the converter has no ranges for gathered maps. Weights are quantised by
+    channel, maps by the ranges that they have on the windows.
 
     Args:
         converter: `tf.lite.TFLiteConverter` of a graph with one input and one signature.
@@ -88,15 +89,13 @@ def _float_tensors(graph, model, name_of):
     adaptive = _in_layers([layer for layer in layers if isinstance(layer, AdaptivePolyphasePool)])
     operators, tensors = graph.subgraphs[0].operators, graph.subgraphs[0].tensors
     kinds = [name_of(graph, operator.opcodeIndex) for operator in operators]
-    gathered = {op.inputs[0] for op, kind in zip(operators, kinds, strict=True) if kind == "GATHER"}
     names, needed = [], set()
     for operator, kind in reversed(list(zip(operators, kinds, strict=True))):
         found = [tensors[number].name.decode() for number in operator.outputs]
         before_network = needed.intersection(operator.outputs) or any(map(outside, found))
         if before_network:
             needed.update(operator.inputs)
-        of_choice = any(map(adaptive, found)) and kind not in _OF_MAPS and not gathered.intersection(operator.outputs)
-        if before_network or of_choice:
+        if before_network or (any(map(adaptive, found)) and kind not in _POOLING):
             names += found
     return names
 
