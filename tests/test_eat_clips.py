@@ -124,7 +124,7 @@ def test_shifts_are_counted_in_samples_and_in_10_ms(trained, model):
 
 def test_the_command_shifts_by_what_applies(trained, model, tmp_path, monkeypatch, capsys):
     folder, _, _ = trained
-    monkeypatch.setattr(verbs, "_load_models", lambda paths: dict.fromkeys(paths, model))
+    monkeypatch.setattr(verbs, "load_models", lambda paths: dict.fromkeys(paths, model))
     common = ["shift-test", "eat", "--data", str(folder / "manifest.csv"), "--cache-dir", str(folder / "cache")]
     common += ["--batch-size", str(STEP_WINDOWS), "--output", str(tmp_path)]
     assert cli.main(common) == 0

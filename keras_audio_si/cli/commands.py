@@ -1,17 +1,17 @@
-"""All commands except `train`; what a command needs is imported when it runs."""
+"""All commands except `train`, `tag` and `embed`; what a command needs is imported when it runs."""
 
 import os
-import sys
+
+from keras_audio_si.cli.chosen import clips_for, load_models
 
 
 def evaluate(args):
     from keras_audio_si.evaluation.clips import evaluate_clips
-    from keras_audio_si.evaluation.report import format_text, quantities, write_table
-    from keras_audio_si.experiments.run import trainable_parameters
+    from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
     from keras_audio_si.inference.patching import patch_dataset
 
-    ((name, model),) = _load_models([args.model]).items()
-    cache = _clips_for(model, args)
+    ((name, model),) = load_models([args.model]).items()
+    cache = clips_for(model, args)
     evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
     print(f"{len(cache)} clips")
     print(format_text([{"model": name, "parameters": trainable_parameters(model), **quantities(evaluation)}]))
@@ -51,8 +51,8 @@ def calibrate(args):
     from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import set_thresholds
 
-    ((_, model),) = _load_models([args.model]).items()
-    clips = evaluate_clips(model, patch_dataset(model, _clips_for(model, args)), args.batch_size, verbose="auto").clips
+    ((_, model),) = load_models([args.model]).items()
+    clips = evaluate_clips(model, patch_dataset(model, clips_for(model, args)), args.batch_size, verbose="auto").clips
     thresholds = f1_thresholds(clips.targets, clips.scores)
     set_thresholds(model, thresholds)
     with written_whole(args.output) as temporary:
@@ -68,14 +68,13 @@ def calibrate(args):
 
 
 def shift_test(args):
-    from keras_audio_si.evaluation.report import format_text, quantities, write_table
+    from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, shift_table
     from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
-    from keras_audio_si.experiments.run import trainable_parameters
     from keras_audio_si.models.metadata import class_names_of, front_end_of
     from keras_audio_si.visualization.stability import write_stability
 
-    models = _load_models(args.models)
+    models = load_models(args.models)
     first = next(iter(models.values()))
     kinds = {
         (model.input_shape, front_end_of(model).sample_rate, front_end_of(model).hop_length, class_names_of(model))
@@ -84,7 +83,7 @@ def shift_test(args):
     if len(kinds) > 1:
         raise ValueError("Models that are compared must have the same input length, sample rate, frames and classes.")
     protocols = args.protocols or paper_protocols(models.values())
-    cache = _clips_for(first, args)
+    cache = clips_for(first, args)
     patches = shift_patches(first, cache, protocols, args.max_clips, clip_list=args.shift_clips)
     results = []
     for name, model in models.items():
@@ -98,155 +97,11 @@ def shift_test(args):
         write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
 
 
-def tag(args):
-    import contextlib
-
-    from keras_audio_si.files import written_whole
-    from keras_audio_si.inference.event_tables import write_events
-    from keras_audio_si.inference.part_file import PartFile
-    from keras_audio_si.inference.patching import patch_layout
-    from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
-    from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
-    from keras_audio_si.models import thresholds_of
-
-    format = _tag_format(args)
-    model, paths = _model_and_paths(args.paths)
-    stream = _standard_input(args, paths)
-    files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
-    if format == "audacity" and len(files) > 1:
-        raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
-    threshold = args.threshold
-    if threshold is None and args.top_k is None:
-        threshold = thresholds_of(model)
-    windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
-    layout = patch_layout(model, args.window_seconds, args.hop_seconds)
-
-    def score(files, count):
-        progress = Progress(count)
-        results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
-        return _events(results, names, layout, threshold, args) if args.events else ((row, None) for row in results)
-
-    with contextlib.ExitStack() as stack:
-        out, results = sys.stdout, score(files, len(files))
-        if args.output:
-            if not stream:
-                part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
-                results = part.completed(files, score)
-            temporary = stack.enter_context(written_whole(args.output))
-            out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
-        if args.events:
-            failed = write_events(format, results, out, layout.sample_rate)
-        else:
-            widest = max(len(printable(file.path)) for file in files)
-            scores = (result for result, _ in results)
-            failed = write_tags(format, scores, names, out, args.top_k, threshold, widest)
-    return 1 if failed else 0
-
-
-def embed(args):
-    from keras_audio_si.inference.embeddings import check_suffix, write_embeddings
-    from keras_audio_si.inference.part_file import PartFile
-    from keras_audio_si.inference.tag_tables import Progress
-    from keras_audio_si.inference.tagging import find_audio, tag_files
-    from keras_audio_si.models import embedding_model
-
-    check_suffix(args.output)
-    model, paths = _model_and_paths(args.paths)
-    windows = (args.windows, args.window_seconds, args.hop_seconds)
-
-    def score(files, count):
-        progress = Progress(count)
-        results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
-        return ((result, None) for result in progress.finishing(results))
-
-    with PartFile(args.output, _run_of(model, windows)) as part:
-        results = part.completed(find_audio(paths), score)
-        return 1 if write_embeddings((result for result, _ in results), args.output) else 0
-
-
-def _run_of(model, windows, threshold=None, args=None):
-    """What the results of `tag` or `embed` depend on besides the files."""
-    from keras_audio_si.inference.part_file import digest_of
-
-    run = dict(zip(("windows", "window-seconds", "hop-seconds"), windows, strict=True))
-    run = {"command": "embed" if args is None else "tag", "model": digest_of(model)} | run
-    if args is not None and args.events:  # Tags are chosen when they are written.
-        run |= {"events": True, "threshold": threshold, "min-seconds": args.min_seconds}
-        run |= {"offset-threshold": args.offset_threshold}
-    return run
-
-
-def _tag_format(args):
-    """The format of what `tag` writes; refuses arguments that do not go together."""
-    from keras_audio_si.checks import check_integer
-    from keras_audio_si.inference.event_tables import EVENT_FORMATS
-    from keras_audio_si.inference.tag_tables import FORMATS
-
-    if args.hop_seconds is not None and not (args.windows or args.events):
-        raise ValueError("`--hop-seconds` needs `--windows` or `--events`.")
-    if args.events and (args.windows or args.top_k is not None):
-        raise ValueError("`--events` does not go with `--windows` and `--top-k`.")
-    if args.top_k is not None:
-        check_integer(1, top_k=args.top_k)
-    for name in ("offset_threshold", "min_seconds"):
-        if getattr(args, name) is not None and not args.events:
-            raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")
-    formats = EVENT_FORMATS if args.events else FORMATS
-    if args.format is not None and args.format not in formats:
-        kind = "events" if args.events else "tags"
-        raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {args.format}")
-    suffix = os.path.splitext(args.output or "")[1].removeprefix(".")
-    return args.format or (suffix if suffix in formats else next(iter(formats)))
-
-
-def _standard_input(args, paths):
-    """The function that streams standard input if it is to be tagged, or None."""
-    from keras_audio_si.data.audio_stream import stream_pcm
-
-    if (args.pcm_rate is not None) != (paths == ["-"]):
-        raise ValueError("`-`, alone, and `--pcm-rate` need each other.")
-    if args.pcm_rate is None:
-        return None
-    return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, args.pcm_channels, args.pcm_type)
-
-
-def _events(results, class_names, layout, threshold, args):
-    from keras_audio_si.inference.events import find_events, scores_over_time
-
-    hop = layout.hop_samples / layout.sample_rate
-    thresholds = (0.5 if threshold is None else threshold, args.offset_threshold, args.min_seconds or 0.0)
-    for result in results:
-        if result.error is not None:
-            yield result, []
-        else:
-            scores = scores_over_time(result.starts, result.ends, result.scores, hop)
-            yield result, find_events(scores, hop, class_names, *thresholds, result.seconds)
-
-
-def _model_and_paths(paths):
-    """Splits what `tag` and `embed` are given: a `.keras` file or the name of a pretrained model, if any, and the rest.
-
-    Returns:
-        `(model, paths)`; the model is that of the package where the first is neither.
-    """
-    from keras_audio_si.models import class_names_of
-    from keras_audio_si.models.pretrained import DEFAULT, PRETRAINED, pretrained
-
-    first, *others = paths
-    if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
-        model = pretrained(DEFAULT)
-        print(f"No model is named: {DEFAULT} ({', '.join(class_names_of(model))}).", file=sys.stderr)
-        return model, paths
-    if not others:
-        raise ValueError(f"An audio file or a folder is needed behind the model. Received: {first}")
-    return next(iter(_load_models([first]).values())), others
-
-
 def demo(args):
     from keras_audio_si.demo_page import demo_page, serve_demo
     from keras_audio_si.models.pretrained import DEFAULT
 
-    ((name, model),) = _load_models([args.model or DEFAULT]).items()
+    ((name, model),) = load_models([args.model or DEFAULT]).items()
     serve_demo(demo_page(model, name, args.window_seconds), args.port, not args.no_browser)
 
 
@@ -257,12 +112,12 @@ def export(args):
         raise ValueError("`--precision` and `--window-seconds` are for `--to litert`.")
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
-    ((_, model),) = _load_models([args.model]).items()
+    ((_, model),) = load_models([args.model]).items()
     cache, windows = None, None
     if args.data:
         from keras_audio_si.export.before_after import windows_over
 
-        cache = _clips_for(model, args)
+        cache = clips_for(model, args)
         windows = windows_over(model, cache, 100 if args.precision == "int8" else 8)
     if args.to == "onnx":
         from keras_audio_si.export.onnx_file import export_onnx
@@ -321,7 +176,7 @@ def export_weights(args):
     from keras_audio_si.export.eat_weights import export_state_dict
     from keras_audio_si.export.pytorch_files import write_checkpoint
 
-    ((_, model),) = _load_models([args.model]).items()
+    ((_, model),) = load_models([args.model]).items()
     tensors = export_state_dict(model)
     write_checkpoint(tensors, args.output)
     print(f"{len(tensors)} tensors: {args.output}")
@@ -381,7 +236,7 @@ def plot_diffres(args):
     from keras_audio_si.visualization.diffres import plot_warped_clip
     from keras_audio_si.visualization.warped_clips import first_patch, warped_clip
 
-    ((name, model),) = _load_models([args.model]).items()
+    ((name, model),) = load_models([args.model]).items()
     clip = warped_clip(model, first_patch(model, args.file))
     file = pathlib.Path(args.file)
     print("Picture:", plot_warped_clip(clip, args.output or f"{file.stem}-diffres.png", f"{file.name} in {name}"))
@@ -392,7 +247,7 @@ def plot_kernels(args):
     from keras_audio_si.visualization.front_ends import plot_kernels
     from keras_audio_si.visualization.kernels import first_kernels
 
-    ((name, model),) = _load_models([args.model]).items()
+    ((name, model),) = load_models([args.model]).items()
     front_end = front_end_of(model, any_length=True)
     kernels = first_kernels(front_end)
     title = f"{name}: {len(kernels)} kernels of {front_end.name}"
@@ -403,7 +258,7 @@ def plot_activations(args):
     from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
     from keras_audio_si.visualization.front_ends import plot_activations
 
-    models = _load_models(args.models)
+    models = load_models(args.models)
     patches = _patches_for(next(iter(models.values())), args)
     if args.clips:
         unknown = sorted(set(args.clips) - set(patches.clip_ids))
@@ -421,7 +276,7 @@ def plot_confusion(args):
     from keras_audio_si.evaluation.patches import evaluate_patches
     from keras_audio_si.visualization.classification import plot_confusion
 
-    ((name, model),) = _load_models([args.model]).items()
+    ((name, model),) = load_models([args.model]).items()
     patches = _patches_for(model, args)
     evaluation = evaluate_patches(model, patches, args.batch_size, verbose="auto")
     of = {"patches": "patches", "votes": "clip_votes", "means": "clip_means"}[args.of]
@@ -430,26 +285,13 @@ def plot_confusion(args):
     print(plot_confusion(getattr(evaluation, of), evaluation.class_names, path, f"{name}, {what}"))
 
 
-def _load_models(paths):
-    """Models by name: that of the file, or of its folder where the file is called model.keras."""
-    import keras
-
-    from keras_audio_si.models.pretrained import model_file
-
-    models = {}
-    for path in map(model_file, paths):
-        name = path.resolve().parent.name if path.name == "model.keras" else path.stem
-        models[str(path) if name in models else name] = keras.models.load_model(path)
-    return models
-
-
 def _patches_for(model, args):
     """Patches of the clips that the arguments choose, cut as evaluation does or, with `peak_of`, as juettner does."""
     from keras_audio_si.data.loud_patches import cut_loud_patches
     from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import piczak_spectrogram
 
-    cache = _clips_for(model, args)
+    cache = clips_for(model, args)
     if args.peak_of is None:
         return patch_dataset(model, cache)
     patches, counts = cut_loud_patches(
@@ -457,26 +299,3 @@ def _patches_for(model, args):
     )
     print(counts)
     return patches
-
-
-def _clips_for(model, args):
-    """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
-    import dataclasses
-
-    from keras_audio_si.data.clip_cache import ClipCache
-    from keras_audio_si.data.datasets import read_dataset
-    from keras_audio_si.models.metadata import class_names_of, front_end_of
-
-    manifest = read_dataset(args.data, args.layout)
-    if args.split is None and args.folds is None and len({(clip.split, clip.fold) for clip in manifest.clips}) > 1:
-        splits = sorted({clip.split for clip in manifest.clips} - {""})
-        folds = sorted({clip.fold for clip in manifest.clips} - {None})
-        choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
-        raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
-    names = class_names_of(model)
-    manifest = manifest.select(args.split, args.folds)
-    try:
-        manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
-    except ValueError as error:
-        raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
-    return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)

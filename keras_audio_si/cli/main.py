@@ -30,8 +30,11 @@ def main(argv=None):
     return guarded(_run_verb, build_parser(arguments).parse_args(arguments))
 
 
+_MODULES = {"train": "train", "tag": "tagging", "embed": "tagging"}  # Of verbs that are not in commands.py.
+
+
 def _run_verb(args):
-    module = "train" if args.verb == "train" else "commands"
+    module = _MODULES.get(args.verb, "commands")
     return getattr(importlib.import_module(f"keras_audio_si.cli.{module}"), args.verb)(args)
 
 

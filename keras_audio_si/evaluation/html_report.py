@@ -16,6 +16,7 @@ from keras_audio_si.evaluation.clip_table import CLIPS, write_clips, write_csv
 from keras_audio_si.evaluation.curves import precision_recall
 from keras_audio_si.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap
 from keras_audio_si.evaluation.page import check_jinja2, write_page
+from keras_audio_si.evaluation.report import trainable_parameters
 from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.evaluation.worst_clips import worst_clips
@@ -106,7 +107,7 @@ def write_report(
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "package": f"keras-audio-si {keras_audio_si.__version__}",
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
-        "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "parameters": trainable_parameters(model),
         "clips": len(targets),
         "clips left out": len(cache.failures),
         "classes": len(clips.class_names),

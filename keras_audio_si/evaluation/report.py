@@ -35,6 +35,11 @@ class Estimate(NamedTuple):
         return cls(statistics.fmean(values), statistics.stdev(values) if known else math.nan)
 
 
+def trainable_parameters(model):
+    """Returns the number of trainable parameters of a model."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def quantities(evaluation=None, shifts=()):
     """What was measured, by the names that tables have for it.
 

@@ -147,9 +147,8 @@ def _patch(family, settings, clips):
     seconds = min(max(clips.median_seconds, shortest), longest)
     if family == "eat":
         samples = int(seconds * settings.data.sample_rate)
-        published = [(4, 4, 4, 4), (4, 4, 4)]  # The second for Speech Commands, of one second.
-        enough = [factors for factors in published if samples >= _FEWEST_TOKENS * 4 * math.prod(factors)]
-        factors = settings.model.factors or (enough or published[1:])[0]
+        published = (4, 4, 4, 4) if samples >= _FEWEST_TOKENS * 4 * 4**4 else (4, 4, 4)  # As for Speech Commands.
+        factors = settings.model.factors or published
         token = 4 * math.prod(factors)
         return {"factors": factors, "input_samples": token * max(_FEWEST_TOKENS, samples // token)}
     window, hop = settings.model.frame_seconds or 0.03, settings.model.hop_seconds or 0.01

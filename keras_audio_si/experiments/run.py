@@ -6,7 +6,6 @@ import pathlib
 import sys
 
 import keras
-import numpy as np
 
 from keras_audio_si import models
 from keras_audio_si.data.background import BackgroundNoise
@@ -18,7 +17,7 @@ from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.patches import evaluate_patches
-from keras_audio_si.evaluation.report import quantities, write_table
+from keras_audio_si.evaluation.report import quantities, trainable_parameters, write_table
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
@@ -203,11 +202,6 @@ def write_shift_clips(test, settings, folder):
         f"Shift test: {len(patches.starts)} clips, of {patches.num_eligible} that can be used among "
         f"{patches.num_clips} ({folder / 'shift_clips.csv'})"
     )
-
-
-def trainable_parameters(model):
-    """Returns the number of trainable parameters of a model."""
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def roc_auc_of(d_prime):

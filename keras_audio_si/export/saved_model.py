@@ -133,8 +133,7 @@ def write_saved_model(model, folder):
     """
     import tensorflow as tf
 
-    names, front_end = required_class_names(model), front_end_of(model, any_length=True)
-    length = model.input_shape[1]
+    names, length = required_class_names(model), model.input_shape[1]
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, name="waveforms")])
     def serving_default(waveforms):
@@ -161,8 +160,7 @@ def write_saved_model(model, folder):
 
     @tf.function(input_signature=[])
     def metadata():
-        numbers = {"sample_rate": front_end.sample_rate, "window_samples": length or 0}
-        return {"class_names": tf.constant(names)} | {key: tf.constant(n, tf.int32) for key, n in numbers.items()}
+        return {name: tf.constant(value) for name, value in clip_metadata(model).items()}
 
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]

@@ -1,0 +1,37 @@
+"""What the commands are given: saved models, and the clips that the arguments choose."""
+
+
+def load_models(paths):
+    """Models by name: that of the file, or of its folder where the file is called model.keras."""
+    import keras
+
+    from keras_audio_si.models.pretrained import model_file
+
+    models = {}
+    for path in map(model_file, paths):
+        name = path.resolve().parent.name if path.name == "model.keras" else path.stem
+        models[str(path) if name in models else name] = keras.models.load_model(path)
+    return models
+
+
+def clips_for(model, args):
+    """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
+    import dataclasses
+
+    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.datasets import read_dataset
+    from keras_audio_si.models.metadata import class_names_of, front_end_of
+
+    manifest = read_dataset(args.data, args.layout)
+    if args.split is None and args.folds is None and len({(clip.split, clip.fold) for clip in manifest.clips}) > 1:
+        splits = sorted({clip.split for clip in manifest.clips} - {""})
+        folds = sorted({clip.fold for clip in manifest.clips} - {None})
+        choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
+        raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
+    names = class_names_of(model)
+    manifest = manifest.select(args.split, args.folds)
+    try:
+        manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
+    except ValueError as error:
+        raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
+    return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)

@@ -1,0 +1,152 @@
+"""The commands `tag` and `embed`; what they need is imported when they run."""
+
+import os
+import sys
+
+from keras_audio_si.cli.chosen import load_models
+
+
+def tag(args):
+    import contextlib
+
+    from keras_audio_si.files import written_whole
+    from keras_audio_si.inference.event_tables import write_events
+    from keras_audio_si.inference.part_file import PartFile
+    from keras_audio_si.inference.patching import patch_layout
+    from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
+    from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
+    from keras_audio_si.models import thresholds_of
+
+    format = _tag_format(args)
+    model, paths = _model_and_paths(args.paths)
+    stream = _standard_input(args, paths)
+    files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
+    if format == "audacity" and len(files) > 1:
+        raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
+    threshold = args.threshold
+    if threshold is None and args.top_k is None:
+        threshold = thresholds_of(model)
+    windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
+    layout = patch_layout(model, args.window_seconds, args.hop_seconds)
+
+    def score(files, count):
+        progress = Progress(count)
+        results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
+        return _events(results, names, layout, threshold, args) if args.events else ((row, None) for row in results)
+
+    with contextlib.ExitStack() as stack:
+        out = sys.stdout
+        if args.output and not stream:
+            part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
+            results = part.completed(files, score)
+        else:
+            results = score(files, len(files))
+        if args.output:
+            temporary = stack.enter_context(written_whole(args.output))
+            out = stack.enter_context(open(temporary, "w", newline="", encoding="utf-8"))
+        if args.events:
+            failed = write_events(format, results, out, layout.sample_rate)
+        else:
+            widest = max(len(printable(file.path)) for file in files)
+            scores = (result for result, _ in results)
+            failed = write_tags(format, scores, names, out, args.top_k, threshold, widest)
+    return 1 if failed else 0
+
+
+def embed(args):
+    from keras_audio_si.inference.embeddings import check_suffix, write_embeddings
+    from keras_audio_si.inference.part_file import PartFile
+    from keras_audio_si.inference.tag_tables import Progress
+    from keras_audio_si.inference.tagging import find_audio, tag_files
+    from keras_audio_si.models import embedding_model
+
+    check_suffix(args.output)
+    model, paths = _model_and_paths(args.paths)
+    windows = (args.windows, args.window_seconds, args.hop_seconds)
+
+    def score(files, count):
+        progress = Progress(count)
+        results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
+        return ((result, None) for result in progress.finishing(results))
+
+    with PartFile(args.output, _run_of(model, windows)) as part:
+        results = part.completed(find_audio(paths), score)
+        return 1 if write_embeddings((result for result, _ in results), args.output) else 0
+
+
+def _run_of(model, windows, threshold=None, args=None):
+    """What the results of `tag` or `embed` depend on besides the files."""
+    from keras_audio_si.inference.part_file import digest_of
+
+    run = dict(zip(("windows", "window-seconds", "hop-seconds"), windows, strict=True))
+    run = {"command": "embed" if args is None else "tag", "model": digest_of(model)} | run
+    if args is not None and args.events:  # Tags are chosen when they are written.
+        run |= {"events": True, "threshold": threshold, "min-seconds": args.min_seconds}
+        run |= {"offset-threshold": args.offset_threshold}
+    return run
+
+
+def _tag_format(args):
+    """The format of what `tag` writes; refuses arguments that do not go together."""
+    from keras_audio_si.checks import check_integer
+    from keras_audio_si.inference.event_tables import EVENT_FORMATS
+    from keras_audio_si.inference.tag_tables import FORMATS
+
+    if args.hop_seconds is not None and not (args.windows or args.events):
+        raise ValueError("`--hop-seconds` needs `--windows` or `--events`.")
+    if args.events and (args.windows or args.top_k is not None):
+        raise ValueError("`--events` does not go with `--windows` and `--top-k`.")
+    if args.top_k is not None:
+        check_integer(1, top_k=args.top_k)
+    for name in ("offset_threshold", "min_seconds"):
+        if getattr(args, name) is not None and not args.events:
+            raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")
+    formats = EVENT_FORMATS if args.events else FORMATS
+    if args.format is not None and args.format not in formats:
+        kind = "events" if args.events else "tags"
+        raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {args.format}")
+    suffix = os.path.splitext(args.output or "")[1].removeprefix(".")
+    return args.format or (suffix if suffix in formats else next(iter(formats)))
+
+
+def _standard_input(args, paths):
+    """The function that streams standard input if it is to be tagged, or None."""
+    from keras_audio_si.data.audio_stream import stream_pcm
+
+    if (args.pcm_rate is not None) != (paths == ["-"]):
+        raise ValueError("`-`, alone, and `--pcm-rate` need each other.")
+    if args.pcm_rate is None:
+        return None
+    return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, args.pcm_channels, args.pcm_type)
+
+
+def _events(results, class_names, layout, threshold, args):
+    from keras_audio_si.inference.events import find_events, scores_over_time
+
+    hop = layout.hop_samples / layout.sample_rate
+    thresholds = (0.5 if threshold is None else threshold, args.offset_threshold, args.min_seconds or 0.0)
+    for result in results:
+        if result.error is not None:
+            yield result, []
+        else:
+            scores = scores_over_time(result.starts, result.ends, result.scores, hop)
+            yield result, find_events(scores, hop, class_names, *thresholds, result.seconds)
+
+
+def _model_and_paths(paths):
+    """Splits what `tag` and `embed` are given: a `.keras` file or the name of a pretrained model, if any, and the rest.
+
+    Returns:
+        `(model, paths)`; the model is that of the package where the first is neither.
+    """
+    from keras_audio_si.models import class_names_of
+    from keras_audio_si.models.pretrained import DEFAULT, PRETRAINED, pretrained
+
+    first, *others = paths
+    if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
+        model = pretrained(DEFAULT)
+        print(f"No model is named: {DEFAULT} ({', '.join(class_names_of(model))}).", file=sys.stderr)
+        return model, paths
+    if not others:
+        raise ValueError(f"An audio file or a folder is needed behind the model. Received: {first}")
+    return next(iter(load_models([first]).values())), others
