@@ -144,9 +144,10 @@ def build_augmentation(settings):
     if model.mixings and settings.training.loss == "softmax":
         raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
     mixing = (model.mixings, model.mixing_probability, model.label_rule, seed)
-    if model.augment == "roll-gain":
+    if model.augment.startswith("roll-gain"):
+        speed = [layers.RandomSpeed(probability=0.5, seed=seed + 3)] if model.augment.endswith("speed") else []
         mixing = [layers.eat_mixing(rate, *mixing)] if model.mixings else []
-        return layers.AugmentationChain([*_roll_gain(seed), *mixing], seed=seed)
+        return layers.AugmentationChain([*speed, *_roll_gain(seed), *mixing], seed=seed)
     if model.augment != "none":
         strength = model.augment.removeprefix("eat-")
         return layers.eat_augmentations(rate, strength, model.augment_noise, *mixing)

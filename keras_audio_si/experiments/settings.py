@@ -14,7 +14,7 @@ from keras_audio_si.checks import (
 )
 from keras_audio_si.training.settings import TrainingSettings
 
-AUGMENTATIONS = ("none", "roll-gain", "eat-released", "eat-table1", "eat-light")
+AUGMENTATIONS = ("none", "roll-gain", "roll-gain-speed", "eat-released", "eat-table1", "eat-light")
 STANDARDISED = ("piczak", "heurinet", "melconvnet")
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 LABEL_RULES = ("convex", "union")
@@ -47,8 +47,9 @@ class ModelSettings:
         filter_stride: Samples from one filter output to the next, of a front-end with learned filters. It must divide
             the hop; 4 takes about a third of the time of 1, see docs/front-ends.md.
         augment: Augmentation of the training waveforms: "none", "roll-gain" (a cyclic shift; half of the time another
-            gain and the opposite sign), "eat-released", "eat-table1" or "eat-light" (`layers.eat_augmentations`). Or a
-            layer from `(waveforms, labels)` to the same.
+            gain and the opposite sign), "roll-gain-speed" (half of the time another speed, and with it pitch, as well),
+            "eat-released", "eat-table1" or "eat-light" (`layers.eat_augmentations`). Or a layer from `(waveforms,
+            labels)` to the same.
         augment_noise: Whether these augmentations add noise.
         mixings: Label mixings of gazneli2022: some of mixup, timemix, freqmix, phasemix. One is drawn for each batch.
         mixing_probability: Probability that an example is mixed by them.
