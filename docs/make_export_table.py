@@ -3,7 +3,8 @@
     KERAS_BACKEND=tensorflow python docs/make_export_table.py --data ESC-50 --layout auto
 
 A process for each row, on one core; what is measured is kept in `--results`, and is measured once. Networks are those
-of the preset "quick" with random weights, and the trained model of the package. The machine should do nothing else.
+of the preset "quick" with random weights (see `build`), and the trained model of the package. The machine should do
+nothing else.
 """
 
 import argparse
@@ -49,30 +50,37 @@ CLOCK_HZ, SRAM_BYTES = 240e6, 512 * 1024  # ESP32-S3, one core.
 WINDOWS, CALLS = 16, 15
 
 
-def build(network):
-    """The model of a row, with ten classes."""
+def build(network, data, layout):
+    """The model of a row, with ten classes, and windows of the clips of a data set.
+
+    Random weights alone give one class a score of 1 whatever is heard, so that no difference could be seen: inputs are
+    standardised and batch normalisation has the statistics of the windows.
+    """
     import keras
 
-    from keras_audio_si.experiments.model import build_model
-    from keras_audio_si.experiments.presets import preset
-    from keras_audio_si.models.pretrained import pretrained
-
-    if network == "vgg41-esc10":
-        return pretrained(network)
-    keras.utils.set_random_seed(0)
-    settings = dict(NETWORKS[network])
-    return build_model(tuple("abcdefghij"), preset("quick", settings.pop("network"), **settings))
-
-
-def windows_of(model, data, layout):
-    """Windows of the clips of a data set."""
     from keras_audio_si.data.clip_cache import ClipCache
     from keras_audio_si.data.datasets import read_dataset
+    from keras_audio_si.experiments.model import build_model
+    from keras_audio_si.experiments.presets import preset
     from keras_audio_si.export.before_after import windows_over
+    from keras_audio_si.inference.patching import patch_dataset
+    from keras_audio_si.models import recalibrate
     from keras_audio_si.models.metadata import front_end_of
+    from keras_audio_si.models.pretrained import pretrained
+    from keras_audio_si.training import adapt
 
+    keras.utils.set_random_seed(0)
+    settings = dict(NETWORKS[network])
+    if settings:
+        model = build_model(tuple("abcdefghij"), preset("quick", settings.pop("network"), **settings))
+    else:
+        model = pretrained(network)
     cache = ClipCache.build(read_dataset(data, layout), front_end_of(model).sample_rate, "runs/cache")
-    return windows_over(model, cache, WINDOWS)
+    windows = windows_over(model, cache, WINDOWS)
+    adapt(model, patch_dataset(model, cache))
+    if NETWORKS[network] and any(isinstance(x, keras.layers.BatchNormalization) for x in model._flatten_layers()):
+        recalibrate(model, [windows])
+    return model, windows
 
 
 def exported(model, format, precision, path, windows):
@@ -109,8 +117,7 @@ def measure(network, format, precision, data, layout):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    model = build(network)
-    windows = windows_of(model, data, layout)
+    model, windows = build(network, data, layout)
     cut = patch_layout(model)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "exported"
