@@ -30,6 +30,12 @@ _SHOWN_TAGS = 5
 _SHOWN_CLASSES = 15  # Of more, the figure has those with the highest scores.
 _BLOCK_FRAMES = 2000  # Frames of the spectrogram that are computed at a time.
 _TEXT = "#123456"  # Stands for the colour of the page's text, which depends on the browser's scheme.
+# Browsers treat what is not speech as noise: steady sounds fade from a recording.
+_PLAIN_MICROPHONE = """<script>{
+  const devices = navigator.mediaDevices, record = devices.getUserMedia.bind(devices);
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  devices.getUserMedia = (wanted) => record({ ...wanted, audio: { ...wanted.audio, ...plain } });
+}</script>"""
 _CSS = """
 .gradio-container {max-width: 76rem !important}
 .figure {overflow-x: auto}
@@ -250,6 +256,7 @@ def serve_demo(page, port=None, open_browser=True, block=True):
         pwa=False,
         mcp_server=False,
         css=_CSS,
+        head=_PLAIN_MICROPHONE,
         theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     )
     return address

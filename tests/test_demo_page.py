@@ -147,3 +147,37 @@ def test_page(sound, tmp_path):
     finally:
         served.close()
     assert {re.match(r"blob:|data:|http://127\.0\.0\.1:", url) is not None for url in requests} == {True}
+
+
+@needs_chromium
+def test_recording(tmp_path, monkeypatch):
+    pytest.importorskip("gradio", reason="the extra demo is not installed")
+    tone, heard, analyse = tmp_path / "tone.wav", [], demo_page.analyse
+
+    def analysed(model, path, window_seconds):
+        heard.append(soundfile.read(path, always_2d=True))
+        return analyse(model, path, window_seconds)
+
+    monkeypatch.setattr(demo_page, "analyse", analysed)
+    soundfile.write(tone, 0.5 * np.sin(2 * np.pi * 1000 / 48000 * np.arange(96000)), 48000)
+    served = demo_page.demo_page(small_classifier(NAMES), "tiny")
+    address = demo_page.serve_demo(served, open_browser=False, block=False)
+    microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    try:
+        with opened(
+            address, flags=[*microphone, f"--use-file-for-fake-audio-capture={tone}"], harmless=HARMLESS
+        ) as page:
+            page.set_default_timeout(120_000)
+            page.click("[aria-label='Record audio']")
+            page.click(".record-button >> visible=true")
+            page.wait_for_timeout(2000)
+            page.click(".stop-button >> visible=true")
+            page.locator(".figure svg[role=img]").wait_for()
+    finally:
+        served.close()
+    ((samples, rate),) = heard
+    assert len(samples) > rate
+    # The middle second: a recording begins and ends as the buttons are pressed.
+    middle = samples[len(samples) // 2 - rate // 2 :][:rate, 0]
+    assert np.abs(np.fft.rfft(middle)).argmax() == pytest.approx(1000, abs=5)
+    assert np.sqrt((middle**2).mean()) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)  # No suppression of noise.

@@ -513,6 +513,19 @@ class TestAugmentation:
         augmentation = build_augmentation(EAT.changed(mixings=(), augment="eat-light", augment_noise=False))
         assert not any(isinstance(layer, layers.RandomNoise) for layer in augmentation.layers)
 
+    @pytest.mark.parametrize(
+        "augment, factors", [("roll-gain", (1.0,)), ("roll-gain-speed", (0.8, 0.9, 1.0, 1.1, 1.2))]
+    )
+    def test_speed_changes_the_pitch(self, augment, factors):
+        settings = EAT.changed(mixings=(), augment=augment)
+        samples, pitch = settings.data.sample_rate, 500
+        sines = np.sin(2 * np.pi * pitch / samples * np.arange(samples))[None].repeat(32, axis=0).astype("float32")
+        sines *= np.hanning(samples).astype("float32")  # Without clicks where a roll puts the end before the start.
+        varied = keras.ops.convert_to_numpy(build_augmentation(settings)(sines, training=True))
+        peaks = np.abs(np.fft.rfft(varied)).argmax(axis=1)
+        assert {min(factors, key=lambda factor: abs(pitch / factor - peak)) for peak in peaks} == set(factors)
+        assert all(min(abs(pitch / factor - peak) for factor in factors) <= 2 for peak in peaks)
+
     def test_mixed_labels_need_a_loss_of_several(self):
         with pytest.raises(ValueError, match="`mixings` give several labels"):
             build_augmentation(EAT.changed(loss="softmax"))
