@@ -54,7 +54,7 @@ def test_clips_are_varied_in_many_steps_of_many_epochs():
     def varied(name, clips, **changes):
         settings = preset(name, "vgg41", ClipStatistics(clips, 4.0, True), **changes)
         given = (settings.model.spec_augment, settings.training.mixup_alpha, settings.model.augment)
-        assert given in ((True, 0.4, "roll-gain"), (False, None, "roll-gain"))
+        assert given in ((True, 0.4, "roll-gain-speed"), (False, None, "roll-gain-speed"))
         return given[0]
 
     assert [varied("quick", clips) for clips in (300, 3000)] == [True, False]  # In many and in few epochs.

@@ -131,7 +131,7 @@ def _vgg(name, changes):
     """Of the published spectrogram half the frames, unless they are reduced later, and two thirds of the bands."""
     chosen = {"width": 0.5 if name == "thorough" else 0.25}
     if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
-        chosen["augment"] = "roll-gain"
+        chosen["augment"] = "roll-gain-speed"
     if changes.get("front_end") != "piczak":  # It has its own.
         chosen["num_mels"] = 64
         if "frames_per_second" not in changes:
