@@ -8,6 +8,7 @@ from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.fir import correlate_each, delay_taps
 from keras_audio_si.ops.trigonometry import cos_sin
+from keras_audio_si.ops.xla import map_examples
 
 INTERPOLATIONS = ("sinc", "fourier")
 
@@ -32,13 +33,19 @@ def shift_samples(x, samples, circular=False, margin=0):
     """
     x = as_float32(x)
     batch, num_samples = ops.shape(x)
+    if circular:
+        # Two copies of what is contiguous: a gather takes two to twenty times as long.
+        rolled = map_examples(ops.roll, (x, ops.cast(samples, "int32")), "float32")
+        if margin == 0:
+            return rolled
+        beyond = ops.arange(margin, dtype="int32")
+        before, after = (ops.take(rolled, places % num_samples, axis=1) for places in (beyond - margin, beyond))
+        return ops.concatenate([before, rolled, after], axis=1)
     places = ops.expand_dims(ops.arange(num_samples + 2 * margin, dtype="int32"), 0)
     source = places - (ops.cast(samples, "int32")[:, None] + margin)
     rows = ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * num_samples
     # Indices into the flat batch: `take_along_axis` makes them int64 on TensorFlow.
     flat = ops.reshape(x, (-1,))
-    if circular:
-        return ops.take(flat, rows + source % num_samples, axis=0)
     moved = ops.take(flat, rows + ops.clip(source, 0, num_samples - 1), axis=0)
     return ops.where(ops.logical_and(source >= 0, source < num_samples), moved, 0.0)
 
