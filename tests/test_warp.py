@@ -1,5 +1,6 @@
 """The warp in closed form against Algorithm 1 walked through frame by frame, its gradients against differences."""
 
+import contextlib
 import itertools
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 
 from keras_audio_si.ops import guide, warp
 from keras_audio_si.ops.frame_pooling import pooled_frames, scaled_divmod
+from keras_audio_si.ops.xla import portable_operations
 
 
 def walked(scores, num_frames):
@@ -256,3 +258,14 @@ class TestGuide:
             guide.guide_loss(self.scores, self.scores > 0, 0.25, form="paperr")
         with pytest.raises(ValueError, match="`rescale` must be one of 'released', 'paper'. Received: rescale='sum'"):
             warp.rescale_scores(self.scores, 2, "sum")
+
+
+def test_fixed_point_numbers_of_exports_are_the_same(rng):
+    values = np.concatenate([rng.random(10000), [0, 1, 2**-30, 2**-31, 3 * 2.0**-31, 0.5, 1 - 2**-24]]).astype(
+        "float32"
+    )
+    steps = np.round(values.astype("float64") * 2**30).astype("int32")
+    for block in (contextlib.nullcontext(), portable_operations()):
+        with block:
+            np.testing.assert_array_equal(numpy(warp._fixed_point(ops.convert_to_tensor(values))), steps)
+            np.testing.assert_array_equal(numpy(warp._float(ops.convert_to_tensor(steps))), np.float32(steps) / 2**30)

@@ -17,6 +17,7 @@ from keras_audio_si.ops.xla import portable
 RESCALES = ("released", "paper")
 
 _ONE = 1 << 30  # A weight of 1 as a fixed-point number, so that the sum of a position and a score fits 31 bits.
+_HALF = 1 << 15  # Its root.
 _ON_BORDER = int(1e-4 * _ONE)
 _CLOSED = 1e-4  # Scores this close to 0 and 1 are not raised to fill the output frames, as released.
 
@@ -106,7 +107,7 @@ def warp_of(scores, even=True):
         liu2022, eq. 5, Algorithm 1 and appendix A.5.
     """
     scores = ops.convert_to_tensor(scores)
-    steps = ops.cast(ops.round(ops.minimum(ops.stop_gradient(scores), 1.0) * _ONE), "int32")
+    steps = _fixed_point(ops.minimum(ops.stop_gradient(scores), 1.0))
     # The sum may overflow, which leaves its lower bits as they are.
     phase = _lower_bits(ops.cast(ops.cumsum(steps, axis=1), "int32") - steps)
     reached = phase + steps
@@ -118,9 +119,26 @@ def warp_of(scores, even=True):
     # The borders within divided frames move with the sum of all scores before. This has that gradient and is 0.
     end = ops.cumsum(scores, axis=1)
     end, begin = (x - ops.stop_gradient(x) for x in (end, end - scores))
-    first = ops.where(divided, ops.cast(_ONE - phase, "float32") / _ONE - begin, scores)
-    second = ops.where(divided, ops.cast(reached - _ONE, "float32") / _ONE + end, 0.0)
+    first = ops.where(divided, _float(_ONE - phase) - begin, scores)
+    second = ops.where(divided, _float(reached - _ONE) + end, 0.0)
     return Warp(row, first, second, divided)
+
+
+def _fixed_point(x):
+    """Numbers from 0 to 1 as integers from 0 to `_ONE`."""
+    if not portable():
+        return ops.cast(ops.round(x * _ONE), "int32")
+    # LiteRT may store factors in 16 bits, in which `_ONE` is infinite. Both halves are exact.
+    coarse = ops.floor(x * _HALF)
+    return ops.cast(coarse, "int32") * _HALF + ops.cast(ops.round((x * _HALF - coarse) * _HALF), "int32")
+
+
+def _float(x):
+    """The inverse of `_fixed_point`, rounded to float32."""
+    if not portable():
+        return ops.cast(x, "float32") / _ONE
+    coarse = x // _HALF
+    return (ops.cast(coarse, "float32") + ops.cast(x - coarse * _HALF, "float32") / _HALF) / _HALF
 
 
 def _lower_bits(x):
