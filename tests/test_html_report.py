@@ -227,13 +227,15 @@ class TestWithoutAPart:
 
 
 def test_clips_that_cannot_be_read(tmp_path):
-    clips = ClipScores(("a", "b"), np.eye(2), np.eye(2), ("dog", "rain"))
+    clips = ClipScores(("a", "b"), np.eye(2), np.eye(2), ("dog", "rain"), ("=x", ""))
     path = write_clips(clips, tmp_path / "clips.csv")
+    assert read_clips(path).groups == clips.groups
     text = path.read_text()
     for wrong, message in {
         text.replace("target rain", "rain"): "must have the columns",
         text.partition("\n")[0]: "Received: 0 rows",
         text.replace("b,", "a,"): "has a clip twice: 'a'",
+        text.replace("clip,group", "clip"): "must have the columns 'clip', 'group'",
         text.replace("1.0", "one"): "must have a number in every cell",
         "": "must have the columns",
     }.items():

@@ -1,4 +1,4 @@
-"""Bootstrap over clips: against scikit-learn on resampled clips, NumPy's quantiles and slow counts."""
+"""Bootstrap over recordings: against scikit-learn on resampled clips, NumPy's quantiles and slow counts."""
 
 import math
 
@@ -13,8 +13,8 @@ from keras_audio_si.evaluation.intervals import (
     average_precisions,
     bootstrap,
     resample_counts,
-    strata_of,
     two_sided_p,
+    units_of,
 )
 
 pytestmark = pytest.mark.once
@@ -31,7 +31,7 @@ def made_up(rng, num_clips=40, decimals=8, noise=1.0, first=0, names=NAMES):
 @pytest.mark.parametrize("decimals", [1, 8])  # With one decimal many scores are equal.
 def test_average_precision_of_resamples_is_that_of_scikit_learn_on_repeated_clips(rng, decimals):
     clips = made_up(rng, decimals=decimals)
-    counts = resample_counts(np.zeros(40, int), resamples=6, seed=3)
+    counts = resample_counts(np.zeros(40, int), np.arange(40), resamples=6, seed=3)
     found = average_precisions(clips.targets > 0.5, clips.scores, counts)
     for column, values in zip(counts.T, found, strict=True):
         repeated = np.repeat(np.arange(40), column.astype(int))
@@ -47,7 +47,7 @@ def test_without_a_positive_clip_it_is_not_defined():
 
 
 def test_blocks_make_no_difference(rng, monkeypatch):
-    clips, counts = made_up(rng), resample_counts(np.zeros(40, int), 9)
+    clips, counts = made_up(rng), resample_counts(np.zeros(40, int), np.arange(40), 9)
     whole = average_precisions(clips.targets > 0.5, clips.scores, counts)
     monkeypatch.setattr("keras_audio_si.evaluation.intervals._BLOCK", 100)
     np.testing.assert_array_equal(average_precisions(clips.targets > 0.5, clips.scores, counts), whole)
@@ -55,27 +55,30 @@ def test_blocks_make_no_difference(rng, monkeypatch):
 
 def test_resamples_keep_the_size_of_strata():
     strata = np.array([0, 1, 0, 1, 1, 2])
-    counts = resample_counts(strata, 200, seed=1)
+    counts = resample_counts(strata, np.arange(6), 200, seed=1)
     assert (counts[:, 0] == 1).all()
     for stratum, size in enumerate((2, 3, 1)):
         assert (counts[strata == stratum].sum(axis=0) == size).all()
     # Each clip comes once on average: a binomial deviation of the mean of 200 is 0.06.
     np.testing.assert_allclose(counts[:, 1:].mean(axis=1), 1, atol=0.25)
-    assert (counts == resample_counts(strata, 200, seed=1)).all()
-    assert (counts != resample_counts(strata, 200, seed=2)).any()
+    assert (counts == resample_counts(strata, np.arange(6), 200, seed=1)).all()
+    assert (counts != resample_counts(strata, np.arange(6), 200, seed=2)).any()
 
 
-def test_metrics_are_those_of_the_evaluation_and_of_repeated_clips(rng):
+@pytest.mark.parametrize("size", [1, 4])
+def test_metrics_are_those_of_the_evaluation_and_of_repeated_clips(rng, size):
     clips = made_up(rng, noise=2.0)
+    clips = clips._replace(groups=tuple(f"recording {i // size}" for i in range(40)))
     found, evaluation = bootstrap([clips], resamples=2, seed=4), score_clips(clips)
     assert found.mean_precision[0] == pytest.approx(evaluation.mAP, abs=1e-6)
     assert found.accuracy[0] == evaluation.accuracy
     np.testing.assert_allclose(found.per_class[0], evaluation.per_class, atol=1e-6)
-    ids, strata = strata_of([clips])
-    counts = resample_counts(strata, 2, seed=4)
+    ids, *units = units_of([clips])
+    counts = resample_counts(*units, 2, seed=4)
     for column in range(3):
         repeated = [clips.clip_ids.index(name) for name in np.repeat(ids, counts[:, column].astype(int))]
-        one = score_clips(ClipScores(range(40), clips.scores[repeated], clips.targets[repeated], NAMES))
+        assert len({repeated.count(i) for i in range(size)}) == 1  # Clips of one recording come together.
+        one = score_clips(ClipScores(tuple(repeated), clips.scores[repeated], clips.targets[repeated], NAMES))
         assert found.mean_precision[column] == pytest.approx(one.mAP, abs=1e-6)
         assert found.accuracy[column] == pytest.approx(one.accuracy, abs=1e-12)
 
@@ -117,17 +120,26 @@ def test_p_is_counted(rng):
     assert math.isnan(two_sided_p(np.array([np.nan])))
 
 
-def test_coverage_of_a_known_accuracy():
-    """Of 60 data sets of 50 clips, about 95 % have an interval with the accuracy that they were drawn by."""
-    rng, inside = np.random.default_rng(5), 0
+@pytest.mark.parametrize("of_recording", [1, 8])
+def test_coverage_of_a_known_accuracy(of_recording):
+    """Of 60 data sets of 50 recordings, about 95 % have an interval with the accuracy that they were drawn by.
+
+    All clips of a recording are right, or none. By clips alone the intervals would be too narrow.
+    """
+    rng, num_clips = np.random.default_rng(5), 50 * of_recording
+    inside = dict.fromkeys(("recordings", "clips"), 0)
     for _ in range(60):
-        targets = np.eye(2, dtype="float32")[rng.integers(2, size=50)]
-        right = rng.uniform(size=50) < 0.7
+        targets = np.eye(2, dtype="float32")[rng.integers(2, size=num_clips)]
+        right = (rng.uniform(size=50) < 0.7).repeat(of_recording)
         scores = np.where(right[:, None], targets, 1 - targets)
-        clips = ClipScores(tuple(f"{i:02}" for i in range(50)), scores, targets, ("a", "b"))
-        _, low, high = Interval.of(bootstrap([clips], 200).accuracy)
-        inside += low <= 0.7 <= high
-    assert 51 <= inside < 60
+        ids = tuple(f"{i:03}" for i in range(num_clips))
+        groups = {"recordings": tuple(f"{i // of_recording}" for i in range(num_clips)), "clips": ()}
+        for unit in inside:
+            clips = ClipScores(ids, scores, targets, ("a", "b"), groups[unit])
+            _, low, high = Interval.of(bootstrap([clips], 200).accuracy)
+            inside[unit] += low <= 0.7 <= high
+    assert 51 <= inside["recordings"] < 60
+    assert (inside["clips"] < 40) == (of_recording > 1)
 
 
 class TestErrors:
@@ -199,5 +211,7 @@ class TestCompare:
         ]
         with pytest.raises(ValueError, match="same clips in different folds"):
             compare_results({"a": [clips], "b": halves})
+        with pytest.raises(ValueError, match="different groups for the same clips"):
+            compare_results({"a": [clips], "b": [clips._replace(groups=("one",) * 40)]})
         with pytest.raises(ValueError, match="At least two results are needed. Received: a"):
             compare_results({"a": [clips]})

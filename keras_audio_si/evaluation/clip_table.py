@@ -50,7 +50,7 @@ def write_csv(path, columns, rows):
 
 
 def write_clips(clips, path):
-    """Writes the scores and targets of clips: a line per clip, `target <class>` and `score <class>` of every class.
+    """Writes a line per clip: the clip, its group, `target <class>` and `score <class>` of every class.
 
     Args:
         clips: `ClipScores`
@@ -60,12 +60,12 @@ def write_clips(clips, path):
         The path.
     """
     names = clips.class_names
-    columns = ["clip", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
+    columns = ["clip", "group", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
+    groups = clips.groups or ("",) * len(clips.clip_ids)
+    targets = (np.asarray(clips.targets) > 0.5).astype(int).tolist()
     rows = (
-        [clip_id, *target, *(float(f"{score:.9g}") for score in scores)]
-        for clip_id, target, scores in zip(
-            clips.clip_ids, (np.asarray(clips.targets) > 0.5).astype(int).tolist(), clips.scores.tolist(), strict=True
-        )
+        [clip_id, group, *target, *(float(f"{score:.9g}") for score in scores)]
+        for clip_id, group, target, scores in zip(clips.clip_ids, groups, targets, clips.scores.tolist(), strict=True)
     )
     return write_csv(path, columns, rows)
 
@@ -84,22 +84,22 @@ def read_clips(path):
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         columns, *rows = [*csv.reader(file)] or [[]]
-    count = (len(columns) - 1) // 2
-    names = tuple(name.removeprefix("target ") for name in columns[1 : 1 + count])
-    expected = ["clip", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
+    count = (len(columns) - 2) // 2
+    names = tuple(name.removeprefix("target ") for name in columns[2 : 2 + count])
+    expected = ["clip", "group", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
     if columns != expected or not names or not rows:
         raise ValueError(
-            f"{path} must have the columns 'clip', 'target <class>' and 'score <class>' of every class, and rows. "
-            f"Received: {len(rows)} rows of {', '.join(map(repr, columns[:3]))} ..."
+            f"{path} must have the columns 'clip', 'group', 'target <class>' and 'score <class>' of every class, and "
+            f"rows. Received: {len(rows)} rows of {', '.join(map(repr, columns[:3]))} ..."
         )
-    ids = tuple(plain_text(row[0]) for row in rows)
+    ids, groups = (tuple(plain_text(row[column]) for row in rows) for column in (0, 1))
     if len(set(ids)) < len(ids):
         raise ValueError(f"{path} has a clip twice: {next(name for name in ids if ids.count(name) > 1)!r}")
     try:
-        values = np.array([row[1:] for row in rows], "float64")
+        values = np.array([row[2:] for row in rows], "float64")
     except ValueError as error:
-        raise ValueError(f"{path} must have a number in every cell behind the clip: {error}") from None
-    return ClipScores(ids, values[:, count:], values[:, :count].astype("float32"), names)
+        raise ValueError(f"{path} must have a number in every cell behind the group: {error}") from None
+    return ClipScores(ids, values[:, count:], values[:, :count].astype("float32"), names, groups)
 
 
 def _cell(value):

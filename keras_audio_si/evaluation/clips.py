@@ -20,12 +20,14 @@ class ClipScores(NamedTuple):
         scores: float64 array `(clips, classes)`, means over the patches of each clip.
         targets: float32 multi-hot array `(clips, classes)`.
         class_names: Tuple of str, one per class.
+        groups: Tuple of str, the recording or speaker of each clip, empty where it is not known; `()` if none is.
     """
 
     clip_ids: tuple
     scores: np.ndarray
     targets: np.ndarray
     class_names: tuple
+    groups: tuple = ()
 
 
 class ClipEvaluation(NamedTuple):
@@ -223,6 +225,7 @@ def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
             scores=average_over_clips(patch_scores, patch_dataset.patch_clip, len(targets)),
             targets=targets,
             class_names=tuple(patch_dataset.class_names),
+            groups=tuple(clip.group for clip in patch_dataset.cache.manifest.clips),
         )
     )
 

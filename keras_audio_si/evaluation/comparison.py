@@ -4,10 +4,12 @@ import datetime
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
+
 import keras_audio_si
 from keras_audio_si.evaluation import charts
 from keras_audio_si.evaluation.clip_table import write_csv
-from keras_audio_si.evaluation.intervals import RESAMPLES, Difference, Interval, bootstrap, strata_of
+from keras_audio_si.evaluation.intervals import RESAMPLES, Difference, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, interval, number, signed, write_page
 from keras_audio_si.evaluation.report import format_text
 from keras_audio_si.files import writing
@@ -36,6 +38,7 @@ class Comparison(NamedTuple):
         classes: Dict by class of dicts by result of `Compared`: average precision.
         runs: Dict by result of the number of runs.
         num_clips: Number of clips.
+        num_recordings: Number of recordings that they are from.
         resamples: Number of resamples.
     """
 
@@ -43,11 +46,12 @@ class Comparison(NamedTuple):
     classes: dict
     runs: dict
     num_clips: int
+    num_recordings: int
     resamples: int
 
 
 def compare_results(results, resamples=RESAMPLES, seed=0):
-    """Compares results with the first of them, by a bootstrap over clips in which all see the same resamples.
+    """Compares results with the first of them, by a bootstrap over recordings in which all see the same resamples.
 
     Args:
         results: Dict of lists of `clips.ClipScores` by name: the runs of a result, such as its folds and seeds, whose
@@ -97,8 +101,8 @@ def compare_results(results, resamples=RESAMPLES, seed=0):
         for i, label in enumerate(class_names)
     }
     runs = {name: len(runs) for name, runs in results.items()}
-    num_clips = len(strata_of(next(iter(results.values())))[0])
-    return Comparison(metrics, classes, runs, num_clips, resamples)
+    ids, _, recordings = units_of(next(iter(results.values())))
+    return Comparison(metrics, classes, runs, len(ids), len(set(recordings.tolist())), resamples)
 
 
 def format_comparison(comparison):
@@ -116,8 +120,9 @@ def format_comparison(comparison):
             row |= {f"{metric} difference": shown[0], f"{metric} p": shown[1]}
         rows.append(row)
     first = next(iter(comparison.metrics))
+    of = f" of {comparison.num_recordings} recordings" if comparison.num_recordings < comparison.num_clips else ""
     return (
-        f"{format_text(rows)}\n{comparison.num_clips} clips, {comparison.resamples} resamples of them; "
+        f"{format_text(rows)}\n{comparison.num_clips} clips{of}, {comparison.resamples} resamples of them; "
         f"differences are to {first!r}"
     )
 
@@ -192,6 +197,7 @@ def _page_values(comparison):
         "names": list(comparison.metrics),
         "runs": comparison.runs,
         "num_clips": comparison.num_clips,
+        "num_recordings": comparison.num_recordings,
         "resamples": comparison.resamples,
         "metrics": metrics,
         "classes": classes,
@@ -224,6 +230,8 @@ def _check_alike(results):
             raise ValueError(f"{first!r} and {name!r} have different labels for the clips {_some(wrong)}.")
         if {frozenset(run.clip_ids) for run in runs} != {frozenset(run.clip_ids) for run in other_runs}:
             raise ValueError(f"{first!r} and {name!r} have the same clips in different folds or runs.")
+        if not np.array_equal(units_of(runs)[2], units_of(other_runs)[2]):
+            raise ValueError(f"{first!r} and {name!r} have different groups for the same clips.")
 
 
 def _targets(name, runs):

@@ -14,7 +14,7 @@ from keras_audio_si.evaluation import charts
 from keras_audio_si.evaluation.calibration import reliability
 from keras_audio_si.evaluation.clip_table import CLIPS, write_clips, write_csv
 from keras_audio_si.evaluation.curves import precision_recall
-from keras_audio_si.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap
+from keras_audio_si.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, write_page
 from keras_audio_si.evaluation.report import trainable_parameters
 from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
@@ -73,7 +73,7 @@ def write_report(
         data: What the clips are, such as the name of the data set and the split.
         max_shift_clips: Largest number of clips of the shift test; 0 leaves it out.
         num_worst: Number of the clips with the largest errors to show.
-        resamples: Resamples of the bootstrap over clips.
+        resamples: Resamples of the bootstrap over recordings.
         seed: Seed of the resamples and of the clips of the shift test.
         batch_size: Patches per batch.
 
@@ -109,6 +109,7 @@ def write_report(
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
         "parameters": trainable_parameters(model),
         "clips": len(targets),
+        "recordings": len(set(units_of([clips])[2].tolist())),
         "clips left out": len(cache.failures),
         "classes": len(clips.class_names),
         "labels": "one per clip" if single_label else "any number per clip",

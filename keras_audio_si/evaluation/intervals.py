@@ -1,9 +1,10 @@
-"""Bootstrap over clips: intervals of average precision and accuracy, and paired differences of two results.
+"""Bootstrap over recordings: intervals of average precision and accuracy, and paired differences of two results.
 
 A result is the scores of one run, or those of several runs of the same settings: folds, which test different clips,
 and seeds, which test the same ones. Metrics are taken within each run and averaged over the runs. A resample draws
-clips with replacement, as many as there are, separately among the clips that the same runs have scored, so that folds
-keep their size; all runs and all results see the same resamples, which makes differences paired.
+recordings with replacement, as many as there are, and takes all clips of each; a clip of unknown group is a recording
+of its own. It draws separately among the clips that the same runs have scored, so that every fold keeps its number of
+recordings. All runs and all results see the same resamples, which makes differences paired.
 """
 
 from typing import NamedTuple
@@ -94,6 +95,7 @@ def bootstrap(runs, resamples=RESAMPLES, seed=0):
 
     Reference:
         B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3 (percentile intervals).
+        A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (clusters).
     """
     check_integer(1, resamples=resamples)
     for run in runs:
@@ -102,8 +104,8 @@ def bootstrap(runs, resamples=RESAMPLES, seed=0):
         if not np.isfinite(run.scores).all():
             clip = run.clip_ids[int(np.flatnonzero(~np.isfinite(run.scores).all(axis=1))[0])]
             raise ValueError(f"Scores must be finite. Those of clip {clip!r} are not.")
-    ids, strata = strata_of(runs)
-    counts = resample_counts(strata, resamples, seed)
+    ids, strata, recordings = units_of(runs)
+    counts = resample_counts(strata, recordings, resamples, seed)
     place = {clip_id: number for number, clip_id in enumerate(ids)}
     found = []
     for run in runs:
@@ -111,36 +113,47 @@ def bootstrap(runs, resamples=RESAMPLES, seed=0):
         targets, scores = np.asarray(run.targets) > 0.5, np.asarray(run.scores, "float64")
         hits = targets[np.arange(len(scores)), scores.argmax(axis=1)]
         per_class = average_precisions(targets, scores, own)
-        found.append(
-            (_mean(per_class, axis=1), (hits[:, None] * own).sum(axis=0, dtype="float64") / len(hits), per_class)
-        )
+        right, clips = ((part[:, None] * own).sum(axis=0, dtype="float64") for part in (hits, np.ones_like(hits)))
+        found.append((_mean(per_class, axis=1), right / clips, per_class))
     return Resamples(*(_mean(np.stack(values), axis=0) for values in zip(*found, strict=True)))
 
 
-def strata_of(runs):
-    """Which clips are resampled together.
+def units_of(runs):
+    """Which clips are drawn together, and which ones take each other's place.
 
     Args:
         runs: List of `clips.ClipScores`.
 
     Returns:
-        `(ids, strata)`: the sorted ids of all clips, and an integer array `(clips,)`, equal for clips that are in the
-        same runs.
+        `(ids, strata, recordings)`: the sorted ids of all clips, and two integer arrays `(clips,)`: equal for clips
+        that are in the same runs, and equal for clips of one recording in them.
     """
-    members = {}
+    members, groups = {}, {}
     for number, run in enumerate(runs):
-        for clip_id in run.clip_ids:
+        for clip_id, group in zip(run.clip_ids, run.groups or ("",) * len(run.clip_ids), strict=True):
             members.setdefault(clip_id, []).append(number)
-    ids, numbers = sorted(members), {}
-    # Numbered by the first of their clips, so that the order and the number of runs make no difference.
-    return ids, np.array([numbers.setdefault(tuple(members[clip_id]), len(numbers)) for clip_id in ids])
+            groups[clip_id] = group
+    ids = sorted(members)
+    strata = [tuple(members[clip_id]) for clip_id in ids]
+    recordings = [
+        (stratum, "group", groups[clip_id]) if groups[clip_id] else (stratum, "clip", clip_id)
+        for stratum, clip_id in zip(strata, ids, strict=True)
+    ]
+    return ids, _numbered(strata), _numbered(recordings)
 
 
-def resample_counts(strata, resamples, seed=0):
+def _numbered(keys):
+    """Numbers by the first place of each key, so that the order and the number of runs make no difference."""
+    numbers = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def resample_counts(strata, recordings, resamples, seed=0):
     """How often each clip is in each resample.
 
     Args:
-        strata: Integer array `(clips,)`; a resample has as many clips of each stratum as there are.
+        strata: Integer array `(clips,)`; a resample has as many recordings of each stratum as there are.
+        recordings: Integer array `(clips,)`; clips of one recording, which is in one stratum, are drawn together.
         resamples: Number of resamples.
         seed: Seed of the draws.
 
@@ -149,16 +162,20 @@ def resample_counts(strata, resamples, seed=0):
 
     Example:
 
-    >>> counts = resample_counts(np.array([0, 0, 0, 1]), resamples=5)
-    >>> counts[:, 0].tolist(), counts[:3].sum(axis=0).tolist(), counts[3].tolist()
-    ([1.0, 1.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0, 3.0, 3.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    >>> counts = resample_counts(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 2]), resamples=5)
+    >>> print((counts[1] == counts[2]).all(), counts[0] + counts[1], counts[3])
+    True [2. 2. 2. 2. 2. 2.] [1. 1. 1. 1. 1. 1.]
     """
     strata, rng = np.asarray(strata), np.random.default_rng(seed)
     counts = np.ones((len(strata), 1 + resamples), "float32")
-    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    members = []
+    for stratum in np.unique(strata):
+        clips = np.flatnonzero(strata == stratum)
+        members.append((clips, *np.unique(np.asarray(recordings)[clips], return_inverse=True)))
     for column in range(1, 1 + resamples):
-        for clips in members:
-            counts[clips, column] = np.bincount(rng.integers(len(clips), size=len(clips)), minlength=len(clips))
+        for clips, own, of_clip in members:
+            drawn = np.bincount(rng.integers(len(own), size=len(own)), minlength=len(own))
+            counts[clips, column] = drawn[of_clip]
     return counts
 
 
