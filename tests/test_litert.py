@@ -92,6 +92,19 @@ class TestInt8:
         metadata = interpreter.Interpreter(str(path)).get_signature_runner("metadata")()["json"].tobytes()
         assert json.loads(metadata)["class_names"] == list(NAMES)
 
+    def test_merging_of_frames_stays_in_float32(self, tmp_path, rng):
+        model, path = MODELS["diffres"](), tmp_path / "model.tflite"
+        windows = np.concatenate([windows_of(model, rng) for _ in range(8)])
+        np.save(tmp_path / "windows.npy", windows)
+        write_litert(model, path, "int8", None, tmp_path / "windows.npy")
+        expected = model.predict(windows, verbose=0)
+        assert np.abs(litert_scores(path, windows) - expected).max() < 0.1 * np.ptp(expected)
+        # What is rounded to 8 bits is not taken back to float32 at once, as the converter does with what is to stay.
+        operations = interpreter.Interpreter(str(path))._get_ops_details()
+        rounded = {number for one in operations if one["op_name"] == "QUANTIZE" for number in one["outputs"]}
+        assert rounded
+        assert not any(one["inputs"][0] in rounded for one in operations if one["op_name"] == "DEQUANTIZE")
+
     def test_another_top_class_in_too_many_windows(self, tmp_path, rng, monkeypatch):
         model = small_classifier(NAMES)
         monkeypatch.setattr(litert_file, "score_windows", lambda model, windows: np.eye(3, dtype="float32")[[0, 1, 2]])

@@ -39,6 +39,7 @@ def _litert(path):
     return metadata, lambda waveforms: serve(waveforms=waveforms)["scores"]
 
 
+NEARLY_EQUAL = 0.05  # Classes whose scores differ by less may change places.
 LOADERS = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert}
 
 
@@ -55,7 +56,7 @@ def check(format, path, cases):
 
     Raises:
         ValueError: If a score differs by more than the tolerance or is not finite, the largest scores are those of
-            other classes in too many rows, or the metadata differ.
+            other classes, whose own were clearly smaller, in too many rows, or the metadata differ.
     """
     import numpy as np
 
@@ -73,7 +74,8 @@ def check(format, path, cases):
         if difference > cases["tolerance"]:
             raise ValueError(f"scores differ by {difference:.2g}, of waveforms of shape {waveforms.shape}")
         largest = max(largest, difference)
-        same.extend(scores.argmax(axis=1) == expected.argmax(axis=1))
+        found = np.take_along_axis(expected, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
+        same.extend(found >= expected.max(axis=1) - NEARLY_EQUAL)
     if np.mean(same) < cases["agreement"]:
         raise ValueError(
             f"in {1 - np.mean(same):.0%} of {len(same)} windows the largest score is that of another class; "

@@ -50,7 +50,40 @@ def quantised(converter, model, windows):
         calibrated = flatbuffer_utils.convert_bytearray_to_object(bytearray(debugger.calibrated_model))
         names = _float_tensors(calibrated, model, flatbuffer_utils.opcode_to_name)
         debugger.options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=names)
-        return debugger.get_nondebug_quantized_model()
+        return without_round_trips(debugger.get_nondebug_quantized_model())
+
+
+def without_round_trips(content):
+    """Takes out of a LiteRT file what only rounds to 8 bits and back to float32.
+
+    The converter puts such a pair behind sigmoids and cumulative sums that stay in float32.
+
+    Args:
+        content: The file, bytes.
+
+    Returns:
+        The file without these operations, bytes.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    for graph in model.subgraphs:
+        floats, same, kept = {}, {}, []  # What quantised tensors are from, and what dequantised ones stand for.
+        for operator in graph.operators:
+            kind = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+            operator.inputs = np.array([same.get(number, number) for number in operator.inputs], "int32")
+            if kind == "QUANTIZE":
+                floats[operator.outputs[0]] = floats.get(operator.inputs[0], operator.inputs[0])
+            elif kind == "DEQUANTIZE" and operator.inputs[0] in floats and operator.outputs[0] not in graph.outputs:
+                same[operator.outputs[0]] = floats[operator.inputs[0]]
+                continue
+            kept.append((operator, kind))
+        used, graph.operators = {*graph.outputs}, []
+        for operator, kind in reversed(kept):
+            if kind != "QUANTIZE" or used.intersection(operator.outputs):
+                graph.operators.insert(0, operator)
+                used.update(operator.inputs)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def with_metadata(content, text):
