@@ -519,7 +519,7 @@ class TestAugmentation:
     def test_speed_changes_the_pitch(self, augment, factors):
         settings = EAT.changed(mixings=(), augment=augment)
         samples, pitch = settings.data.sample_rate, 500
-        sines = np.sin(2 * np.pi * pitch / samples * np.arange(samples))[None].repeat(32, axis=0).astype("float32")
+        sines = np.sin(2 * np.pi * pitch / samples * np.arange(samples))[None].repeat(80, axis=0).astype("float32")
         sines *= np.hanning(samples).astype("float32")  # Without clicks where a roll puts the end before the start.
         varied = keras.ops.convert_to_numpy(build_augmentation(settings)(sines, training=True))
         peaks = np.abs(np.fft.rfft(varied)).argmax(axis=1)
