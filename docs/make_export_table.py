@@ -85,7 +85,7 @@ def build(network, data, layout, folder):
     windows = np.asarray(patches.waveforms(chosen), "float32")
     if NETWORKS[network] and not path.exists():
         adapt(model, patches)
-        model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy")
+        model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", jit_compile=False)
         model.fit(windows, patches.labels[patches.patch_clip[chosen]], WINDOWS, epochs=STEPS, verbose=0)
         if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
             recalibrate(model, [windows])

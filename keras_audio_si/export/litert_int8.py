@@ -64,6 +64,7 @@ def without_round_trips(content):
     Returns:
         The file without these operations, bytes.
     """
+    from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
@@ -72,10 +73,15 @@ def without_round_trips(content):
         for operator in graph.operators:
             kind = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
             operator.inputs = np.array([same.get(number, number) for number in operator.inputs], "int32")
+            output = operator.outputs[0]
             if kind == "QUANTIZE":
-                floats[operator.outputs[0]] = floats.get(operator.inputs[0], operator.inputs[0])
-            elif kind == "DEQUANTIZE" and operator.inputs[0] in floats and operator.outputs[0] not in graph.outputs:
-                same[operator.outputs[0]] = floats[operator.inputs[0]]
+                (first,) = operator.inputs
+                if graph.tensors[first].type == schema.TensorType.FLOAT32:
+                    floats[output] = first
+                elif first in floats:  # From one scale to another.
+                    floats[output] = floats[first]
+            elif kind == "DEQUANTIZE" and operator.inputs[0] in floats and output not in graph.outputs:
+                same[output] = floats[operator.inputs[0]]
                 continue
             kept.append((operator, kind))
         used, graph.operators = {*graph.outputs}, []
