@@ -115,7 +115,7 @@ def log_compress(x, floor=1e-10):
     if not floor >= TINY:
         raise ValueError(f"`floor` must be at least {TINY:.3g}, the smallest normal float32. Received: floor={floor}")
     if portable():  # A constant of 1e-10 is 0 among weights of 16 bits, and silence would become NaN.
-        return ops.maximum(ops.log(x), math.log(floor))
+        return ops.maximum(ops.log(ops.maximum(x, 0.0)), math.log(floor))
     return ops.log(ops.maximum(x, floor))
 
 
