@@ -3,8 +3,8 @@
     KERAS_BACKEND=tensorflow python docs/make_export_table.py --data ESC-50 --layout auto
 
 A process for each row, on one core; what is measured is kept in `--results`, and is measured once. Networks are those
-of the preset "quick" after some steps (see `build`), and the trained model of the package. The machine should do
-nothing else.
+of the preset "quick" after some steps (see `train_some_steps`), and the trained model of the package. The machine
+should do nothing else.
 """
 
 import argparse
@@ -53,46 +53,52 @@ WINDOWS, STEPS, CALLS = 16, 20, 15
 
 
 def build(network, data, layout, folder):
-    """The model of a row, with the classes of the data, and windows of its clips.
-
-    Of random weights nothing could be seen: they give one class a score of 1, or, with fitting statistics of batch
-    normalisation, enlarge differences of rounding a thousand times. So they are trained for some steps on the windows.
-    """
+    """The model of a row, with the classes of the data, and windows of its clips."""
     import keras
 
     from keras_audio_si.data.clip_cache import ClipCache
     from keras_audio_si.data.datasets import read_dataset
-    from keras_audio_si.experiments.model import build_model
-    from keras_audio_si.experiments.presets import preset
-    from keras_audio_si.inference.patching import patch_dataset
-    from keras_audio_si.models import recalibrate
+    from keras_audio_si.export.before_after import windows_over
     from keras_audio_si.models.metadata import front_end_of
     from keras_audio_si.models.pretrained import pretrained
+
+    def clips_of(model):
+        return ClipCache.build(manifest, front_end_of(model).sample_rate, "runs/cache")
+
+    manifest, path = read_dataset(data, layout), folder / f"{network}.keras"
+    if NETWORKS[network] and not path.exists():
+        train_some_steps(NETWORKS[network], manifest, clips_of, path)
+    model = keras.models.load_model(path, compile=False) if NETWORKS[network] else pretrained(network)
+    return model, windows_over(model, clips_of(model), WINDOWS)
+
+
+def train_some_steps(settings, manifest, clips_of, path):
+    """Trains a network on the windows of its row, and saves it.
+
+    Of random weights nothing could be seen: they give one class a score of 1, or, with fitting statistics of batch
+    normalisation, enlarge differences of rounding a thousand times.
+    """
+    import keras
+
+    from keras_audio_si.experiments.model import build_model
+    from keras_audio_si.experiments.presets import preset
+    from keras_audio_si.export.before_after import spread_evenly
+    from keras_audio_si.inference.patching import patch_dataset
+    from keras_audio_si.models import recalibrate
     from keras_audio_si.training import adapt
 
     keras.utils.set_random_seed(0)
-    manifest, settings = read_dataset(data, layout), dict(NETWORKS[network])
-    path = folder / f"{network}.keras"
-    if not settings:
-        model = pretrained(network)
-    elif path.exists():
-        model = keras.models.load_model(path, compile=False)
-    else:
-        model = build_model(manifest.class_names, preset("quick", settings.pop("network"), **settings))
-    cache = ClipCache.build(manifest, front_end_of(model).sample_rate, "runs/cache")
-    patches = patch_dataset(model, cache)
-    chosen = np.linspace(0, patches.num_patches - 1, WINDOWS).round().astype("int64")
+    model = build_model(manifest.class_names, preset("quick", **settings))
+    patches = patch_dataset(model, clips_of(model))
+    chosen = spread_evenly(patches, WINDOWS)
     windows = np.asarray(patches.waveforms(chosen), "float32")
-    if NETWORKS[network] and not path.exists():
-        adapt(model, patches)
-        model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", jit_compile=False)
-        model.fit(windows, patches.labels[patches.patch_clip[chosen]], WINDOWS, epochs=STEPS, verbose=0)
-        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
-            recalibrate(model, [windows])
-        folder.mkdir(parents=True, exist_ok=True)
-        model.save(path)
-        model = keras.models.load_model(path, compile=False)  # Without the optimizer, whose moments the file has.
-    return model, windows
+    adapt(model, patches)
+    model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", jit_compile=False)
+    model.fit(windows, patches.labels[patches.patch_clip[chosen]], WINDOWS, epochs=STEPS, verbose=0)
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
+        recalibrate(model, [windows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
 
 
 def exported(model, format, precision, path, windows):

@@ -78,13 +78,18 @@ def test_float16_halves_the_weights(tmp_path):
 
 @tensorflow_alone
 class TestInt8:
-    def test_networks_are_quantised_and_front_ends_are_not(self, tmp_path, rng):
-        model, path = small_classifier(NAMES), tmp_path / "model.tflite"
-        windows = np.concatenate([windows_of(model, rng) for _ in range(8)])
+    def quantised(self, model, tmp_path, rng):
+        """The path of the file of a model, whose scores are compared."""
+        windows, path = np.concatenate([windows_of(model, rng) for _ in range(8)]), tmp_path / "model.tflite"
         np.save(tmp_path / "windows.npy", windows)
         write_litert(model, path, "int8", None, tmp_path / "windows.npy")
         expected = model.predict(windows, verbose=0)
         assert np.abs(litert_scores(path, windows) - expected).max() < 0.1 * np.ptp(expected)
+        return path
+
+    def test_networks_are_quantised_and_front_ends_are_not(self, tmp_path, rng):
+        model = small_classifier(NAMES)
+        path = self.quantised(model, tmp_path, rng)
         tensors = interpreter.Interpreter(str(path)).get_tensor_details()
         quantised = [tensor["name"] for tensor in tensors if tensor["dtype"] == np.int8]
         assert any("conv" in name for name in quantised)
@@ -93,12 +98,7 @@ class TestInt8:
         assert json.loads(metadata)["class_names"] == list(NAMES)
 
     def test_merging_of_frames_stays_in_float32(self, tmp_path, rng):
-        model, path = MODELS["diffres"](), tmp_path / "model.tflite"
-        windows = np.concatenate([windows_of(model, rng) for _ in range(8)])
-        np.save(tmp_path / "windows.npy", windows)
-        write_litert(model, path, "int8", None, tmp_path / "windows.npy")
-        expected = model.predict(windows, verbose=0)
-        assert np.abs(litert_scores(path, windows) - expected).max() < 0.1 * np.ptp(expected)
+        path = self.quantised(MODELS["diffres"](), tmp_path, rng)
         # What is rounded to 8 bits is not taken back to float32 at once, as the converter does with what is to stay.
         operations = interpreter.Interpreter(str(path))._get_ops_details()
         rounded = {number for one in operations if one["op_name"] == "QUANTIZE" for number in one["outputs"]}

@@ -261,9 +261,7 @@ class TestGuide:
 
 
 def test_fixed_point_numbers_of_exports_are_the_same(rng):
-    values = np.concatenate([rng.random(10000), [0, 1, 2**-30, 2**-31, 3 * 2.0**-31, 0.5, 1 - 2**-24]]).astype(
-        "float32"
-    )
+    values = np.array([0, 1, 2**-30, 2**-31, 3 * 2.0**-31, 0.5, 1 - 2**-24, *rng.random(10000)], "float32")
     steps = np.round(values.astype("float64") * 2**30).astype("int32")
     for block in (contextlib.nullcontext(), portable_operations()):
         with block:

@@ -39,8 +39,12 @@ class BeforeAfter(NamedTuple):
 def windows_over(model, cache, count):
     """Windows of clips as evaluation cuts them, at most `count`, spread evenly: `(windows, samples)` float32."""
     patches = patch_dataset(model, cache)
-    chosen = np.unique(np.linspace(0, patches.num_patches - 1, count).round().astype("int64"))
-    return np.asarray(patches.waveforms(chosen), "float32")
+    return np.asarray(patches.waveforms(spread_evenly(patches, count)), "float32")
+
+
+def spread_evenly(patches, count):
+    """Numbers of at most `count` patches of a `PatchDataset`, from the first to the last: an int64 array."""
+    return np.unique(np.linspace(0, patches.num_patches - 1, count).round().astype("int64"))
 
 
 def before_after(model, path, cache, max_shift_clips=200):

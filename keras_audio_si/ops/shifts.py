@@ -34,7 +34,7 @@ def shift_samples(x, samples, circular=False, margin=0):
     x = as_float32(x)
     batch, num_samples = ops.shape(x)
     if circular:
-        # Two copies of what is contiguous: a gather takes two to twenty times as long.
+        # Two copies of what is contiguous: faster than a gather on every backend, most so under PyTorch.
         rolled = map_examples(ops.roll, (x, ops.cast(samples, "int32")), "float32")
         if margin == 0:
             return rolled
