@@ -103,21 +103,18 @@ def train_some_steps(settings, manifest, clips_of, path):
 
 def exported(model, format, precision, path, windows):
     """Exports a model; the function that scores a window `(1, samples)`, and the bytes that the copy has."""
-    from keras_audio_si.export import export_litert, export_onnx, export_saved_model
+    from keras_audio_si.export import export
     from keras_audio_si.export.check_export import LOADERS
 
     if format == "keras":
         model.save(path.with_suffix(".keras"))
         return lambda window: model.predict_on_batch(window), path.with_suffix(".keras").stat().st_size
-    if format == "savedmodel":
-        export_saved_model(model, path)
-        return LOADERS[format](str(path))[1], sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    if format == "litert":
-        export_litert(model, path, precision, representative=windows)
-        return LOADERS[format](str(path))[1], path.stat().st_size
+    export(model, path, format, precision, representative=windows if format == "litert" else None)
+    if format != "onnx":
+        files = path.rglob("*") if path.is_dir() else [path]
+        return LOADERS[format](str(path))[1], sum(file.stat().st_size for file in files if file.is_file())
     import onnxruntime
 
-    export_onnx(model, path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

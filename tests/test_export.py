@@ -11,7 +11,8 @@ from exported import NAMES, tensorflow_alone
 from keras_audio_si import layers, models
 from keras_audio_si.cli import main as cli
 from keras_audio_si.export import saved_model
-from keras_audio_si.export.saved_model import clip_scores, export_saved_model, write_saved_model
+from keras_audio_si.export.formats import export
+from keras_audio_si.export.saved_model import clip_scores, write_saved_model
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers import ClassScores
 from keras_audio_si.models.metadata import front_end_of
@@ -160,25 +161,29 @@ class TestErrors:
     def test_scores_that_differ_leave_nothing(self, tmp_path, monkeypatch):
         monkeypatch.setattr(saved_model, "clip_scores", lambda *args: clip_scores(*args) + np.float32(2e-5))
         with pytest.raises(match="does not give the model's scores.* differ by 2"):
-            export_saved_model(small_classifier(NAMES), tmp_path / "exported")
+            export(small_classifier(NAMES), tmp_path / "exported")
         assert list(tmp_path.iterdir()) == []
 
     def test_output_exists(self, tmp_path):
         with pytest.raises(FileExistsError, match="exists: name a folder"):
-            export_saved_model(small_classifier(NAMES), tmp_path)
+            export(small_classifier(NAMES), tmp_path)
+
+    @pytest.mark.parametrize("to", ["savedmodel", "onnx"])
+    @pytest.mark.parametrize("options", [{"precision": "int8"}, {"window_seconds": 1.0}])
+    def test_options_of_litert(self, to, options, tmp_path):
+        with pytest.raises(ValueError, match="are for `to='litert'`"):
+            export(small_classifier(NAMES), tmp_path / "exported", to, **options)
 
     def test_no_class_names(self, tmp_path):
         with pytest.raises(ValueError, match="does not name its classes"):
-            export_saved_model(small_classifier(None), tmp_path / "exported")
+            export(small_classifier(None), tmp_path / "exported")
 
     def test_no_waveforms(self, tmp_path):
         with pytest.raises(ValueError, match="must take waveforms"):
-            export_saved_model(
-                keras.Sequential([keras.Input((5, 3)), ClassScores(class_names=NAMES)]), tmp_path / "exported"
-            )
+            export(keras.Sequential([keras.Input((5, 3)), ClassScores(class_names=NAMES)]), tmp_path / "exported")
 
     def test_no_tensorflow(self, tmp_path, monkeypatch):
         monkeypatch.setattr(saved_model.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ImportError, match="install the extra `tensorflow-cpu`"):
-            export_saved_model(small_classifier(NAMES), tmp_path / "exported")
+            export(small_classifier(NAMES), tmp_path / "exported")
         assert list(tmp_path.iterdir()) == []

@@ -229,7 +229,7 @@ def test_a_classifier_with_it_knows_its_front_end():
     backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(inputs))
     model = models.Classifier(front_end, backbone)
     assert front_end_of(model, any_length=True) is front_end
-    assert patch_layout(model, patch_seconds=0.3)[:3] == (RATE, 600, 300)
+    assert patch_layout(model, window_seconds=0.3)[:3] == (RATE, 600, 300)
 
 
 @pytest.mark.parametrize(

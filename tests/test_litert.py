@@ -13,7 +13,8 @@ from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.export import litert_file
 from keras_audio_si.export.before_after import before_after, windows_over
-from keras_audio_si.export.litert_file import export_litert, litert_scores, write_litert
+from keras_audio_si.export.formats import export
+from keras_audio_si.export.litert_file import litert_scores, write_litert
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 
 pytest.importorskip("tensorflow", reason="a LiteRT file is written from TensorFlow")
@@ -109,7 +110,7 @@ class TestInt8:
         model = small_classifier(NAMES)
         monkeypatch.setattr(litert_file, "score_windows", lambda model, windows: np.eye(3, dtype="float32")[[0, 1, 2]])
         with pytest.raises(ValueError, match="in (33|67|100)% of 3 windows the largest score is that of another class"):
-            export_litert(model, tmp_path / "model.tflite", "int8", representative=windows_of(model, rng))
+            export(model, tmp_path / "model.tflite", "litert", "int8", representative=windows_of(model, rng))
         assert not list(tmp_path.iterdir())
 
     def test_before_and_after(self, tmp_path, rng):
@@ -120,7 +121,7 @@ class TestInt8:
         cache = ClipCache.from_waveforms(clips, labels, RATE, NAMES)
         windows = windows_over(model, cache, 8)
         assert len(windows) == 8 and any(np.array_equal(windows[0], clips[0][:samples]) for _ in clips)
-        export_litert(model, tmp_path / "model.tflite", "int8", representative=windows)
+        export(model, tmp_path / "model.tflite", "litert", "int8", representative=windows)
         found = before_after(model, tmp_path / "model.tflite", cache)
         patches = patch_dataset(model, cache)
         scores = model.predict(patches.waveforms(np.arange(patches.num_patches)), verbose=0)
@@ -173,20 +174,20 @@ class TestErrors:
         path.write_text("before")
         monkeypatch.setattr(litert_file, "score_windows", lambda model, windows: score(model, windows) + 1e-3)
         with pytest.raises(ValueError, match="does not give the model's scores.*: scores differ by 0.001"):
-            export_litert(small_classifier(NAMES), path)
+            export(small_classifier(NAMES), path, "litert")
         assert path.read_text() == "before" and [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
 
     def test_usage(self, tmp_path, monkeypatch, capsys):
         model = str(tmp_path / "model.keras")
         small_classifier(NAMES).save(model)
         assert cli.main(["export", model, "--to", "onnx", "--precision", "float16", "--output", "m.onnx"]) == 2
-        assert "`--precision` and `--window-seconds` are for `--to litert`" in capsys.readouterr().err
+        assert "`precision` and `window_seconds` are for `to='litert'`" in capsys.readouterr().err
         assert cli.main(["export", model, "--to", "litert", "--precision", "int8", "--output", "m.tflite"]) == 2
         assert "`--precision int8` needs `--data`" in capsys.readouterr().err
         with pytest.raises(ValueError, match="`representative` is needed for precision='int8'"):
-            export_litert(small_classifier(NAMES), tmp_path / "model.tflite", "int8")
+            export(small_classifier(NAMES), tmp_path / "model.tflite", "litert", "int8")
         with pytest.raises(ValueError, match=r"`representative` must be \(windows, \d+\).*shape=\(2, 5\)"):
-            export_litert(small_classifier(NAMES), tmp_path / "model.tflite", representative=np.zeros((2, 5)))
+            export(small_classifier(NAMES), tmp_path / "model.tflite", "litert", representative=np.zeros((2, 5)))
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ai_edge_litert" else name)
         with pytest.raises(ImportError, match="ai-edge-litert is not installed: pip install 'keras-audio-si"):
-            export_litert(small_classifier(NAMES), tmp_path / "model.tflite")
+            export(small_classifier(NAMES), tmp_path / "model.tflite", "litert")

@@ -11,7 +11,8 @@ from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.export import onnx_file
-from keras_audio_si.export.onnx_file import export_onnx, write_onnx
+from keras_audio_si.export.formats import export
+from keras_audio_si.export.onnx_file import write_onnx
 from keras_audio_si.export.saved_model import clip_scores
 
 pytest.importorskip("tensorflow", reason="an ONNX file is written from TensorFlow")
@@ -84,10 +85,10 @@ class TestErrors:
         path.write_text("before")
         monkeypatch.setattr(onnx_file, "clip_scores", lambda model, x: clip_scores(model, x) + 1e-3)
         with pytest.raises(ValueError, match="does not give the model's scores.*: .* differ by 0.001"):
-            export_onnx(small_classifier(NAMES), path)
+            export(small_classifier(NAMES), path, to="onnx")
         assert path.read_text() == "before" and [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
 
     def test_without_the_extra(self, tmp_path, monkeypatch):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tf2onnx" else name)
         with pytest.raises(ImportError, match="tf2onnx is not installed: pip install 'keras-audio-si"):
-            export_onnx(small_classifier(NAMES), tmp_path / "model.onnx")
+            export(small_classifier(NAMES), tmp_path / "model.onnx", to="onnx")

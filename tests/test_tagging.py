@@ -115,7 +115,7 @@ class TestStream:
 
 @pytest.mark.once
 class TestWindows:
-    @pytest.mark.parametrize("samples", [1, 99, 100, 101, 149, 150, 151, 1234])
+    @pytest.mark.parametrize("samples", [1, 99, 100, 101, 102, 149, 150, 151, 152, 1234])
     @pytest.mark.parametrize("block", [1, 37, 100, 5000])
     def test_are_the_patches_of_evaluation_and_the_end(self, rng, samples, block):
         waveform = rng.uniform(-1, 1, samples).astype("float32")
@@ -127,9 +127,10 @@ class TestWindows:
         np.testing.assert_array_equal(
             [window.samples for window in evaluated], patches.waveforms(range(patches.num_patches))
         )
-        assert windows[-1].end == samples
-        if len(windows) > len(evaluated):
-            assert len(windows) == len(evaluated) + 1 and samples > evaluated[-1].end
+        left = samples - evaluated[-1].end
+        assert len(windows) == len(evaluated) + (left > 1)  # A hundredth of a window is too little for another one.
+        if left > 1:
+            assert windows[-1].end == samples
             np.testing.assert_array_equal(windows[-1].samples, waveform[-100:])
 
     def test_nothing_gives_none(self):

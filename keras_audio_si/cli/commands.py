@@ -108,8 +108,8 @@ def demo(args):
 def export(args):
     # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
-    if args.to != "litert" and (args.precision != "float32" or args.window_seconds is not None):
-        raise ValueError("`--precision` and `--window-seconds` are for `--to litert`.")
+    from keras_audio_si.export.formats import export as export_model
+
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
     ((_, model),) = load_models([args.model]).items()
@@ -119,23 +119,11 @@ def export(args):
 
         cache = clips_for(model, args)
         windows = windows_over(model, cache, 100 if args.precision == "int8" else 8)
-    if args.to == "onnx":
-        from keras_audio_si.export.onnx_file import export_onnx
-
-        largest = export_onnx(model, args.output, windows)
-        print(f"Exported and compared by ONNX Runtime alone: {args.output}, scores within {largest:.1g}")
-    elif args.to == "litert":
-        from keras_audio_si.export.litert_file import export_litert
-
-        largest = export_litert(model, args.output, args.precision, args.window_seconds, windows)
-        print(f"Exported and compared by LiteRT alone: {args.output}, scores within {largest:.1g}")
-        if cache is not None:
-            _print_before_after(model, args.output, cache)
-    else:
-        from keras_audio_si.export.saved_model import export_saved_model
-
-        folder = export_saved_model(model, args.output, windows)
-        print("Exported, reloaded by TensorFlow alone and compared:", folder)
+    largest = export_model(model, args.output, args.to, args.precision, args.window_seconds, windows)
+    runtime = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}[args.to]
+    print(f"Exported and compared by {runtime} alone: {args.output}, scores within {largest:.1g}")
+    if args.to == "litert" and cache is not None:
+        _print_before_after(model, args.output, cache)
 
 
 def _print_before_after(model, path, cache):

@@ -6,9 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "eat_weights": "export_state_dict import_state_dict",
-        "litert_file": "export_litert",
-        "onnx_file": "export_onnx",
-        "saved_model": "export_saved_model",
+        "formats": "export",
         "pytorch_files": "read_checkpoint write_checkpoint",
     },
 )

@@ -38,7 +38,7 @@ def export_saved_model(model, output_dir, representative=None):
         representative: Real audio to compare on as well, `(clips, samples)` float32.
 
     Returns:
-        Path of the folder.
+        Largest absolute difference of a score.
 
     Raises:
         ImportError: If TensorFlow is not installed.
@@ -55,8 +55,7 @@ def export_saved_model(model, output_dir, representative=None):
     if output.exists():
         raise FileExistsError(f"{output} exists: name a folder that does not, or remove it")
     cases = [(waveforms, clip_scores(model, waveforms)) for waveforms in sample_waveforms(model, representative)]
-    write_checked(model, output, "savedmodel", write_saved_model, clip_metadata(model), cases, TOLERANCE)
-    return output
+    return write_checked(model, output, "savedmodel", write_saved_model, clip_metadata(model), cases, TOLERANCE)
 
 
 def clip_metadata(model):

@@ -28,35 +28,35 @@ class PatchLayout(NamedTuple):
     peak: float | None = None
 
 
-def patch_layout(model, patch_seconds=None, hop_seconds=None):
+def patch_layout(model, window_seconds=None, hop_seconds=None):
     """How evaluation cuts clips for a model: into its input length, overlapping by half (to the frame, if it has any).
 
     Args:
         model: Classifier of waveforms, see `front_end_of`.
-        patch_seconds: Length of the patches where the model leaves it open, rounded to whole frames.
+        window_seconds: Length of the patches where the model leaves it open, rounded to whole frames.
         hop_seconds: From the start of a patch to the start of the next, rounded to whole frames; None for half a patch.
 
     Returns:
         A `PatchLayout`.
 
     Raises:
-        ValueError: If the model is not a classifier of waveforms, not exactly one of `patch_seconds` and the model
+        ValueError: If the model is not a classifier of waveforms, not exactly one of `window_seconds` and the model
             says how long the patches are, or the hop is longer than a patch.
     """
     front_end = front_end_of(model, any_length=True)
     patch_samples = model.input_shape[1]
-    if (patch_samples is None) == (patch_seconds is None):
+    if (patch_samples is None) == (window_seconds is None):
         length = "any length" if patch_samples is None else f"{patch_samples / front_end.sample_rate:.3g} s"
         raise ValueError(
             f"The model {model.name!r} takes waveforms of {length}: the length of the windows must be given for a "
-            f"model that takes any, and for no other. Received: patch_seconds={patch_seconds}"
+            f"model that takes any, and for no other. Received: window_seconds={window_seconds}"
         )
     rate = front_end.sample_rate
     if isinstance(front_end, FitLength):
         hop_samples = max(1, patch_samples // 2 if hop_seconds is None else _hop(hop_seconds, rate, patch_samples))
         return PatchLayout(rate, patch_samples, hop_samples, front_end.short, front_end.peak)
-    if patch_seconds is not None:
-        frames = max(1, front_end.num_frames(round(patch_seconds * front_end.sample_rate)))
+    if window_seconds is not None:
+        frames = max(1, front_end.num_frames(round(window_seconds * front_end.sample_rate)))
         patch_samples = front_end.num_samples(frames)
     if hop_seconds is None:
         hop_frames = max(1, front_end.num_frames(patch_samples) // 2)

@@ -118,8 +118,8 @@ def cut_windows(blocks, window_samples, hop_samples, short="repeat"):
     """Cuts a waveform that comes in blocks into windows of one length.
 
     They are the patches of `data.pipeline.PatchDataset`: at 0, `hop_samples`, `2 * hop_samples`, ... as long as a
-    whole one fits, and one window of a shorter waveform, filled up. Where something is left at the end there is one
-    window more, which ends with the waveform.
+    whole one fits, and one window of a shorter waveform, filled up. Where more than a hundredth of a window is left at
+    the end there is one window more, which ends with the waveform.
 
     Args:
         blocks: Iterable of one-dimensional float32 arrays.
@@ -150,7 +150,7 @@ def cut_windows(blocks, window_samples, hop_samples, short="repeat"):
     end = held_start + len(held)
     if 0 < end < window_samples:
         yield Window(0, end, filled(held, window_samples, short), evaluated=True)
-    elif end > next_start - hop_samples + window_samples:
+    elif end - (next_start - hop_samples + window_samples) > window_samples // 100:
         yield Window(end - window_samples, end, held[-window_samples:], evaluated=False)
 
 
