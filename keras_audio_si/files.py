@@ -54,10 +54,10 @@ def writing(folder):
         raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
 
 
-def write_rows(rows, path):
-    """Writes dicts of columns to a CSV file."""
+def write_rows(rows, path, columns=None):
+    """Writes dicts of columns to a CSV file; without `columns` these are those of the rows."""
     with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns_of(rows))
+        writer = csv.DictWriter(file, columns or columns_of(rows))
         writer.writeheader()
         writer.writerows(rows)
 

@@ -13,7 +13,7 @@ from keras_audio_si.experiments import report, runner
 from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.report import RunScore, fold_table, read_scores, row_table
 from keras_audio_si.experiments.settings import Settings
-from keras_audio_si.training.run_folder import locked
+from keras_audio_si.locks import locked
 from keras_audio_si.visualization import classification
 
 pytestmark = pytest.mark.once

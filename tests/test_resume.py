@@ -19,6 +19,8 @@ pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Datase
 from kill_and_resume import ROOT, differences, kill, outcome, start, wait_for
 from tiny_training import CHECKPOINT_STEPS, RESUMED, VALIDATION, network, patches, train
 
+from keras_audio_si import locks
+from keras_audio_si.locks import locked
 from keras_audio_si.training import checkpoint as checkpoint_module
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import KEPT, Checkpoint
@@ -101,7 +103,7 @@ class TestKill:
             assert process.poll() is None
             time.sleep(0.01)
         with pytest.raises(BlockingIOError, match=f"in use by process {process.pid} on "):
-            with run_folder.locked(folder):
+            with locked(folder):
                 pass
         assert kill(process)
         assert torn[0].exists() and (folder / "run.lock").exists() and len(checkpoints(folder)) == KEPT
@@ -229,7 +231,7 @@ class TestCheckpointFiles:
         torn.write_bytes(checkpoints(a_cut_off_run)[-1].read_bytes()[:1000])
         again = Checkpoint.newest(a_cut_off_run / run_folder.CHECKPOINTS)
         assert (again.epoch, again.step) == (newest.epoch, newest.step)
-        with run_folder.locked(a_cut_off_run):
+        with locked(a_cut_off_run):
             assert not torn.exists()
 
     @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
@@ -308,22 +310,22 @@ class TestRefused:
 @pytest.mark.once
 class TestLock:
     def test_two_at_once(self, tmp_path):
-        with run_folder.locked(tmp_path):
+        with locked(tmp_path):
             with pytest.raises(BlockingIOError, match=rf"'{tmp_path}' is in use by process {os.getpid()} on .*: wait"):
                 train(tmp_path)
-            with run_folder.locked(tmp_path, "other.lock"):
+            with locked(tmp_path, "other.lock"):
                 pass
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_system_without_locks(self, tmp_path, monkeypatch, capsys):
-        if run_folder.fcntl is None:
+        if locks.fcntl is None:
             pytest.skip("locks are others here")
 
         def flock(*args):
             raise OSError(errno.ENOLCK, "No locks available")
 
-        monkeypatch.setattr(run_folder.fcntl, "flock", flock)
-        with run_folder.locked(tmp_path):
+        monkeypatch.setattr(locks.fcntl, "flock", flock)
+        with locked(tmp_path):
             assert "cannot be locked here" in capsys.readouterr().err
 
 

@@ -5,6 +5,16 @@ import os
 from keras_audio_si.cli.chosen import clips_for, load_models
 
 
+def prepare(args):
+    from keras_audio_si.data import prepare, read_dataset
+    from keras_audio_si.data.preparation import describe
+
+    manifest = read_dataset(args.data, args.layout)
+    options = (args.sample_rate, args.clips_per_shard, args.format, args.workers)
+    print(describe(prepare(manifest, args.output, *options)))
+    print("Prepared:", args.output)
+
+
 def evaluate(args):
     from keras_audio_si.evaluation.clips import evaluate_clips
     from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table

@@ -185,6 +185,19 @@ def build_parser(arguments=("train",)):
         add_common(sub)
         return sub
 
+    prepare = add("prepare", "prepare", "Write a data set as shards of FLAC, with statistics, duplicates and leaks.")
+    help = "folder of a data set, or a manifest CSV file"
+    prepare.add_argument("--data", required=True, metavar="PATH", help=help)
+    prepare.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+    prepare.add_argument("--output", required=True, metavar="DIR", help="folder for the shards; continues what it has")
+    prepare.add_argument("--sample-rate", type=int, metavar="HZ", help="rate to resample to (default: as it is)")
+    prepare.add_argument("--clips-per-shard", type=int, default=1000, metavar="N", help="(default: 1000)")
+    help = "arrayrecord (default; extra shards) or tfrecord"
+    prepare.add_argument(
+        "--format", choices=("arrayrecord", "tfrecord"), default="arrayrecord", metavar="NAME", help=help
+    )
+    prepare.add_argument("--workers", type=int, metavar="N", help="threads (default: the number of processors)")
+
     train = add("train", "train", "Train networks and test them: a preset on your data, or the tables of a paper.")
     if "train" in arguments:
         add_train_arguments(train)

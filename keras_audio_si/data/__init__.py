@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "manifest": "Clip Manifest",
         "patch_sequence": "PatchSequence",
         "pipeline": "PatchDataset",
+        "preparation": "prepare",
         "splits": "assign_splits",
         "statistics": "ClipStatistics clip_statistics",
         "synthetic": "write_dataset",

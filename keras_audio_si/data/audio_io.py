@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from keras_audio_si.checks import check_positive
+from keras_audio_si.data.shards import ShardClip, file_of, is_clip_of_shard
 
 AUDIO_SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph".split()
@@ -178,22 +179,23 @@ def conformed(waveform, file_rate, path, sample_rate=None):
 
 def _open(path):
     path = pathlib.Path(path)
+    file = file_of(path)
     try:
-        if not path.exists():
+        if not file.exists():
             raise AudioError(path, "there is no such file")
-        if path.is_dir():
+        if file.is_dir():
             raise AudioError(path, "is a folder, not a file")
-        if not path.is_file():
+        if not file.is_file():
             raise AudioError(path, "is a device or a pipe, not a file")
-        if path.stat().st_size == 0:
+        if file.stat().st_size == 0:
             raise AudioError(path, "is empty (0 bytes)")
-        if not os.access(path, os.R_OK):
+        if not os.access(file, os.R_OK):
             raise AudioError(path, "may not be read: no permission")
     except OSError as error:
         raise AudioError(path, f"cannot be read: {error.strerror}") from error
     try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: ".raw" has no header to read.
+        return ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: ".raw" has no header to read.
         raise AudioError(path, f"is not audio that can be read ({_reason(error)})") from error
 
 

@@ -1,13 +1,11 @@
 """Cache of the decoded clips of a manifest, in one memory-mapped file."""
 
-import concurrent.futures
 import hashlib
 import json
 import os
 import pathlib
 import sys
 import tempfile
-import time
 
 import numpy as np
 
@@ -15,6 +13,8 @@ from keras_audio_si.checks import check_choice
 from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.parallel import in_threads, with_progress
+from keras_audio_si.data.shards import file_of
 
 FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
 SAMPLES_FILE = "samples.float32"
@@ -166,7 +166,8 @@ class ClipCache:
 def _key(manifest, sample_rate):
     digest = hashlib.sha256(f"{FORMAT} {sample_rate}".encode())
     for path in manifest.paths():
-        status = os.stat(path) if os.path.exists(path) else None
+        file = file_of(path)
+        status = os.stat(file) if os.path.exists(file) else None
         found = (status.st_size, status.st_mtime_ns) if status else None
         digest.update(repr((os.path.abspath(path), found)).encode())
     return digest.hexdigest()[:16]
@@ -194,7 +195,8 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
         try:
             with open(part / SAMPLES_FILE, "wb") as file:
                 clips = DECODERS[decoder](paths, sample_rate, num_workers)
-                for number, decoded in enumerate(_with_progress(clips, len(paths), sample_rate, progress)):
+                clips = with_progress(clips, len(paths), f"Decoding to {sample_rate} Hz", progress)
+                for number, decoded in enumerate(clips):
                     if isinstance(decoded, AudioError):
                         failures.append((number, decoded.reason))
                         lengths.append(0)
@@ -217,7 +219,7 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
 
 
 def _by_soundfile(paths, sample_rate, num_workers):
-    """Yields each path's waveform, or its `AudioError`, in order, holding only a few clips in memory."""
+    """Each path's waveform, or its `AudioError`, in order."""
 
     def decode(path):
         try:
@@ -225,10 +227,7 @@ def _by_soundfile(paths, sample_rate, num_workers):
         except AudioError as error:
             return error
 
-    batch = 4 * num_workers
-    with concurrent.futures.ThreadPoolExecutor(num_workers) as pool:
-        for first in range(0, len(paths), batch):
-            yield from pool.map(decode, paths[first : first + batch])
+    return in_threads(decode, paths, num_workers)
 
 
 def _by_tensorflow_io(paths, sample_rate, num_workers):
@@ -240,18 +239,6 @@ def _by_tensorflow_io(paths, sample_rate, num_workers):
 
 
 DECODERS = {"soundfile": _by_soundfile, "tensorflow-io": _by_tensorflow_io}
-
-
-def _with_progress(decoded, total, sample_rate, progress):
-    begun = shown = time.monotonic()
-    for done, clip in enumerate(decoded, start=1):
-        yield clip
-        now = time.monotonic()
-        if progress and (done == total or (sys.stderr.isatty() and now - shown > 0.2)):
-            shown = now
-            end = "\n" if done == total else ""
-            line = f"\rDecoding to {sample_rate} Hz: {done}/{total} clips, {now - begun:.1f} s"
-            print(line, end=end, file=sys.stderr, flush=True)
 
 
 def _described(failures):

@@ -12,7 +12,7 @@ from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
 
-MANIFEST_FILE = "manifest.csv"
+INDEX_FILE, MANIFEST_FILE = "index.json", "manifest.csv"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
 URBANSOUND8K_TABLE = pathlib.Path("metadata", "UrbanSound8K.csv")
 FSD50K_TABLES = pathlib.Path("FSD50K.ground_truth")
@@ -194,7 +194,26 @@ def _audioset_layout(*parts):
     )
 
 
+def read_prepared(root):
+    """Reads what `prepare` wrote: clips of shards, with classes in the order of the data that they come from.
+
+    Args:
+        root: Folder of the shards.
+
+    Returns:
+        A `Manifest`.
+
+    Raises:
+        ValueError: If the manifest lacks a column.
+    """
+    index = json.loads((root / INDEX_FILE).read_text(encoding="utf-8"))
+    return Manifest.read(root / MANIFEST_FILE, index["class_names"])
+
+
 LAYOUTS = {  # In this order "auto" tries them: class folders match every folder.
+    "prepared": Layout(
+        matches=lambda path: all((path / name).is_file() for name in (INDEX_FILE, MANIFEST_FILE)), read=read_prepared
+    ),
     "manifest": Layout(
         matches=lambda path: _manifest_file(path).suffix == ".csv" and _manifest_file(path).is_file(),
         read=lambda path: Manifest.read(_manifest_file(path)),
@@ -220,9 +239,10 @@ def read_dataset(root, layout="auto"):
 
     Args:
         root: Folder of the data set, or the path of a manifest's CSV file.
-        layout: "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k", "urbansound8k",
-            "speech_commands", "nsynth", "audioset" (trains on the balanced and the unbalanced segments),
-            "audioset_balanced", "audioset_unbalanced", "class_folders", or "auto" for the first of these that fits.
+        layout: "prepared" (by `prepare`), "manifest" (a CSV file, or a folder with `manifest.csv`), "esc50", "fsd50k",
+            "urbansound8k", "speech_commands", "nsynth", "audioset" (trains on the balanced and the unbalanced
+            segments), "audioset_balanced", "audioset_unbalanced", "class_folders", or "auto" for the first of these
+            that fits.
 
     Returns:
         A `Manifest`.

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from keras_audio_si.data.audio_io import AudioError, audio_info, conformed, read_audio
+from keras_audio_si.data.shards import is_clip_of_shard
 
 # By container and encoding, as libsndfile calls them: type and step of the numbers that tensorflow-io gives, and what
 # it gives for silence. Of all others soundfile takes care: integers of 32 bits would be read as floats, mu-law and
@@ -84,6 +85,8 @@ def decoded(paths, sample_rate, num_workers):
 
 def _info(path):
     """What the header of a file says, if tensorflow-io decodes it as soundfile does, else None."""
+    if is_clip_of_shard(path):
+        return None
     try:
         info = audio_info(path)
     except AudioError:

@@ -13,6 +13,7 @@ from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write
 from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.files import write_rows, writing, written_whole
+from keras_audio_si.locks import locked
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.identity import refuse_differences
 from keras_audio_si.training.stages import PLAN
@@ -86,7 +87,7 @@ def run_experiment(
     for cache in caches.values():
         divisions = {name: decoded(part, cache) for name, part in divisions.items()}
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
-    with run_folder.locked(folder, "comparison.lock"):
+    with locked(folder, "comparison.lock"):
         recorded = claim(folder, rows, divisions, seeds, manifest, resume, overwrite)
         failures = next(iter(caches.values())).failures
         describe(folder, recorded, manifest, failures)

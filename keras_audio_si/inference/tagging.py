@@ -12,6 +12,7 @@ from keras_audio_si.checks import check_integer
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
+from keras_audio_si.data.shards import clips_of, is_shard
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.models.metadata import class_names_of
 
@@ -75,8 +76,9 @@ def find_audio(paths):
     """Lists the audio files that some paths name.
 
     Folders are searched to any depth for files with a suffix in `data.audio_io.AUDIO_SUFFIXES`, hidden ones as well;
-    links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. What
-    cannot be read is listed with the reason: a folder without audio, or one without permission.
+    links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. Of a shard
+    (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio, or one
+    without permission.
 
     Args:
         paths: Paths of files and folders.
@@ -96,16 +98,23 @@ def find_audio(paths):
             problem = "is not a regular file"
         found.setdefault(os.path.abspath(path), FoundFile(str(path), problem))
 
+    def add_shard(path):
+        try:
+            for clip in clips_of(path):
+                add(clip)
+        except (OSError, ValueError) as error:
+            add(path, str(error))
+
     for path in paths:
         if not os.path.isdir(path):
-            add(path)
+            (add_shard if is_shard(path) else add)(path)
             continue
         empty = f"is a folder without audio files (by their suffix: {', '.join(sorted(AUDIO_SUFFIXES))})"
         unreadable = []
         for folder, _, names in os.walk(path, onerror=unreadable.append):
             for name in names:
-                if pathlib.Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                    add(os.path.join(folder, name))
+                if is_shard(name) or pathlib.Path(name).suffix.lower() in AUDIO_SUFFIXES:
+                    (add_shard if is_shard(name) else add)(os.path.join(folder, name))
                     empty = None
         for error in unreadable:
             add(error.filename, f"is a folder that cannot be read ({error.strerror})")

@@ -14,6 +14,7 @@ from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.composition import mixes_labels
 from keras_audio_si.layers.mixing import MixUp
+from keras_audio_si.locks import locked
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.adaptation import adapt
@@ -137,7 +138,7 @@ def fit(
         _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
     output_dir = pathlib.Path(output_dir)
-    with run_folder.locked(output_dir):
+    with locked(output_dir):
         identity = run_identity(model, train_data, validation, settings, augmentation, teacher, target)
         start = _start(output_dir, identity, resume, overwrite)
         _write_settings(settings, output_dir / "settings.json")

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.locks import locked
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
 from keras_audio_si.training.fit_loop import fit
@@ -128,7 +129,7 @@ def train_stages(
     _check(stages)
     if resume and overwrite:
         raise ValueError("`resume` and `overwrite` exclude each other: choose one.")
-    with run_folder.locked(folder, "stages.lock"):
+    with locked(folder, "stages.lock"):
         _claim(stages, folder, resume, overwrite)
         results = {}
         for number, stage in enumerate(stages, start=1):

@@ -1,0 +1,281 @@
+"""Shards of FLAC and the preparation of a corpus: what was put in comes out, whatever interrupts it."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audio_si.cli import main as cli
+from keras_audio_si.data import ClipCache, Manifest, PatchDataset, prepare, read_dataset, write_dataset
+from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
+from keras_audio_si.data.audio_stream import stream_audio
+from keras_audio_si.data.manifest import Clip
+from keras_audio_si.data.preparation import plan_shards
+from keras_audio_si.data.shards import clip_of, clips_of, encoded, shard_writer
+from keras_audio_si.inference.tagging import find_audio
+
+pytestmark = pytest.mark.once
+
+RATE = 16000
+STEP = 2.0**-15  # Of 16 bits.
+
+
+def write_shard(path, records):
+    pytest.importorskip("tensorflow" if path.suffix == ".tfrecord" else "array_record", reason="writes this format")
+    with shard_writer(path) as write:
+        for record in records:
+            write(record)
+    return path
+
+
+@pytest.fixture
+def waveforms(rng):
+    loud = rng.uniform(-1, 1, 700) * 3.5
+    return [np.float32(x) for x in (rng.uniform(-1, 1, 1000), 1e-3 * rng.uniform(-1, 1, 50), [1.0, -1.0, 0.0], loud)]
+
+
+@pytest.fixture(params=[".array_record", ".tfrecord"])
+def shard(request, tmp_path, waveforms):
+    return write_shard(tmp_path / f"a{request.param}", [encoded(waveform, RATE) for waveform in waveforms])
+
+
+class TestShards:
+    def test_clips_come_out_as_they_went_in(self, shard, waveforms):
+        clips = clips_of(shard)
+        assert [clip.name for clip in clips] == ["000000", "000001", "000002", "000003"]
+        for clip, waveform in zip(clips, waveforms, strict=True):
+            read, rate = read_audio(clip)
+            assert rate == RATE and read.dtype == np.float32
+            full_scale = max(1.0, np.abs(waveform).max())
+            np.testing.assert_allclose(read, waveform, rtol=0, atol=1.01 * STEP * full_scale)
+            np.testing.assert_array_equal(np.concatenate(list(stream_audio(clip, 8000))), read_audio(clip, 8000)[0])
+            assert audio_info(clip)[:3] == (RATE, 1, len(waveform))
+
+    def test_records_are_flac_to_other_readers(self, tmp_path, waveforms):
+        tf = pytest.importorskip("tensorflow", reason="reads TFRecords")
+        path = write_shard(tmp_path / "a.tfrecord", [encoded(waveform, RATE) for waveform in waveforms[:3]])
+        for record, waveform in zip(tf.data.TFRecordDataset(str(path)), waveforms, strict=False):
+            samples, rate = soundfile.read(io.BytesIO(record.numpy()), dtype="int16")
+            assert rate == RATE
+            np.testing.assert_array_equal(samples, np.clip(np.rint(waveform * 32768.0), -32768, 32767))
+
+    def test_by_several_threads(self, shard, waveforms):
+        clips = clips_of(shard) * 50
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for clip, found in zip(clips, pool.map(lambda clip: read_audio(clip)[0], clips), strict=True):
+                np.testing.assert_array_equal(found, read_audio(clip)[0])
+
+    @pytest.mark.parametrize("place", [0.3, 0.5])
+    def test_damage_is_an_error_of_the_clip(self, tmp_path, rng, place):
+        waveform = rng.uniform(-1, 1, 5000).astype("float32")
+        path = write_shard(tmp_path / "a.array_record", [encoded(waveform, RATE)])
+        data = bytearray(path.read_bytes())
+        data[int(place * 10000)] ^= 255
+        path.write_bytes(data)
+        with pytest.raises(AudioError, match="a.array_record/000000: is not audio that can be read .*damaged"):
+            read_audio(clip_of(path, 0))
+
+    @pytest.mark.parametrize("suffix", [".array_record", ".tfrecord"])
+    def test_a_shard_that_ends_too_soon(self, tmp_path, waveforms, suffix):
+        path = write_shard(tmp_path / f"a{suffix}", [encoded(waveform, RATE) for waveform in waveforms])
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(AudioError, match=r"damaged: record 0 ends after the file|the shard has 0 clips|is damaged"):
+            read_audio(clip_of(path, 3))
+
+    def test_no_such_clip(self, shard):
+        with pytest.raises(AudioError, match="the shard has 4 clips"):
+            read_audio(clip_of(shard, 4))
+        with pytest.raises(AudioError, match="there is no such file"):
+            read_audio(clip_of(shard.with_name("b.tfrecord"), 0))
+
+    def test_found_by_tag(self, shard, tmp_path):
+        assert [file.path for file in find_audio([tmp_path])] == [str(clip) for clip in clips_of(shard)]
+        assert [file.path for file in find_audio([shard])] == [str(clip) for clip in clips_of(shard)]
+        damaged = tmp_path / "damaged.tfrecord"
+        damaged.write_bytes(b"12345678901234567890")
+        (found,) = find_audio([damaged])
+        assert "is damaged" in found.problem
+
+    def test_array_record_is_missing(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "array_record.python", None)
+        with pytest.raises(ImportError, match=r"keras-audio-si\[shards\]"):
+            write_shard(tmp_path / "a.array_record", [])
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Synthetic clips in two splits, of which one is no audio, one a copy, and two splits share a group."""
+    pytest.importorskip("array_record", reason="writes the shards")
+    manifest = write_dataset(tmp_path / "sounds", num_clips=20, min_seconds=0.5, max_seconds=1.0)
+    paths = manifest.paths()
+    shutil.copy(paths[3], paths[14])
+    paths[5].write_text("not audio")
+    clips = [
+        dataclasses.replace(clip, split="train" if number < 12 else "test", fold=number % 3, group="")
+        for number, clip in enumerate(manifest.clips)
+    ]
+    clips[0], clips[19] = (dataclasses.replace(clips[number], group="forest") for number in (0, 19))
+    return dataclasses.replace(manifest, clips=clips, class_names=manifest.class_names[::-1])
+
+
+class TestPrepare:
+    def test_reads_like_the_data_it_comes_from(self, sounds, tmp_path, capsys):
+        prepare(sounds, tmp_path / "shards", RATE, clips_per_shard=5)
+        assert "20/20 clips" in capsys.readouterr().err
+        found = read_dataset(tmp_path / "shards")
+        kept = [number for number in range(20) if number != 5]
+        assert found.class_names == sounds.class_names
+        names = ("labels", "split", "fold", "clip_id", "group")
+        for clip, number in zip(found.clips, kept, strict=True):
+            assert [getattr(clip, name) for name in names] == [getattr(sounds.clips[number], name) for name in names]
+        caches = [ClipCache.build(data, RATE, tmp_path / "cache") for data in (sounds, found)]
+        patches = [PatchDataset(cache, 4000, 2000) for cache in caches]
+        np.testing.assert_array_equal(patches[0].patch_clip, patches[1].patch_clip)
+        np.testing.assert_allclose(
+            patches[0].waveforms(range(patches[0].num_patches)),
+            patches[1].waveforms(range(patches[1].num_patches)),
+            rtol=0,
+            atol=1.01 * STEP,
+        )
+
+    def test_index_and_lists(self, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        statistics = prepare(sounds, folder, clips_per_shard=5, progress=False)
+        assert statistics == json.loads((folder / "statistics.json").read_text())
+        lengths = [audio_info(path).seconds for number, path in enumerate(sounds.paths()) if number != 5]
+        assert statistics["clips"] == 19 and statistics["failed"] == 1
+        assert statistics["seconds"]["longest"] == pytest.approx(max(lengths), abs=1e-3)
+        assert statistics["hours"] == pytest.approx(sum(lengths) / 3600, abs=1e-4)
+        assert sum(found["clips"] for found in statistics["classes"].values()) == 19
+        (failure,) = rows_of(folder / "failures.csv")
+        assert failure["path"] == str(sounds.paths()[5]) and "not audio" in failure["reason"]
+        (duplicate,) = rows_of(folder / "duplicates.csv")
+        assert duplicate == {"clip_id": sounds.clips[14].clip_id, "duplicate_of": sounds.clips[3].clip_id}
+        group, copy = rows_of(folder / "leaks.csv")
+        assert group["name"] == "forest" and group["kind"] == "group" and copy["kind"] == "duplicate"
+        assert group["clips"] == f"train: {sounds.clips[0].clip_id}; test: {sounds.clips[19].clip_id}"
+        names = [
+            f"{name}-{n:05d}-of-{of:05d}.array_record" for name, of in (("train", 3), ("test", 2)) for n in range(of)
+        ]
+        assert [entry["name"] for entry in json.loads((folder / "index.json").read_text())["shards"]] == names
+        assert sum(len(clips_of(folder / name)) for name in names) == 19
+
+    def test_levels(self, tmp_path, rng):
+        pytest.importorskip("array_record", reason="writes the shards")
+        noise = rng.uniform(-1, 1, 4000)
+        for name, samples in {
+            "quiet": 5e-4 * noise,
+            "clipped": np.clip(2 * noise, -1, 1),
+            "plain": 0.5 * noise,
+        }.items():
+            soundfile.write(tmp_path / f"{name}.wav", samples, RATE)
+        clips = [Clip(f"{name}.wav", ("noise",)) for name in ("quiet", "clipped", "plain")]
+        statistics = prepare(Manifest(clips, root=tmp_path), tmp_path / "shards", progress=False)
+        assert (statistics["silent"], statistics["clipped"], statistics["cut_off"]) == (1, 1, 0)
+        rows = rows_of(tmp_path / "shards" / "clips.csv")
+        peaks = [20 * np.log10(np.abs(read_audio(tmp_path / clip.path)[0]).max()) for clip in clips]
+        np.testing.assert_allclose([float(row["peak_decibels"]) for row in rows], peaks, atol=0.01)
+
+    def test_killed_and_run_again_gives_the_same_bytes(self, sounds, tmp_path):
+        sounds.write(tmp_path / "sounds.csv")
+        command = [
+            sys.executable,
+            "-m",
+            "keras_audio_si",
+            "prepare",
+            "--data",
+            str(tmp_path / "sounds.csv"),
+            "--workers",
+        ]
+        command += ["1", "--clips-per-shard", "2", "--output"]
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        subprocess.run([*command, str(whole)], check=True, capture_output=True)
+        kills = 0
+        for wanted in (1, 4):  # Finished shards before each kill.
+            run = subprocess.Popen([*command, str(cut)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while run.poll() is None and len(list(cut.glob("*-of-*.json"))) < wanted:
+                time.sleep(0.001)
+            run.send_signal(signal.SIGKILL)
+            kills += run.wait() == -signal.SIGKILL
+        assert kills
+        subprocess.run([*command, str(cut)], check=True, capture_output=True)
+        assert files_of(cut) == files_of(whole)
+
+    def test_finished_shards_are_kept(self, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        before, times = files_of(folder), {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
+        (folder / "train-00001-of-00003.json").unlink()
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        assert files_of(folder) == before
+        after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
+        assert [name for name in after if after[name] != times[name]] == ["train-00001-of-00003.array_record"]
+
+    def test_other_settings_or_files_are_refused(self, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, 8000, progress=False)
+        with pytest.raises(ValueError, match="sample_rate 8000 there and 16000 here.*choose another folder"):
+            prepare(sounds, folder, 16000, progress=False)
+        os.utime(sounds.paths()[0], (1, 1))
+        with pytest.raises(ValueError, match="a file, label or split has changed"):
+            prepare(sounds, folder, 8000, progress=False)
+
+    def test_splits_name_no_other_folder(self, tmp_path):
+        manifest = Manifest([Clip("a.wav", split="../../up"), Clip("b.wav")])
+        shards = plan_shards(manifest, tmp_path, None, 10, "tfrecord")
+        assert [os.path.relpath(shard.path, tmp_path) for shard in shards] == [
+            ".._.._up-00000-of-00001.tfrecord",
+            "clips-00000-of-00001.tfrecord",
+        ]
+
+    def test_nothing_can_be_read(self, tmp_path):
+        pytest.importorskip("array_record", reason="writes the shards")
+        with pytest.raises(ValueError, match="None of the 1 clips could be read.*no such file"):
+            prepare(Manifest([Clip("gone.wav")], root=tmp_path), tmp_path / "shards", progress=False)
+
+    def test_command(self, sounds, tmp_path, capsys):
+        sounds.write(tmp_path / "sounds.csv")
+        arguments = ["prepare", "--data", str(tmp_path / "sounds.csv"), "--output", str(tmp_path / "shards")]
+        assert cli.main([*arguments, "--sample-rate", "8000"]) == 0
+        printed = capsys.readouterr()
+        assert "19 clips of 10 classes" in printed.out and "1 cannot be read" in printed.out
+        assert {audio_info(path).sample_rate for path in read_dataset(tmp_path / "shards").paths()} == {8000}
+        assert cli.main([*arguments, "--sample-rate", "16000"]) == 2
+        assert "with other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["esc50", "fsd50k", "urbansound8k", "speech_commands_v2", "audioset", "nsynth", "urbansound8k_real"]
+)
+def test_every_layout(name, shared_data, tmp_path):
+    pytest.importorskip("array_record", reason="writes the shards")
+    manifest = read_dataset(shared_data / name)
+    manifest = manifest.subset(np.linspace(0, len(manifest) - 1, min(12, len(manifest))).astype(int))
+    statistics = prepare(manifest, tmp_path / "shards", RATE, clips_per_shard=5, progress=False)
+    found = read_dataset(tmp_path / "shards")
+    assert statistics["clips"] + statistics["failed"] == len(manifest) and found.class_names == manifest.class_names
+    by_id = {clip.clip_id: path for clip, path in zip(manifest.clips, manifest.paths(), strict=True)}
+    for clip, path in zip(found.clips, found.paths(), strict=True):
+        original = read_audio(by_id[clip.clip_id], RATE)[0]
+        atol = 1.01 * STEP * max(1.0, np.abs(original).max())
+        np.testing.assert_allclose(read_audio(path)[0], original, rtol=0, atol=atol)
