@@ -6,6 +6,8 @@ import errno
 import os
 import pathlib
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
 
 @contextlib.contextmanager
 def written_whole(path):
@@ -54,10 +56,48 @@ def writing(folder):
         raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
 
 
-def write_rows(rows, path, columns=None):
-    """Writes dicts of columns to a CSV file; without `columns` these are those of the rows."""
+def safe_cell(value):
+    """Puts `'` before text that a spreadsheet would take for a formula, or that begins with it.
+
+    Example:
+
+    >>> safe_cell("=1+1"), safe_cell("rain"), safe_cell(-1.5), plain_text(safe_cell("'s"))
+    ("'=1+1", 'rain', -1.5, "'s")
+    """
+    formula = isinstance(value, str) and value.startswith(_FORMULA) and len(value) > 1
+    return f"'{value}" if formula else value
+
+
+def plain_text(cell):
+    """Returns the text that `safe_cell` was given."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+
+
+def write_csv(path, columns, rows):
+    """Writes a CSV file whose texts are safe in a spreadsheet.
+
+    Args:
+        path: Path of the file.
+        columns: Names of the columns.
+        rows: Iterable of lists of text and numbers; a NaN is written as an empty cell.
+
+    Returns:
+        The path.
+    """
+    path = pathlib.Path(path)
+    with written_whole(path) as temporary:
+        # Names of files need not be valid UTF-8: their bytes are kept.
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(safe_cell, columns))
+            writer.writerows([safe_cell("" if value != value else value) for value in row] for row in rows)
+    return path
+
+
+def write_rows(rows, path):
+    """Writes dicts of columns to a CSV file."""
     with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns or columns_of(rows))
+        writer = csv.DictWriter(file, columns_of(rows))
         writer.writeheader()
         writer.writerows(rows)
 

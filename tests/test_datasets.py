@@ -82,7 +82,7 @@ def test_the_layout_is_recognised(tmp_path):
 def test_a_layout_that_does_not_exist_is_explained(tmp_path):
     with pytest.raises(
         ValueError,
-        match="one of 'auto', 'prepared', 'manifest', 'esc50', .*'class_folders'. Received: layout='esc'. Did you mean 'esc50'",
+        match="one of 'auto', 'prepared', 'manifest', .*'class_folders'. Received: layout='esc'. Did you mean 'esc50'",
     ):
         read_dataset(tmp_path, layout="esc")
     with pytest.raises(ValueError, match="Nothing is at: .*gone"):

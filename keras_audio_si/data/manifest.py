@@ -7,6 +7,8 @@ import pathlib
 
 import numpy as np
 
+from keras_audio_si.files import plain_text, safe_cell
+
 COLUMNS = ("path", "labels", "split", "fold", "clip_id", "group")
 REQUIRED_COLUMNS = ("path", "labels")
 LABEL_SEPARATOR = ";"
@@ -156,7 +158,8 @@ class Manifest:
             written = audio.relative_to(folder) if audio.is_relative_to(folder) else audio
             fold = "" if clip.fold is None else clip.fold
             labels = LABEL_SEPARATOR.join(clip.labels)
-            rows.append((written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group))
+            row = (written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group)
+            rows.append([safe_cell(cell) for cell in row])
         temporary = path.with_name(path.name + ".part")
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
@@ -188,9 +191,9 @@ class Manifest:
                 ) from None
             if not row["path"]:
                 raise ValueError(f"{path}, line {line}: `path` is empty.")
+            row = {name: plain_text(row.get(name) or "") for name in COLUMNS}
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
-            rest = {name: row.get(name) or "" for name in ("split", "clip_id", "group")}
-            clips.append(Clip(row["path"], labels, fold=fold, **rest))
+            clips.append(Clip(row["path"], labels, row["split"], fold, row["clip_id"], row["group"]))
         try:
             return cls(clips, class_names, path.parent)
         except ValueError as error:

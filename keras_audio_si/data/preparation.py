@@ -23,7 +23,7 @@ from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, shard_writer
-from keras_audio_si.files import write_rows, written_whole
+from keras_audio_si.files import write_csv, written_whole
 from keras_audio_si.locks import locked
 
 PLAN_FILE, STATISTICS_FILE = "plan.json", "statistics.json"
@@ -209,26 +209,23 @@ def finish(manifest, folder, shards):
         places = map(clip_of, itertools.repeat(shard.path), itertools.count())
         for number, source, facts in zip(shard.numbers, shard.sources, written["clips"], strict=True):
             if "error" in facts:
-                failures[number] = {"path": source, "reason": facts["error"]}
+                failures[number] = (source, facts["error"])
             else:
                 clip = dataclasses.replace(manifest.clips[number], path=str(next(places).resolve()))
                 found[number] = (clip, {"clip_id": clip.clip_id, "source": source} | facts)
         listed.append({"name": os.path.basename(shard.path), "sha256": written["sha256"]})
     failures = [failures[number] for number in sorted(failures)]
     if not found:
-        first = failures[0]
-        raise ValueError(
-            f"None of the {len(manifest)} clips could be read. The first: {first['path']}: {first['reason']}"
-        )
+        raise ValueError(f"None of the {len(manifest)} clips could be read. The first: {': '.join(failures[0])}")
     clips, facts = zip(*(found[number] for number in sorted(found)), strict=True)
     duplicates, leaks = _duplicates(facts), _leaks(clips, facts)
     statistics = _statistics(clips, facts, manifest.class_names)
     statistics |= {"failed": len(failures), "duplicates": len(duplicates), "leaks": len(leaks)}
     Manifest(clips, manifest.class_names, folder).write(folder / MANIFEST_FILE)
-    write_rows(facts, folder / "clips.csv")
-    write_rows(failures, folder / "failures.csv", ("path", "reason"))
-    write_rows(duplicates, folder / "duplicates.csv", ("clip_id", "duplicate_of"))
-    write_rows(leaks, folder / "leaks.csv", ("kind", "name", "clips"))
+    write_csv(folder / "clips.csv", facts[0], (fact.values() for fact in facts))
+    write_csv(folder / "failures.csv", ("path", "reason"), failures)
+    write_csv(folder / "duplicates.csv", ("clip_id", "duplicate_of"), duplicates)
+    write_csv(folder / "leaks.csv", ("kind", "name", "clips"), leaks)
     _write_json(statistics, folder / STATISTICS_FILE)
     _write_json({"class_names": manifest.class_names, "shards": listed}, folder / INDEX_FILE)
     return statistics
@@ -275,7 +272,7 @@ def _duplicates(facts):
     for clip in facts:
         earlier = first.setdefault(clip["digest"], clip["clip_id"])
         if earlier != clip["clip_id"]:
-            rows.append({"clip_id": clip["clip_id"], "duplicate_of": earlier})
+            rows.append((clip["clip_id"], earlier))
     return rows
 
 
@@ -288,7 +285,7 @@ def _leaks(clips, facts):
             if key[1]:
                 members.setdefault(key, {}).setdefault(division, []).append(clip.clip_id)
     return [
-        {"kind": kind, "name": name, "clips": "; ".join(f"{where}: {', '.join(ids)}" for where, ids in places.items())}
+        (kind, name, "; ".join(f"{where}: {', '.join(ids)}" for where, ids in places.items()))
         for (kind, name), places in members.items()
         if len(places) > 1
     ]
@@ -296,16 +293,16 @@ def _leaks(clips, facts):
 
 def _statistics(clips, facts, class_names):
     seconds = np.array([fact["seconds"] for fact in facts])
-    matrix = np.array([[name in clip.labels for name in class_names] for clip in clips], bool)
+    numbers, durations = collections.Counter(), collections.Counter()
+    for clip, length in zip(clips, seconds.tolist(), strict=True):
+        numbers.update(clip.labels)
+        durations.update(dict.fromkeys(clip.labels, length))
     return {
         "clips": len(clips),
         "hours": round(float(seconds.sum()) / 3600, 4),
         "seconds": {name: round(float(value(seconds)), 3) for name, value in _LENGTHS.items()},
-        "classes": {
-            name: {"clips": int(column.sum()), "hours": round(float(seconds[column].sum()) / 3600, 4)}
-            for name, column in zip(class_names, matrix.T, strict=True)
-        },
-        "unlabelled": int((~matrix.any(axis=1)).sum()),
+        "classes": {name: {"clips": numbers[name], "hours": round(durations[name] / 3600, 4)} for name in class_names},
+        "unlabelled": sum(not clip.labels for clip in clips),
         "sample_rates": _counts(fact["source_sample_rate"] for fact in facts),
         "channels": _counts(fact["source_channels"] for fact in facts),
         "silent": sum(fact["peak_decibels"] < SILENT_DECIBELS for fact in facts),

@@ -1,52 +1,13 @@
-"""CSV files of reports: cells that a spreadsheet does not take for formulas, and the scores of clips."""
+"""The scores of clips as a CSV file."""
 
 import csv
-import pathlib
 
 import numpy as np
 
 from keras_audio_si.evaluation.clips import ClipScores
-from keras_audio_si.files import written_whole
+from keras_audio_si.files import plain_text, write_csv
 
 CLIPS = "clips.csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-
-
-def safe_cell(text):
-    """Puts `'` before text that a spreadsheet would take for a formula, or that begins with it.
-
-    Example:
-
-    >>> safe_cell("=1+1"), safe_cell("rain"), plain_text(safe_cell("'s"))
-    ("'=1+1", 'rain', "'s")
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def plain_text(cell):
-    """Returns the text that `safe_cell` was given."""
-    return cell.removeprefix("'")
-
-
-def write_csv(path, columns, rows):
-    """Writes a CSV file whose texts are safe in a spreadsheet.
-
-    Args:
-        path: Path of the file.
-        columns: Names of the columns.
-        rows: Iterable of lists of text and numbers; a NaN is written as an empty cell.
-
-    Returns:
-        The path.
-    """
-    path = pathlib.Path(path)
-    with written_whole(path) as temporary:
-        # Names of files need not be valid UTF-8: their bytes are kept.
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(safe_cell, columns))
-            writer.writerows(map(_cell, row) for row in rows)
-    return path
 
 
 def write_clips(clips, path):
@@ -100,9 +61,3 @@ def read_clips(path):
     except ValueError as error:
         raise ValueError(f"{path} must have a number in every cell behind the group: {error}") from None
     return ClipScores(ids, values[:, count:], values[:, :count].astype("float32"), names, groups)
-
-
-def _cell(value):
-    if isinstance(value, str):
-        return safe_cell(value)
-    return "" if value != value else value

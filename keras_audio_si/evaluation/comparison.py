@@ -8,11 +8,10 @@ import numpy as np
 
 import keras_audio_si
 from keras_audio_si.evaluation import charts
-from keras_audio_si.evaluation.clip_table import write_csv
 from keras_audio_si.evaluation.intervals import RESAMPLES, Difference, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, interval, number, signed, write_page
 from keras_audio_si.evaluation.report import format_text
-from keras_audio_si.files import writing
+from keras_audio_si.files import write_csv, writing
 
 METRICS = ("mAP", "accuracy")
 PAGE = "comparison.html"

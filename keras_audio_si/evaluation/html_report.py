@@ -12,7 +12,7 @@ import numpy as np
 import keras_audio_si
 from keras_audio_si.evaluation import charts
 from keras_audio_si.evaluation.calibration import reliability
-from keras_audio_si.evaluation.clip_table import CLIPS, write_clips, write_csv
+from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
 from keras_audio_si.evaluation.curves import precision_recall
 from keras_audio_si.evaluation.intervals import LEVEL, RESAMPLES, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, write_page
@@ -20,7 +20,7 @@ from keras_audio_si.evaluation.report import trainable_parameters
 from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.evaluation.worst_clips import worst_clips
-from keras_audio_si.files import writing, written_whole
+from keras_audio_si.files import write_csv, writing, written_whole
 from keras_audio_si.models.metadata import front_end_of, thresholds_of
 
 PAGE = "report.html"

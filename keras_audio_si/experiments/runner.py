@@ -12,7 +12,7 @@ from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
 from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
-from keras_audio_si.files import write_rows, writing, written_whole
+from keras_audio_si.files import write_csv, writing, written_whole
 from keras_audio_si.locks import locked
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.identity import refuse_differences
@@ -202,7 +202,7 @@ def describe(folder, record, manifest, failures=()):
     """
     with writing(folder):
         if failures:
-            write_rows([{"path": path, "reason": reason} for path, reason in failures], folder / LEFT_OUT)
+            write_csv(folder / LEFT_OUT, ("path", "reason"), failures)
         manifest.write(folder / MANIFEST)
         with written_whole(folder / RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

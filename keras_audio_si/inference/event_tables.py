@@ -4,6 +4,7 @@ import csv
 import json
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.files import safe_cell
 from keras_audio_si.inference.tag_tables import printable
 
 _RAVEN = (
@@ -59,10 +60,11 @@ def _write_csv(results, file, _):
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["file", "onset_seconds", "offset_seconds", "class", "score", "error"])
     for result, events in results:
+        path = safe_cell(printable(result.path))
         if result.error is not None:
-            writer.writerow([printable(result.path), "", "", "", "", result.error])
+            writer.writerow([path, "", "", "", "", result.error])
         for onset, offset, name, score in events:
-            writer.writerow([printable(result.path), f"{onset:.6f}", f"{offset:.6f}", name, f"{score:.7g}", ""])
+            writer.writerow([path, f"{onset:.6f}", f"{offset:.6f}", safe_cell(name), f"{score:.7g}", ""])
 
 
 def _write_jsonl(results, file, _):

@@ -8,6 +8,7 @@ import time
 
 from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
+from keras_audio_si.files import safe_cell
 from keras_audio_si.inference.tagging import choose_tags
 
 DEFAULT_TOP_K = 3
@@ -133,10 +134,10 @@ def _write_csv(rows, class_names, file, _):
     writer.writerow(header + [f"score {name}" for name in class_names])
     for path, start, end, scores, tags, error in rows:
         if error is not None:
-            writer.writerow([path, "", "", "", error] + [""] * len(class_names))
+            writer.writerow([safe_cell(path), "", "", "", error] + [""] * len(class_names))
         else:
             names = LABEL_SEPARATOR.join(class_names[number] for number in tags)
-            found = [path, f"{start:.6f}", f"{end:.6f}", names, ""]
+            found = [safe_cell(path), f"{start:.6f}", f"{end:.6f}", safe_cell(names), ""]
             writer.writerow(found + [f"{score:.7g}" for score in scores])
 
 

@@ -1,0 +1,92 @@
+"""CSV files: any name comes back as it was, and no cell is a formula to a spreadsheet."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.evaluation.clip_table import read_clips, write_clips
+from keras_audio_si.evaluation.clips import ClipScores
+from keras_audio_si.files import plain_text, safe_cell, write_csv
+from keras_audio_si.inference.event_tables import write_events
+from keras_audio_si.inference.events import Event
+from keras_audio_si.inference.tag_tables import write_tags
+from keras_audio_si.inference.tagging import FileScores
+
+pytestmark = pytest.mark.once
+
+NAMES = (
+    '=cmd|" /C calc"!A0',
+    "+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\tx",
+    "'quoted",
+    "''",
+    "two\nlines, and commas",
+    '"',
+    "-",
+    "'",
+    "rain",
+)
+
+
+def cells_of(text):
+    return [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
+
+
+def assert_safe(text):
+    formulas = [cell for cell in cells_of(text) if len(cell) > 1 and cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert formulas == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_text_is_what_safe_cell_was_given(name):
+    assert plain_text(safe_cell(name)) == name
+
+
+def test_plain_text_leaves_what_others_wrote():
+    assert plain_text("'n' Roll") == "'n' Roll"
+
+
+def test_manifest(tmp_path):
+    names = [name for name in NAMES if name == name.strip()]  # Space around labels does not count.
+    clips = [
+        Clip(f"={number}.wav", (name,), split=name, fold=number, clip_id=f"-{number}", group=name)
+        for number, name in enumerate(names)
+    ]
+    Manifest(clips, root=tmp_path).write(tmp_path / "manifest.csv")
+    with open(tmp_path / "manifest.csv", newline="", encoding="utf-8") as file:
+        assert_safe(file.read())
+    assert Manifest.read(tmp_path / "manifest.csv").clips == tuple(clips)
+
+
+def test_scores_of_clips(tmp_path):
+    eye = np.eye(len(NAMES), dtype="float32")
+    scores = ClipScores(NAMES, eye, eye, NAMES, NAMES)
+    text = write_clips(scores, tmp_path / "clips.csv").read_text()
+    assert_safe(text)
+    found = read_clips(tmp_path / "clips.csv")
+    assert (found.clip_ids, found.groups, found.class_names) == (NAMES, NAMES, NAMES)
+
+
+def test_tables(tmp_path):
+    path = write_csv(tmp_path / "table.csv", NAMES, [[*NAMES[:-1], float("nan")], [*range(-11, 0), -0.5]])
+    with open(path, newline="", encoding="utf-8") as file:
+        header, texts, numbers = csv.reader(file)
+    assert [plain_text(cell) for cell in header] == list(NAMES) and texts[-1] == ""
+    assert [float(cell) for cell in numbers] == [*range(-11, 0), -0.5]  # Numbers remain numbers.
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tags_and_events(name):
+    good = FileScores(name, 1.0, np.zeros(1), np.ones(1), np.ones((1, 1)))
+    bad = FileScores(name, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 1)), "is empty (0 bytes)")
+    tags, events = io.StringIO(newline=""), io.StringIO(newline="")
+    write_tags("csv", [good, bad], (name,), tags)
+    write_events("csv", [(good, [Event(0.0, 1.0, name, 1.0)]), (bad, [])], events, 16000)
+    for file in (tags, events):
+        assert_safe(file.getvalue())
+        assert [plain_text(cell) for cell in cells_of(file.getvalue())].count(name) == 3
