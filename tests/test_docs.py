@@ -20,9 +20,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "reci
     "page, printed",
     [
         ("README.md", "sounds/audio"),
-        pytest.param("docs/architecture.md", "ShiftResult", marks=pytest.mark.first),
+        ("docs/architecture.md", "ShiftResult"),
     ],
 )
+@pytest.mark.first
 def test_examples_run(page, printed, one_block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
