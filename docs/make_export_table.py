@@ -2,9 +2,9 @@
 
     KERAS_BACKEND=tensorflow python docs/make_export_table.py --data ESC-50 --layout auto
 
-A process for each row, on one core; what is measured is kept in `--results`, and is measured once. Networks are those
-of the preset "quick" after some steps (see `train_some_steps`), and the trained model of the package. The machine
-should do nothing else.
+A process for each network trains it on all cores, and one for each row measures on one core; what is measured is kept
+in `--results`, and is measured once. Networks are those of the preset "quick" after some steps (see
+`train_some_steps`), and the trained model of the package. The machine should do nothing else.
 """
 
 import argparse
@@ -209,22 +209,29 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default="runs/exports.json", help="what has been measured")
     parser.add_argument("--page", type=pathlib.Path, default=FOLDER / "export.md", help="page with the markers")
     parser.add_argument("--row", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--build", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    models = args.results.parent / "exported"
+    if args.build:
+        build(args.build, args.data, args.layout, models)
+        return
     if args.row:
-        print(json.dumps(measure(*args.row, args.data, args.layout, args.results.parent / "exported")))
+        print(json.dumps(measure(*args.row, args.data, args.layout, models)))
         return
     results = json.loads(args.results.read_text()) if args.results.exists() else {}
     core = min(os.sched_getaffinity(0))
+    command = [sys.executable, __file__, "--data", args.data, "--layout", args.layout, "--results", str(args.results)]
     for network in args.only or NETWORKS:
-        for format, precision in FORMATS:
+        missing = [format for format in FORMATS if f"{network}/{'/'.join(format)}" not in results]
+        if missing:  # Not by one thread on one core, where TensorFlow hung in a training step of EAT-M.
+            subprocess.run([*command, "--build", network], check=True)
+        for format, precision in missing:
             key = f"{network}/{format}/{precision}"
-            if key in results:
-                continue
-            command = [sys.executable, __file__, "--data", args.data, "--layout", args.layout]
-            command += ["--results", str(args.results)]
-            command += ["--row", network, format, precision]
             run = subprocess.run(
-                command, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core})
+                [*command, "--row", network, format, precision],
+                capture_output=True,
+                text=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
             )
             error = (run.stderr.strip().splitlines() or ["no output"])[-1]
             results[key] = {"error": error} if run.returncode else json.loads(run.stdout.strip().splitlines()[-1])
