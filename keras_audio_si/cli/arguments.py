@@ -132,11 +132,16 @@ def add_common(parser):
     parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND, or Keras' own)")
 
 
-def add_source(parser, required=True):
-    """Adds which data are read, and where decoded audio is kept."""
+def add_data(parser, required=True):
+    """Adds which data are read."""
     help = "folder of a data set, or a manifest CSV file"
     parser.add_argument("--data", required=required, metavar="PATH", help=help)
     parser.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+
+
+def add_source(parser, required=True):
+    """Adds which data are read, and where decoded audio is kept."""
+    add_data(parser, required)
     parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
 
 

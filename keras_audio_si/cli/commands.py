@@ -118,8 +118,10 @@ def demo(args):
 def export(args):
     # Exported and compared on the CPU: a GPU may round products to TF32, and the export does not need one.
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    from keras_audio_si.export.formats import check_options
     from keras_audio_si.export.formats import export as export_model
 
+    check_options(args.to, args.precision, args.window_seconds)
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
     ((_, model),) = load_models([args.model]).items()

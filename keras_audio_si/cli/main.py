@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from keras_audio_si.cli.arguments import Parser, add_choice, add_common
+from keras_audio_si.cli.arguments import Parser, add_choice, add_common, add_data
 from keras_audio_si.cli.train import add_arguments as add_train_arguments
 
 # Before TensorFlow is imported: suppresses its messages; errors are raised as exceptions.
@@ -186,9 +186,7 @@ def build_parser(arguments=("train",)):
         return sub
 
     prepare = add("prepare", "prepare", "Write a data set as shards of FLAC, with statistics, duplicates and leaks.")
-    help = "folder of a data set, or a manifest CSV file"
-    prepare.add_argument("--data", required=True, metavar="PATH", help=help)
-    prepare.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
+    add_data(prepare)
     prepare.add_argument("--output", required=True, metavar="DIR", help="folder for the shards; continues what it has")
     prepare.add_argument("--sample-rate", type=int, metavar="HZ", help="rate to resample to (default: as it is)")
     prepare.add_argument("--clips-per-shard", type=int, default=1000, metavar="N", help="(default: 1000)")

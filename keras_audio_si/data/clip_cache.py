@@ -14,7 +14,7 @@ from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
-from keras_audio_si.data.shards import file_of
+from keras_audio_si.data.shards import file_state
 
 FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
 SAMPLES_FILE = "samples.float32"
@@ -166,10 +166,7 @@ class ClipCache:
 def _key(manifest, sample_rate):
     digest = hashlib.sha256(f"{FORMAT} {sample_rate}".encode())
     for path in manifest.paths():
-        file = file_of(path)
-        status = os.stat(file) if os.path.exists(file) else None
-        found = (status.st_size, status.st_mtime_ns) if status else None
-        digest.update(repr((os.path.abspath(path), found)).encode())
+        digest.update(repr((os.path.abspath(path), file_state(path))).encode())
     return digest.hexdigest()[:16]
 
 

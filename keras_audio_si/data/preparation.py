@@ -22,7 +22,7 @@ from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds
 from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
-from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, shard_writer
+from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, shard_writer
 from keras_audio_si.files import write_csv, written_whole
 from keras_audio_si.locks import locked
 
@@ -172,9 +172,7 @@ def _check_plan(folder, manifest, settings):
     """Keeps what the shards are made of, and refuses a folder with shards of something else."""
     digest = hashlib.sha256(json.dumps([_FORMAT, settings, manifest.class_names]).encode())
     for clip, path in zip(manifest.clips, manifest.paths(), strict=True):
-        status = os.stat(path) if os.path.exists(path) else None
-        found = (status.st_size, status.st_mtime_ns) if status else None
-        digest.update(repr((os.path.abspath(path), found, clip)).encode())
+        digest.update(repr((os.path.abspath(path), file_state(path), clip)).encode())
     plan, path = settings | {"clips": len(manifest), "digest": digest.hexdigest()}, folder / PLAN_FILE
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -203,17 +201,18 @@ def finish(manifest, folder, shards):
     Raises:
         ValueError: If no clip could be read.
     """
-    folder, found, failures, listed = pathlib.Path(folder), {}, {}, []
+    folder, found, failures, listed = pathlib.Path(folder).resolve(), {}, {}, []
     for shard in shards:
+        path = folder / os.path.basename(shard.path)
         written = json.loads(_facts_path(shard).read_text(encoding="utf-8"))
-        places = map(clip_of, itertools.repeat(shard.path), itertools.count())
+        places = map(clip_of, itertools.repeat(path), itertools.count())
         for number, source, facts in zip(shard.numbers, shard.sources, written["clips"], strict=True):
             if "error" in facts:
                 failures[number] = (source, facts["error"])
             else:
-                clip = dataclasses.replace(manifest.clips[number], path=str(next(places).resolve()))
+                clip = dataclasses.replace(manifest.clips[number], path=str(next(places)))
                 found[number] = (clip, {"clip_id": clip.clip_id, "source": source} | facts)
-        listed.append({"name": os.path.basename(shard.path), "sha256": written["sha256"]})
+        listed.append({"name": path.name, "sha256": written["sha256"]})
     failures = [failures[number] for number in sorted(failures)]
     if not found:
         raise ValueError(f"None of the {len(manifest)} clips could be read. The first: {': '.join(failures[0])}")

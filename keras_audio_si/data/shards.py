@@ -42,6 +42,15 @@ def file_of(path):
     return pathlib.Path(path).parent if is_clip_of_shard(path) else pathlib.Path(path)
 
 
+def file_state(path):
+    """Size and time of change of the file that has the audio of a path; None if there is none."""
+    try:
+        status = os.stat(file_of(path))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def clips_of(shard):
     """Paths of the clips of a shard, in order.
 

@@ -46,13 +46,11 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     >>> export(model, "model.onnx", to="onnx")  # doctest: +SKIP
     2.4e-07
     """
-    check_choice("to", to, FORMATS)
+    check_options(to, precision, window_seconds)
     if to == "litert":
         from keras_audio_si.export.litert_file import export_litert
 
         return export_litert(model, path, precision, window_seconds, representative)
-    if precision != "float32" or window_seconds is not None:
-        raise ValueError(f"`precision` and `window_seconds` are for `to='litert'`. Received: to={to!r}")
     if to == "onnx":
         from keras_audio_si.export.onnx_file import export_onnx
 
@@ -60,3 +58,10 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     from keras_audio_si.export.saved_model import export_saved_model
 
     return export_saved_model(model, path, representative)
+
+
+def check_options(to, precision="float32", window_seconds=None):
+    """Raises a `ValueError` if the format is unknown or an option is not of it; arguments as for `export`."""
+    check_choice("to", to, FORMATS)
+    if to != "litert" and (precision != "float32" or window_seconds is not None):
+        raise ValueError(f"`precision` and `window_seconds` are for `to='litert'`. Received: to={to!r}")

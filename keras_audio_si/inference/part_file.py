@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from keras_audio_si.data.shards import file_of
+from keras_audio_si.data.shards import file_state
 from keras_audio_si.inference.events import Event
 from keras_audio_si.inference.tagging import FileScores
 
@@ -198,12 +198,9 @@ def digest_of(model):
 
 
 def _state(path):
-    """Size and time of modification of a file, None if there is none."""
-    try:
-        status = os.stat(file_of(path))
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
+    """The state of a file as JSON gives it back."""
+    state = file_state(path)
+    return state and list(state)
 
 
 def _line(entry):
