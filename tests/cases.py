@@ -190,7 +190,6 @@ CASES = [
     # Decibels of sums of which some nearly vanish: processors and libraries add up in another order.
     Case("mel_convolution", mel_convolution, waveforms, dynamic=(None, None), rounding=3e-5),
     Case("standardise", lambda: layers.Standardise(), maps(9, 7), dynamic=MAP),
-    Case("standardise_patches", lambda: layers.StandardisePatches(), spectrograms, dynamic=FRAMES),
     Case("standardise_bands", lambda: layers.Standardise(per_band=True), spectrograms, dynamic=FRAMES),
     Case("deltas", lambda: layers.Deltas(5), spectrograms, dynamic=(None, None, 28)),
     Case("anti_alias_binomial", lambda: AntiAliasPool(), maps(13, 10), dynamic=MAP),

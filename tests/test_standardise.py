@@ -139,42 +139,7 @@ def test_it_computes_in_float32(rng, policy):
     np.testing.assert_allclose(numpy(keras.ops.cast(got, "float32")), wanted, atol=0.02)
 
 
-class TestPatches:
-    @pytest.mark.parametrize("shape", [(5, 7, 6), (5, 7, 6, 3)])
-    def test_each_by_its_own_mean_and_deviation(self, rng, shape):
-        values = (rng.normal(-40, 20, (shape[0], *[1] * (len(shape) - 1))) + rng.normal(size=shape)).astype("float32")
-        mean, deviation = (f(np.float64(values), axis=(1, 2), keepdims=True) for f in (np.mean, np.std))
-        layer = layers.StandardisePatches(epsilon=1e-9)
-        np.testing.assert_allclose(numpy(run(layer, values)), (values - mean) / deviation, atol=2e-4)
-        if len(shape) == 3:
-            keras_layer = keras.layers.LayerNormalization(axis=(1, 2), center=False, scale=False)
-            layer = layers.StandardisePatches()
-            np.testing.assert_allclose(numpy(layer(values)), numpy(keras_layer(values)), atol=1e-4)
-
-    def test_frames_that_a_mask_leaves_out_do_not_count(self, rng):
-        values = rng.normal(5, 3, (4, 9, 6)).astype("float32")
-        frames = [9, 4, 1, 0]
-        mask = np.arange(9) < np.array(frames)[:, None]
-        got = numpy(layers.StandardisePatches(epsilon=1e-9)(values, mask=mask))
-        for example, kept, number in zip(values, got, frames, strict=True):
-            heard = np.float64(example[:number])
-            if number:
-                np.testing.assert_allclose(kept[:number], (heard - heard.mean()) / heard.std(), atol=2e-4)
-        assert np.isfinite(got).all()
-
-    def test_another_level_leaves_the_scores(self, rng):
-        front_end = spectrogram(compression="log")
-        waveforms = rng.normal(0, 0.1, (3, 64)).astype("float32")
-        model = models.Classifier(front_end, small_network(), input_samples=64, standardise="patch")
-        np.testing.assert_allclose(numpy(model(8 * waveforms)), numpy(model(waveforms)), atol=1e-4)
-
-    def test_a_constant_becomes_zero(self):
-        assert np.abs(numpy(layers.StandardisePatches()(np.full((2, 4, 3), -23.02585, "float32")))).max() < 1e-3
-
-
 def test_what_is_refused(rng):
-    with pytest.raises(ValueError, match="`epsilon` must be in"):
-        layers.StandardisePatches(epsilon=0.0)
     with pytest.raises(ValueError, match=r"`mean` and `variance` need each other. Received: mean=1.0, variance=None"):
         layers.Standardise(mean=1.0)
     with pytest.raises(ValueError, match="`variance` must be positive"):
@@ -394,7 +359,7 @@ class TestSettings:
         assert tuple(layer.mean.shape) == (96, 3)
 
     def test_what_is_refused(self):
-        with pytest.raises(ValueError, match="`standardise` must be one of 'auto', 'set', 'bands', 'patch', 'none'"):
+        with pytest.raises(ValueError, match="`standardise` must be one of 'auto', 'set', 'bands', 'none'"):
             Settings().changed(standardise="yes")
         with pytest.raises(ValueError, match="`standardise` is for networks with a spectrogram, which 'eat-s' has not"):
             build_model(("a", "b"), Settings().changed(network="eat-s", standardise="set"))

@@ -87,8 +87,8 @@ class ModelSettings:
         deltas: Whether PiczakNet gets the differences of its spectrogram along time as well.
         weights: Initial weights of an EfficientNet: "imagenet" or a file.
         standardise: Standardisation of the input of the network: "set", by one mean and deviation of the training set,
-            "bands", by one of each band, "patch", by those of each patch, or "none". "auto" is "set" for piczak,
-            heurinet, melconvnet and networks with initial weights, and "none" for others.
+            "bands", by one of each band, or "none". "auto" is "set" for piczak, heurinet, melconvnet and networks with
+            initial weights, and "none" for others.
         initial: Trained model to start from, instead of the settings above; its last layer is new. A .keras file, or a
             name of `keras-audio-si list pretrained`.
         mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
@@ -160,7 +160,7 @@ class ModelSettings:
         check_interval("(0, 1]", mixing_probability=self.mixing_probability)
         check_choice("label_rule", self.label_rule, LABEL_RULES)
         check_choice("content", self.content, CONTENTS)
-        check_choice("standardise", self.standardise, ("auto", "set", "bands", "patch", "none"))
+        check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
         named = isinstance(self.resolution, str)
         if named and (self.resolution != "none") != (self.frames_per_second is not None):
@@ -171,7 +171,7 @@ class ModelSettings:
 
     @property
     def standardised(self):
-        """What `standardise` stands for: "set", "bands", "patch" or "none"."""
+        """What `standardise` stands for: "set", "bands" or "none"."""
         if self.standardise != "auto":
             return self.standardise
         return "set" if self.network in STANDARDISED or self.weights is not None else "none"

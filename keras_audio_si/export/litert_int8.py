@@ -16,9 +16,9 @@ from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.layers.pcen import PCEN
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool
 from keras_audio_si.layers.resolution_layer import ResolutionLayer
-from keras_audio_si.layers.standardise import Standardise, StandardisePatches
+from keras_audio_si.layers.standardise import Standardise
 
-_IN_FLOAT = (FrontEnd, PCEN, FrameMask, ResolutionLayer, Standardise, StandardisePatches)
+_IN_FLOAT = (FrontEnd, PCEN, FrameMask, ResolutionLayer, Standardise)
 _POOLING = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D")  # Of adaptive pooling, the work.
 
 

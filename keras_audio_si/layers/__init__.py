@@ -51,7 +51,7 @@ from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.layers.resolution import DiffResLayer
 from keras_audio_si.layers.spec_augment import SpecAugment
 from keras_audio_si.layers.spectral_mixing import FreqMix, PhaseMix
-from keras_audio_si.layers.standardise import Standardise, StandardisePatches
+from keras_audio_si.layers.standardise import Standardise
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.time_mel import GlobalTimeMelPool, TimeMelPool
 from keras_audio_si.layers.transformer import ClassToken, TransformerBlock
@@ -108,7 +108,6 @@ __all__ = [
     "SpatialPadding",
     "SpecAugment",
     "Standardise",
-    "StandardisePatches",
     "TDFilterbanks",
     "TimeConvolution",
     "TimeMelPool",

@@ -1,13 +1,13 @@
-"""Standardisation of spectrograms by mean and standard deviation: of a training set, or of each spectrogram."""
+"""Standardisation of spectrograms by the mean and standard deviation of a training set."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_audio_si.checks import check_choice, check_interval
+from keras_audio_si.checks import check_choice
 from keras_audio_si.ops import normalisation
 
-FORMS = ("set", "bands", "patch", "none")
+FORMS = ("set", "bands", "none")
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -65,7 +65,7 @@ class Standardise(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        _check_rank(self, input_shape)
+        self._check_rank(input_shape)
         shape = tuple(input_shape[2:] if self.per_band else input_shape[3:])
         mean, variance = (0.0, 1.0) if self.initial is None else self.initial
         fixed = {"dtype": "float32", "trainable": False, "autocast": False}
@@ -74,7 +74,7 @@ class Standardise(keras.layers.Layer):
         self.count = self.add_weight(name="count", shape=(), initializer=_filled(self.initial is not None), **fixed)
 
     def call(self, inputs):
-        _check_rank(self, inputs.shape)
+        self._check_rank(inputs.shape)
         values = normalisation.standardise(
             inputs, ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.variance)
         )
@@ -134,67 +134,23 @@ class Standardise(keras.layers.Layer):
         mean, variance = (None, None) if self.initial is None else self.initial
         return {**super().get_config(), "per_band": self.per_band, "mean": mean, "variance": variance}
 
-
-@keras.saving.register_keras_serializable(package="keras_audio_si")
-class StandardisePatches(keras.layers.Layer):
-    """Subtracts from each spectrogram its own mean and divides by its own standard deviation.
-
-    On a logarithmic spectrogram another level of the recording then changes nothing, and another range between sound
-    and background little. Everything is computed in float32 under any dtype policy, each channel by itself; only the
-    result is cast to the compute dtype.
-
-    Without a mask it is `keras.layers.LayerNormalization(axis=(1, 2), center=False, scale=False)`.
-
-    Args:
-        epsilon: Added to the variance, so that a constant spectrogram becomes 0. In units of the input squared.
-        **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and `dtype`.
-
-    Input shape:
-        `(batch, time, mel)` or `(batch, time, mel, channels)`, floats. Frames that a Keras mask leaves out do not
-        count; the mask passes through.
-
-    Output shape:
-        The same.
-
-    Raises:
-        ValueError: If the input has another rank.
-        TypeError: If the input is not of a real float type.
-
-    Example:
-
-    >>> loud, soft = [[-60.0, -20.0]], [[-80.0, -40.0]]
-    >>> print(np.round(keras.ops.convert_to_numpy(StandardisePatches()(np.float32([loud, soft]))), 3)[:, 0])
-    [[-1.  1.]
-     [-1.  1.]]
-    """
-
-    def __init__(self, epsilon=1e-3, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        check_interval("(0, inf)", epsilon=epsilon)
-        self.epsilon = epsilon
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        _check_rank(self, inputs.shape)
-        mean, variance = normalisation.patch_moments(inputs, mask)
-        return ops.cast(normalisation.standardise(inputs, mean, variance + self.epsilon), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
+    def _check_rank(self, shape):
+        if len(shape) not in (3, 4):
+            raise ValueError(
+                f"{self.name} takes spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
+                f"Received: shape={tuple(shape)}"
+            )
 
 
 def build_standardise(form):
     """Builds the layer of a form of standardisation.
 
     Args:
-        form: `"set"`, one mean and deviation of the training set, `"bands"`, one pair for each band, `"patch"`, those
-            of each patch, or `"none"`; or a layer, which is returned.
+        form: `"set"`, one mean and deviation of all bands, `"bands"`, one pair for each, or `"none"`; or a layer, which
+            is returned.
 
     Returns:
-        A `Standardise` or `StandardisePatches` called "standardise", or None.
+        A `Standardise` called "standardise", or None.
 
     Raises:
         ValueError: If the form is unknown.
@@ -207,17 +163,7 @@ def build_standardise(form):
     if isinstance(form, keras.layers.Layer):
         return form
     check_choice("standardise", form, FORMS)
-    if form == "patch":
-        return StandardisePatches(name="standardise")
     return None if form == "none" else Standardise(per_band=form == "bands", name="standardise")
-
-
-def _check_rank(layer, shape):
-    if len(shape) not in (3, 4):
-        raise ValueError(
-            f"{layer.name} takes spectrograms of shape (batch, time, mel) or (batch, time, mel, channels). "
-            f"Received: shape={tuple(shape)}"
-        )
 
 
 def _frames(values, mask):

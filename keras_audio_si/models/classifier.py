@@ -40,8 +40,7 @@ def Classifier(
             that take one, which must keep the number of frames, and to `resolution`; `backbone` is copied by
             `with_masks`. So the scores of a clip do not depend on its padding.
         standardise: What the network gets is standardised by: `"set"`, one mean and deviation of the training set,
-            `"bands"`, one of each band, `"patch"`, those of each patch, or `"none"`; or a layer. `training.fit`
-            computes the statistics of the training set.
+            `"bands"`, one of each band, or `"none"`; or a `layers.Standardise`. `training.fit` computes the statistics.
         name: Name of the model.
 
     Input shape:

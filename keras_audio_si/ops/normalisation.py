@@ -1,6 +1,4 @@
-"""Normalisation: by the statistics of the batch, with the fused kernel where a backend has one, of each example, or by
-given ones.
-"""
+"""Normalisation: by the statistics of the batch, with the fused kernel where a backend has one, or by given ones."""
 
 import keras
 from keras import ops
@@ -26,35 +24,6 @@ def standardise(x, mean, variance):
     [-2.  0.]
     """
     return (as_float32(x) - mean) / ops.sqrt(ops.cast(variance, "float32"))
-
-
-def patch_moments(x, mask=None):
-    """Mean and variance of each example and channel over frames and bands, in float32.
-
-    Args:
-        x: Tensor of floats, `(batch, time, mel)` or `(batch, time, mel, channels)`.
-        mask: `(batch, time)` bool, the frames that count; None for all.
-
-    Returns:
-        Pair of float32 tensors that broadcast against `x`. Of an example without a frame they are 0.
-
-    Example:
-
-    >>> mean, variance = patch_moments(np.float32([[[1.0], [3.0], [9.0]]]), np.array([[True, True, False]]))
-    >>> float(mean[0, 0, 0]), float(variance[0, 0, 0])
-    (2.0, 1.0)
-    """
-    x = as_float32(x)
-    if mask is None:
-        return ops.moments(x, axes=(1, 2), keepdims=True)
-    counted = ops.cast(ops.reshape(mask, (-1, ops.shape(x)[1], *[1] * (len(x.shape) - 2))), "float32")
-    number = ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1.0) * x.shape[2]
-
-    def average(values):
-        return ops.sum(values * counted, axis=(1, 2), keepdims=True) / number
-
-    mean = average(x)
-    return mean, average(ops.square(x - mean))
 
 
 def normalise_batch(x, scale, offset, epsilon):
