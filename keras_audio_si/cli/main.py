@@ -27,13 +27,18 @@ def main(argv=None):
         Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    return guarded(_run_verb, build_parser(arguments).parse_args(arguments))
+    own_process = argv is None
+    return guarded(lambda args: _run_verb(args, own_process), build_parser(arguments).parse_args(arguments))
 
 
 _MODULES = {"train": "train", "tag": "tagging", "embed": "tagging"}  # Of verbs that are not in commands.py.
 
 
-def _run_verb(args):
+def _run_verb(args, own_process):
+    if own_process and args.verb in ("train", "bench"):
+        from keras_audio_si.cli.jax_start import prepare_jax
+
+        prepare_jax()
     module = _MODULES.get(args.verb, "commands")
     return getattr(importlib.import_module(f"keras_audio_si.cli.{module}"), args.verb)(args)
 
