@@ -154,7 +154,7 @@ def test_waveforms_in_memory():
         ClipCache.from_waveforms([np.arange(3), np.arange(0)], [("dog",), ()], 100)
     with pytest.raises(ValueError, match="must be finite.*are in: clip-1, clip-2"):
         ClipCache.from_waveforms([np.zeros(2), np.array([0, np.nan]), np.array([np.inf])], [()] * 3, 100, ("dog",))
-    with pytest.raises(ValueError, match="one length. Received: 1, 2 and 2"):
+    with pytest.raises(ValueError, match="`manifest` and `lengths` must be of one length. Received: 1 and 2"):
         ClipCache.from_waveforms([np.arange(3), np.arange(2)], [("dog",)], 100)
 
 

@@ -10,19 +10,21 @@ import keras
 import numpy as np
 import soundfile
 
-from keras_audio_si.bench.models import VGGS
 from keras_audio_si.bench.timing import check_json_path, compare, compilation, precision_policy, report
-from keras_audio_si.checks import check_choice, check_integer
+from keras_audio_si.checks import check_integer
 from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.clip_files import ClipFiles
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.pipeline import PatchDataset
+from keras_audio_si.data.preparation import prepare
+from keras_audio_si.data.statistics import clip_statistics
 from keras_audio_si.data.synthetic import write_dataset
-from keras_audio_si.layers import LogMelSpectrogram, MixUp
-from keras_audio_si.models import Classifier
-from keras_audio_si.models.networks import network
+from keras_audio_si.experiments.model import build_augmentation, build_model
+from keras_audio_si.experiments.presets import preset
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.layers import MixUp
 from keras_audio_si.training.augmented_model import AugmentedModel
 
-FRAMES = 101
 SYNTHETIC_CLIPS = 200
 ROWS_OF_BATCHES = 4  # Measured together, so that batches that were prepared ahead have little effect.
 
@@ -32,9 +34,9 @@ def bench_pipeline(
     layout="auto",
     sample_rate=16000,
     model="vgg41",
-    pooling="tlpf5+aps",
-    width=1.0,
-    batch_size=32,
+    pooling=None,
+    width=None,
+    batch_size=None,
     steps=5,
     rounds=9,
     jit_compile=None,
@@ -43,18 +45,18 @@ def bench_pipeline(
 ):
     """Measures the decoding, the batches alone, the training step alone, and the two together.
 
-    The batches are those of `PatchDataset`, from the cache of decoded audio, and beside them, where the files are
-    WAV of 16 bit, mono and of the wanted rate, those of `keras.utils.audio_dataset_from_directory`, which decodes
-    every file in every epoch.
+    The step is that of the preset "quick". The batches are those of `PatchDataset`: from the cache of decoded audio,
+    and from the files and from shards of FLAC, which are decoded at each reading. Beside them, where the files are WAV
+    of 16 bit, mono and of the wanted rate, are those of `keras.utils.audio_dataset_from_directory`, which decodes too.
 
     Args:
         data: Folder of a data set, or a manifest CSV file; None makes synthetic sounds in a temporary folder.
         layout: Layout of the data; see `data.datasets.read_dataset`.
         sample_rate: Rate that the audio is resampled to, in Hz.
-        model: "vgg41" or "vgg42".
-        pooling: Its mechanism; see `layers.build_pooling`.
-        width: Factor on its number of filters.
-        batch_size: Patches in a batch.
+        model: Name of the network.
+        pooling: Its mechanism, see `layers.build_pooling`; None for its own.
+        width: Factor on its number of filters; None for that of the preset.
+        batch_size: Patches in a batch; None for that of the preset.
         steps: Batches in a round.
         rounds: Number of timed rounds, of which the median counts.
         jit_compile: Whether the step is compiled, by XLA or `torch.compile`; None: yes, but on PyTorch.
@@ -73,8 +75,10 @@ def bench_pipeline(
     jit_compile, how = compilation(jit_compile)
     check_json_path(json_path)
     settings = {name: value for name, value in locals().items() if name not in ("how", "json_path")}
-    check_choice("model", model, VGGS)
     check_integer(1, steps=steps)
+    changes = {"sample_rate": sample_rate, "pooling": pooling, "width": width, "batch_size": batch_size}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    preset("quick", model, **changes)  # Refuses what it does not know before anything is decoded.
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         if data is None:
@@ -82,15 +86,19 @@ def bench_pipeline(
         else:
             manifest = read_dataset(data, layout)
         cache, decoding = _decode(manifest, sample_rate, folder)
-        training_model, patch_samples = _training_model(
-            model, pooling, width, cache.manifest.class_names, sample_rate, jit_compile, precision
-        )
-        patches = PatchDataset(cache, patch_samples)
-        sources = {"PatchDataset": _iterator(patches.batches(batch_size, training=True, mixed=True))}
+        chosen = preset("quick", model, clip_statistics(manifest), **changes)
+        batch_size = chosen.training.batch_size
+        training_model, layout = _training_model(chosen, cache.manifest.class_names, jit_compile, precision)
+        cut = {"hop_samples": layout.hop_samples, "crops": chosen.data.crops, "peak": layout.peak}
+        patches = {name: PatchDataset(clips, layout.patch_samples, **cut) for name, clips in _sources(cache, folder)}
+        sources = {
+            f"PatchDataset from {name}": _iterator(data.batches(batch_size, training=True, mixed=True))
+            for name, data in patches.items()
+        }
         obstacle = obstacle_to_keras(cache.manifest, sample_rate)
         if obstacle is None:
-            plain = keras_batches(cache.manifest, folder / "links", batch_size, patch_samples)
-            # First, as what the other is compared with.
+            plain = keras_batches(cache.manifest, folder / "links", batch_size, layout.patch_samples)
+            # First, as what the others are compared with.
             sources = {"keras audio_dataset_from_directory": _iterator(plain), **sources}
         rows = _rows(sources, training_model, steps, rounds)
     print(f"Decoding: {decoding['clips']} clips, {decoding['clips_per_second']:.0f} a second, ", end="")
@@ -99,7 +107,7 @@ def bench_pipeline(
         print(
             "Without keras.utils.audio_dataset_from_directory, which reads WAV of 16 bit, mono, at one rate:", obstacle
         )
-    title = f"{how}, {precision}, {model} {pooling}, batch {batch_size}"
+    title = f"{how}, {precision}, {model}, {layout.patch_samples / sample_rate:.2g} s, batch {batch_size}"
     report("pipeline", rows, {**settings, "decoding": decoding}, title, json_path)
     return rows
 
@@ -117,15 +125,27 @@ def _decode(manifest, sample_rate, folder):
     }
 
 
-def _training_model(model, pooling, width, class_names, sample_rate, jit_compile, precision):
+def _sources(cache, folder):
+    """Yields the same clips from the cache, and decoded at each reading, with their names."""
+    yield "the cache", cache
+    yield "files", ClipFiles.build(cache.manifest, cache.sample_rate, progress=False)
+    try:
+        prepare(cache.manifest, folder / "shards", cache.sample_rate, progress=False)
+    except ImportError as error:
+        print(f"Without shards: {error}")
+    else:
+        yield "shards", ClipFiles.build(read_dataset(folder / "shards"), cache.sample_rate)
+
+
+def _training_model(settings, class_names, jit_compile, precision):
+    """The model with what the preset augments and mixes by, and how clips are cut for it."""
     with precision_policy(precision):
-        front_end = LogMelSpectrogram(sample_rate)
-        shape = (FRAMES, front_end.num_mels)
-        vgg = network(model).build(len(class_names), shape, pooling, width=width, class_names=class_names)
-        samples = front_end.num_samples(FRAMES)
-        training_model = AugmentedModel(Classifier(front_end, vgg, input_samples=samples), MixUp(seed=0))
+        model = build_model(class_names, settings)
+        augmentation = build_augmentation(settings)
+        mixing = [] if settings.training.mixup_alpha is None else [MixUp(settings.training.mixup_alpha, seed=0)]
+        training_model = AugmentedModel(model, [*([augmentation] if augmentation else []), *mixing])
     training_model.compile("adam", "binary_crossentropy", jit_compile=jit_compile)
-    return training_model, samples
+    return training_model, patch_layout(model)
 
 
 def _iterator(dataset):

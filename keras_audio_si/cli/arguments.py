@@ -142,7 +142,10 @@ def add_data(parser, required=True):
 def add_source(parser, required=True):
     """Adds which data are read, and where decoded audio is kept."""
     add_data(parser, required)
-    parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio (default: {CACHE_DIR})")
+    help = "decode clips each time they are read; best from shards of `prepare` at the rate of the model"
+    cache.add_argument("--no-cache", dest="cache_dir", action="store_const", const=None, help=help)
 
 
 def add_choice(parser, required=True):

@@ -18,7 +18,7 @@ def clips_for(model, args):
     """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
     import dataclasses
 
-    from keras_audio_si.data.clip_cache import ClipCache
+    from keras_audio_si.data.clip_files import read_clips
     from keras_audio_si.data.datasets import read_dataset
     from keras_audio_si.models.metadata import class_names_of, front_end_of
 
@@ -34,4 +34,4 @@ def clips_for(model, args):
         manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
     except ValueError as error:
         raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
-    return ClipCache.build(manifest, front_end_of(model).sample_rate, args.cache_dir)
+    return read_clips(manifest, front_end_of(model).sample_rate, args.cache_dir)

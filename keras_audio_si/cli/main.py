@@ -84,8 +84,8 @@ def _add_bench_arguments(add):
             "--data": {"metavar": "PATH", "help": "folder of a data set, or a manifest CSV file (synthetic sounds)"},
             "--layout": {"help": "layout of the data (auto)"},
             "--sample-rate": {"type": int, "metavar": "HZ", "help": "rate that the audio is resampled to (16000)"},
-            "--model": {"metavar": "NAME", "help": "vgg41 or vgg42 (vgg41)"},
-            "--pooling": {"metavar": "NAME", "help": "its pooling (tlpf5+aps)"},
+            "--model": {"metavar": "NAME", "help": "network of `list networks` (vgg41)"},
+            "--pooling": {"metavar": "NAME", "help": "its pooling (its own)"},
             "--width": width,
             "--steps": {"type": int, "metavar": "N", "help": "batches in a round (5)"},
         },
@@ -117,7 +117,7 @@ def _add_bench_arguments(add):
         group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
         for option, settings in options[subject].items():
             group.add_argument(option, **settings)
-        group.add_argument("--batch-size", type=int, metavar="N", help="examples per batch (32; of EAT and DiffRes 8)")
+        group.add_argument("--batch-size", type=int, metavar="N", help=batch)
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
         group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
         group.add_argument("--jit-compile", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")

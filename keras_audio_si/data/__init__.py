@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "audio_stream": "stream_audio",
         "background": "BackgroundNoise",
         "clip_cache": "ClipCache",
+        "clip_files": "ClipFiles",
         "datasets": "read_dataset",
         "loud_patches": "cut_loud_patches",
         "manifest": "Clip Manifest",

@@ -136,6 +136,47 @@ def read_audio(path, sample_rate=None, mono=True):
     return conformed(waveform, file_rate, path, sample_rate)
 
 
+def read_section(path, sample_rate, start, samples):
+    """Decodes a part of an audio file, equal to that part of `read_audio(path, sample_rate)`.
+
+    Of WAV and FLAC at that rate nothing else is decoded; formats of blocks are not exact at any sample, and a resampler
+    needs what comes before.
+
+    Args:
+        path: Path of a file, as of `read_audio`.
+        sample_rate: Rate of the result in Hz.
+        start: First sample of the part, at that rate.
+        samples: Length of the part in samples; fewer are returned where the file ends.
+
+    Returns:
+        `(at most samples,)` float32.
+
+    Raises:
+        AudioError: As for `read_audio`.
+    """
+    with _open(path) as file:
+        if file.samplerate == sample_rate and file.format in ("WAV", "FLAC") and start + samples <= file.frames:
+            try:
+                file.seek(start)
+                waveform = file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
+            except soundfile.SoundFileError as error:
+                raise AudioError(path, f"is damaged ({_reason(error)})") from error
+            return conformed(waveform, sample_rate, path)[0]
+        waveform, file_rate = _decode(file, path, True), file.samplerate
+    return conformed(waveform, file_rate, path, sample_rate)[0][start : start + samples]
+
+
+def resampled_length(samples, file_rate, sample_rate):
+    """Length of what `read_audio` returns of so many samples.
+
+    Example:
+
+    >>> resampled_length(44101, 44100, 16000)
+    16000
+    """
+    return samples if file_rate == sample_rate else int(samples * sample_rate / file_rate + 0.5)
+
+
 def conformed(waveform, file_rate, path, sample_rate=None):
     """Checks what was decoded, and resamples it.
 

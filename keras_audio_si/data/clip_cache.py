@@ -12,6 +12,7 @@ import numpy as np
 from keras_audio_si.checks import check_choice
 from keras_audio_si.data import graph_decoder
 from keras_audio_si.data.audio_io import AudioError, read_audio
+from keras_audio_si.data.decoded_clips import DecodedClips, report_failures
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import file_state
@@ -19,10 +20,9 @@ from keras_audio_si.data.shards import file_state
 FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
 SAMPLES_FILE = "samples.float32"
 INDEX_FILE = "index.json"
-LISTED = 20  # Files left out that are named on stderr: of AudioSet tens of thousands are missing.
 
 
-class ClipCache:
+class ClipCache(DecodedClips):
     """Mono waveforms of clips at one sampling rate, concatenated in one flat float32 array.
 
     `ClipCache.build` makes it from audio files, `ClipCache.from_waveforms` from arrays. `select` gives the
@@ -51,41 +51,18 @@ class ClipCache:
     """
 
     def __init__(self, manifest, sample_rate, samples, starts, lengths, failures=()):
-        self.manifest = manifest
-        self.sample_rate = sample_rate
+        super().__init__(manifest, sample_rate, lengths, failures)
         self.samples = np.asarray(samples)  # Slices of a plain array are faster than slices of a memmap.
         self.starts = np.asarray(starts, "int64")
-        self.lengths = np.asarray(lengths, "int64")
-        self.failures = tuple((str(path), reason) for path, reason in failures)
-        if not len(manifest) == len(self.starts) == len(self.lengths):
+        if len(self.starts) != len(self.lengths):
             raise ValueError(
-                "`manifest`, `starts` and `lengths` must be of one length. "
-                f"Received: {len(manifest)}, {len(self.starts)} and {len(self.lengths)}"
+                f"`starts` and `lengths` must be of one length. Received: {len(self.starts)} and {len(self.lengths)}"
             )
-        if self.lengths.min() < 1:
-            clip = manifest.clips[int(self.lengths.argmin())]
-            raise ValueError(f"Every clip must have samples. Clip {clip.clip_id!r} has none.")
 
-    def __len__(self):
-        return len(self.lengths)
-
-    def waveform(self, index):
-        """Samples of one clip, a `(samples,)` float32 view."""
-        start = self.starts[index]
-        return self.samples[start : start + self.lengths[index]]
-
-    def select(self, split=None, folds=None):
-        """Clips of a split or of some folds; the arguments are those of `Manifest.select`."""
-        return self.subset(self.manifest.indices(split, folds))
-
-    def subset(self, indices):
-        """Clips by number, in the order of `indices`."""
-        return self._view(self.manifest.subset(indices), indices)
-
-    def of(self, manifest):
-        """The clips of another manifest, by their ids, with its splits: another division of the same clips."""
-        number = {clip.clip_id: index for index, clip in enumerate(self.manifest.clips)}
-        return self._view(manifest, [number[clip.clip_id] for clip in manifest.clips])
+    def section(self, index, start, samples):
+        """Some samples of one clip from `start` on, fewer where the clip ends: a float32 view."""
+        first = self.starts[index]
+        return self.samples[first + start : first + min(start + samples, self.lengths[index])]
 
     def _view(self, manifest, kept):
         starts, lengths = self.starts[kept], self.lengths[kept]
@@ -150,17 +127,14 @@ class ClipCache:
         index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         lengths = np.array(index["lengths"], "int64")
         paths = manifest.paths()
-        failures = [(paths[number], reason) for number, reason in index["failures"]]
-        _reject_empty_splits(manifest, index["failures"], failures)
-        if failures:
-            left_out = f"Left out {len(failures)} of {len(manifest)} clips:"
-            print(left_out, _described(failures), sep="\n", file=sys.stderr)
+        failures = {number: (paths[number], reason) for number, reason in index["failures"]}
+        report_failures(manifest, failures)
         if os.path.getsize(folder / SAMPLES_FILE) != 4 * lengths.sum():
             raise ValueError(f"{folder / SAMPLES_FILE} is damaged: delete {folder} to decode the audio again.")
         samples = np.memmap(folder / SAMPLES_FILE, "float32", mode="r")
         starts = np.cumsum(lengths) - lengths
         kept = np.flatnonzero(lengths)
-        return cls(manifest.subset(kept), sample_rate, samples, starts[kept], lengths[kept], failures)
+        return cls(manifest.subset(kept), sample_rate, samples, starts[kept], lengths[kept], failures.values())
 
 
 def _key(manifest, sample_rate):
@@ -168,19 +142,6 @@ def _key(manifest, sample_rate):
     for path in manifest.paths():
         digest.update(repr((os.path.abspath(path), file_state(path))).encode())
     return digest.hexdigest()[:16]
-
-
-def _reject_empty_splits(manifest, numbered, failures):
-    failed = dict(zip((number for number, _ in numbered), failures, strict=True))
-    by_split = {"": range(len(manifest))}  # All of them are the first to be looked at.
-    for number, clip in enumerate(manifest.clips):
-        if clip.split:
-            by_split.setdefault(clip.split, []).append(number)
-    for split, numbers in by_split.items():
-        if all(number in failed for number in numbers):
-            of_split = f" of the split {split!r}" if split else ""
-            first = _described([failed[numbers[0]]])
-            raise ValueError(f"None of the {len(numbers)} clips{of_split} could be read. The first: {first}")
 
 
 def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
@@ -236,8 +197,3 @@ def _by_tensorflow_io(paths, sample_rate, num_workers):
 
 
 DECODERS = {"soundfile": _by_soundfile, "tensorflow-io": _by_tensorflow_io}
-
-
-def _described(failures):
-    lines = [f"  {path}: {reason}" for path, reason in failures[:LISTED]]
-    return "\n".join([*lines, f"  and {len(failures) - LISTED} more"] if len(failures) > LISTED else lines)

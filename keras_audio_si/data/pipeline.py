@@ -26,7 +26,7 @@ class PatchDataset:
     is discarded. Evaluation always uses these patches, and so does training, unless it takes random crops.
 
     Args:
-        cache: `ClipCache` with the waveforms, the labels and the sampling rate.
+        cache: `ClipCache` or `ClipFiles` with the waveforms, the labels and the sampling rate.
         patch_samples: Length of a patch in samples.
         hop_samples: Distance between the starts of two patches in samples; half a patch (50 % overlap) if
             None.
@@ -212,8 +212,8 @@ class PatchDataset:
     def _cut(self, clips, starts):
         patches = np.empty((len(clips), self.patch_samples), "float32")
         for patch, clip, start in zip(patches, clips, starts, strict=True):
-            waveform = self.cache.waveform(clip)[start : start + self.patch_samples]
-            patch[:] = filled(waveform, self.patch_samples, self.short)
+            section = self.cache.section(clip, start, self.patch_samples)
+            patch[:] = filled(section, self.patch_samples, self.short)
         return scaled_to_peak(patches, self.peak, self._clip_peaks(clips) if self.peak_of == "clip" else None)
 
     def _clip_peaks(self, clips):

@@ -26,7 +26,7 @@ from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, s
 from keras_audio_si.files import write_csv, written_whole
 from keras_audio_si.locks import locked
 
-PLAN_FILE, STATISTICS_FILE = "plan.json", "statistics.json"
+PLAN_FILE, CLIPS_FILE, STATISTICS_FILE = "plan.json", "clips.csv", "statistics.json"
 SILENT_DECIBELS = -60.0  # Of the largest sample, to full scale.
 CLIPPED_SHARE = 1e-3  # Of the samples that are at full scale.
 _FULL_SCALE = 32767 / 32768
@@ -221,7 +221,7 @@ def finish(manifest, folder, shards):
     statistics = _statistics(clips, facts, manifest.class_names)
     statistics |= {"failed": len(failures), "duplicates": len(duplicates), "leaks": len(leaks)}
     Manifest(clips, manifest.class_names, folder).write(folder / MANIFEST_FILE)
-    write_csv(folder / "clips.csv", facts[0], (fact.values() for fact in facts))
+    write_csv(folder / CLIPS_FILE, facts[0], (fact.values() for fact in facts))
     write_csv(folder / "failures.csv", ("path", "reason"), failures)
     write_csv(folder / "duplicates.csv", ("clip_id", "duplicate_of"), duplicates)
     write_csv(folder / "leaks.csv", ("kind", "name", "clips"), leaks)

@@ -9,7 +9,7 @@ import keras
 
 from keras_audio_si import models
 from keras_audio_si.data.background import BackgroundNoise
-from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.loud_patches import cut_loud_patches
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.pipeline import PatchDataset
@@ -45,7 +45,7 @@ class Run:
 
     Args:
         folder: Folder for the model and its logs.
-        cache_dir: Folder for decoded audio.
+        cache_dir: Folder for decoded audio; None for none.
         teacher: Folder of a run whose `model.keras` teaches this one; None for none.
         resume: Whether to continue what the folder has, if anything.
         overwrite: Whether to replace it.
@@ -55,7 +55,7 @@ class Run:
     """
 
     folder: pathlib.Path
-    cache_dir: str = "runs/cache"
+    cache_dir: str | None = "runs/cache"
     teacher: pathlib.Path | None = None
     resume: bool = False
     overwrite: bool = False
@@ -134,7 +134,7 @@ def cut_patches(model, cache, settings, run, split):
         training = {"crops": data.crops, "sampling": data.sampling}
         if data.background_noise:
             noises = [Clip(str(path.resolve())) for path in background_noise_files(cache.manifest.root)]
-            training["background"] = BackgroundNoise(ClipCache.build(Manifest(noises), data.sample_rate, run.cache_dir))
+            training["background"] = BackgroundNoise(read_clips(Manifest(noises), data.sample_rate, run.cache_dir))
     return PatchDataset(cache, layout.patch_samples, layout.hop_samples, short=short, peak=layout.peak, **training)
 
 

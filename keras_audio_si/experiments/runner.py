@@ -5,7 +5,7 @@ import itertools
 import json
 import pathlib
 
-from keras_audio_si.data.clip_cache import ClipCache
+from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.experiments.model import DIFFRES
@@ -48,7 +48,7 @@ def run_experiment(
             `table.md`, written after each run, figures, `experiment.json` with the settings, `manifest.csv`,
             `left_out.csv` where clips were left out, and `shift_clips.csv` where there is a shift test. Each row has a
             folder in it, in that each division, if there are several, and in that each seed, if there are several.
-        cache_dir: Folder for the decoded audio.
+        cache_dir: Folder for the decoded audio; None to decode clips each time they are read.
         seeds: Seeds of the runs of every row and division.
         paper: Dict of what the paper has, by row.
         quantity: Measured value that the paper has.
@@ -81,7 +81,7 @@ def run_experiment(
     manifest = merged(divisions.values())
     teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
     caches = {
-        rate: ClipCache.build(manifest, rate, cache_dir, decoder=decoder)
+        rate: read_clips(manifest, rate, cache_dir, decoder)
         for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
     }
     for cache in caches.values():
