@@ -117,7 +117,8 @@ def _add_bench_arguments(add):
         group = sub.add_argument_group("what to measure", argument_default=argparse.SUPPRESS)
         for option, settings in options[subject].items():
             group.add_argument(option, **settings)
-        group.add_argument("--batch-size", type=int, metavar="N", help=batch)
+        help = "examples per batch (32; pipeline 16, EAT and DiffRes 8)"
+        group.add_argument("--batch-size", type=int, metavar="N", help=help)
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
         group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
         group.add_argument("--jit-compile", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
