@@ -3,10 +3,10 @@
     python tests/fuzz.py --count 10000                    # every target, as `make fuzz`
     python tests/fuzz.py audio-wav --first 123 --count 1  # one input again, by its number
 
-The inputs depend on the seed, the target and their number alone. Allowed are a result that is finite, or an error of the
-kinds that the target documents (`fuzz_targets.py`), whose message names the file. Everything else is a finding: another
-exception, the end of the process (a crash), no answer within the time (a hang), more than 2 GB of memory, a file written
-or a process started elsewhere.
+The inputs depend on the seed, the target and their number alone. Allowed are a result that is finite, or an error of
+the kinds that the target documents (`fuzz_targets.py`), whose message names the file. Everything else is a finding:
+another exception, the end of the process (a crash), no answer within the time (a hang), more than 2 GB of memory, a
+file written or a process started elsewhere.
 """
 
 import argparse

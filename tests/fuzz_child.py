@@ -1,4 +1,4 @@
-"""The process that `fuzz.py` watches: makes damaged inputs of a target, works on them, and reports what came of each."""
+"""The process that `fuzz.py` watches: makes damaged inputs of a target, works on them, reports what came of each."""
 
 import faulthandler
 import json
@@ -53,7 +53,8 @@ def _described(error):
     """Type, message without what differs from input to input, and the last lines of the package and below."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if str(TESTS) not in f.filename]
     places = [f"{pathlib.Path(f.filename).name}:{f.lineno}" for f in frames]
-    return f"{type(error).__name__} at {' '.join(dict.fromkeys([*places[:1], *places[-1:]]))}"
+    what = f" ({error})" if isinstance(error, AssertionError) and not places else ""
+    return f"{type(error).__name__}{what} at {' '.join(dict.fromkeys([*places[:1], *places[-1:]]))}"
 
 
 class Watch:
@@ -91,7 +92,8 @@ class Watch:
             if writes and isinstance(path, str | bytes) and not os.fsdecode(path).startswith((*self.allowed, "/dev/")):
                 self.events.append(f"{event} {os.fsdecode(path)}")
         elif event in ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "shutil.rmtree"):
-            if not str(args[0]).startswith(self.allowed):
+            # A path relative to an open folder is of `shutil.rmtree`, which has an event of its own.
+            if args[-1] in (-1, None) and not str(args[0]).startswith(self.allowed):
                 self.events.append(f"{event} {args[0]}")
         elif event in ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "marshal.loads"):
             if (
