@@ -149,12 +149,12 @@ URBANSOUND8K = (
     "7-3-0-1.wav,7,4.0,6.5,2,10,3,dog_bark\n8-3-0-0.wav,8,0.0,4.0,1,2,3,dog_bark\n"
 )
 NSYNTH = (
-    '{"bass_0-040-025": {"instrument_family": 0, "instrument_family_str": "bass", "pitch": 40},'
+    '{"bass_0-040-100": {"instrument_family": 0, "instrument_family_str": "bass", "pitch": 40},'
     ' "organ_1-060-100": {"instrument_family": 6, "instrument_family_str": "organ", "pitch": 60}}'
 )
 SEGMENTS = (
     "# Segments csv\n# num_segs=2\n# YTID, start_seconds, end_seconds, positive_labels\n"
-    '--aaaaaaaaa, 30.000, 40.000, "/m/0,/t/1"\nYbbbbbbbbbb, 0.000, 10.000, "/t/1"\n'
+    '--aaaaaaaaa, 30.000, 40.000, "/m/0,/t/1"\nYbbbbbbaaaa, 0.000, 10.000, "/t/1"\n'
 )
 LAYOUTS = {
     "manifest": Tables("manifest", **{"manifest.csv": MANIFEST}),
@@ -175,13 +175,18 @@ LAYOUTS = {
         ("yes/a_nohash_0.wav", "yes/a_nohash_1.wav", "no/a_nohash_0.wav"),
         **{"validation_list.txt": "yes/a_nohash_1.wav\nup/b_nohash_0.wav\n", "testing_list.txt": "no/a_nohash_0.wav\n"},
     ),
-    "nsynth": Tables("nsynth", **{f"nsynth-{part}/examples.json": NSYNTH for part in ("train", "valid", "test")}),
+    "nsynth": Tables(
+        "nsynth", **{f"nsynth-{part}/examples.json": NSYNTH.replace("100", part) for part in ("train", "valid", "test")}
+    ),
     "audioset": Tables(
         "audioset",
-        ("audio/Y--aaaaaaaaa.wav",),
+        ("audio/Y--balabalaa.wav",),
         **{
             "class_labels_indices.csv": 'index,mid,display_name\n0,/m/0,"Male speech, man speaking"\n1,/t/1,Rain\n',
-            **{f"{part}_segments.csv": SEGMENTS for part in ("balanced_train", "unbalanced_train", "eval")},
+            **{
+                f"{part}_segments.csv": SEGMENTS.replace("aaaa", part[:4])
+                for part in ("balanced_train", "unbalanced_train", "eval")
+            },
         },
     ),
     "prepared": Tables(

@@ -18,7 +18,7 @@ from mutations import repacked
 from tiny_training import train
 
 from keras_audio_si.data import ClipCache, read_dataset
-from keras_audio_si.data.audio_io import read_audio
+from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches, write_clip_list
@@ -35,6 +35,16 @@ class TestAudio:
         soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, 5000), 8000, "NMS_ADPCM_16")
         whole, _ = read_audio(tmp_path / "a.wav", 16000)
         assert np.array_equal(np.concatenate(list(stream_audio(tmp_path / "a.wav", 16000))), whole)
+
+    def test_a_header_that_claims_hours_is_not_decoded(self, tmp_path, rng):
+        path = tmp_path / "a.w64"
+        soundfile.write(path, rng.uniform(-0.5, 0.5, 600), 22050, "GSM610")
+        content = bytearray(path.read_bytes())
+        place = content.index(b"data") + 16
+        content[place : place + 8] = (1 << 41).to_bytes(8, "little")
+        path.write_bytes(content)
+        with pytest.raises(AudioError, match="a.w64: is damaged: its header claims"):
+            read_audio(path)
 
 
 TABLES = {
