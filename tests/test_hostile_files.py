@@ -41,7 +41,7 @@ class TestAudio:
         soundfile.write(path, rng.uniform(-0.5, 0.5, 600), 22050, "GSM610")
         content = bytearray(path.read_bytes())
         place = content.index(b"data") + 16
-        content[place : place + 8] = (1 << 41).to_bytes(8, "little")
+        content[place : place + 8] = bytes.fromhex("9a00001e858299aa")  # As a signed number it is negative.
         path.write_bytes(content)
         with pytest.raises(AudioError, match="a.w64: is damaged: its header claims"):
             read_audio(path)
