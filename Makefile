@@ -17,7 +17,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.versi
 PYTHON = $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
 	if $(call usable,$$python); then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-torch test-all test-card test-gpu docs results site clean
+.PHONY: help demo test test-torch test-all test-card test-gpu fuzz docs results site clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/make \1 -/p' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ test-card: $(VENV)-card/.card  ## the extras cv and tfio, with the libraries of 
 test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)  ## the tests that need a GPU
 	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest -m gpu
 	KERAS_BACKEND=jax $(<D)/bin/python -m pytest -m gpu
+
+COUNT := 10000
+TARGETS :=
+fuzz: $(VENV)/.torch  ## COUNT damaged files (10000) of every kind that is read, or of the kinds in TARGETS
+	KERAS_BACKEND=jax $(BIN)/python tests/fuzz.py --count $(COUNT) $(TARGETS)
+	HYPOTHESIS_EXAMPLES=1000 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/test_properties.py
 
 docs: $(VENV)/.dev  ## docs/api.md, from the docstrings
 	KERAS_BACKEND=jax $(BIN)/python docs/make_api.py

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import io
 import os
 import pathlib
 
@@ -73,6 +74,19 @@ def plain_text(cell):
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
+def csv_line(cells):
+    """A line of CSV that ends in a line feed alone; a carriage return within a cell is quoted all the same.
+
+    Example:
+
+    >>> csv_line(["a\\r=1", 0.5])
+    '"a\\r=1",0.5\\n'
+    """
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)  # Before Python 3.13 only what is in the end of lines is quoted.
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
 def write_csv(path, columns, rows):
     """Writes a CSV file whose texts are safe in a spreadsheet.
 
@@ -95,11 +109,20 @@ def write_csv(path, columns, rows):
 
 
 def write_rows(rows, path):
-    """Writes dicts of columns to a CSV file."""
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns_of(rows))
-        writer.writeheader()
-        writer.writerows(rows)
+    """Writes dicts of columns to a CSV file whose texts are safe in a spreadsheet; `written_rows` reads them."""
+    columns = columns_of(rows)
+    with written_whole(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(safe_cell, columns))
+            writer.writerows([safe_cell(row.get(name, "")) for name in columns] for row in rows)
+
+
+def written_rows(path):
+    """Reads the dicts of text that `write_rows` has written."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        columns, *lines = [[plain_text(cell) for cell in line] for line in csv.reader(file)] or [[]]
+    return [dict(zip(columns, line, strict=True)) for line in lines]
 
 
 def columns_of(rows):

@@ -3,14 +3,13 @@
 
 def load_models(paths):
     """Models by name: that of the file, or of its folder where the file is called model.keras."""
-    import keras
-
+    from keras_audio_si.models.loading import load_model
     from keras_audio_si.models.pretrained import model_file
 
     models = {}
     for path in map(model_file, paths):
         name = path.resolve().parent.name if path.name == "model.keras" else path.stem
-        models[str(path) if name in models else name] = keras.models.load_model(path)
+        models[str(path) if name in models else name] = load_model(path)
     return models
 
 

@@ -20,6 +20,8 @@ LARGEST_SAMPLE = 2.0**31  # 32-bit integers that were saved as floats. Larger va
 # Bytes that a header claims and that there are, as libsndfile logs them where they differ.
 _CLAIMED = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _OPEN_LENGTH = 0x7FFFFF00  # Bytes: what writes to a stream cannot go back to fill in the length.
+_VARIABLE_RATE = ("VORBIS", "OPUS", "MPEG", "ALAC")  # Encodings, beside FLAC, whose silence takes next to nothing.
+_MOST_SAMPLES_PER_BYTE = 16  # Of all others; GSM has 5. libsndfile goes on decoding GSM behind the end of a file.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
 
@@ -235,9 +237,15 @@ def _open(path):
     except OSError as error:
         raise AudioError(path, f"cannot be read: {error.strerror}") from error
     try:
-        return ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(path)
+        opened = ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(path)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: ".raw" has no header to read.
         raise AudioError(path, f"is not audio that can be read ({_reason(error)})") from error
+    fixed_rate = opened.format != "FLAC" and not opened.subtype.startswith(_VARIABLE_RATE)
+    frames = opened.frames
+    if fixed_rate and frames > _MOST_SAMPLES_PER_BYTE * file.stat().st_size:
+        opened.close()
+        raise AudioError(path, f"is damaged: its header claims {frames} samples, more than its bytes can hold")
+    return opened
 
 
 def _missing_seconds(file):

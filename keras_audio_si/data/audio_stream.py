@@ -48,7 +48,7 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES, cut_off=None):
         if cut_off is not None and (missing := _missing_seconds(file)):
             cut_off(missing)
         yield from _resampled(
-            lambda frames: _read(file, path, frames), path, file.samplerate, sample_rate, block_frames
+            lambda frames, start: _read(file, path, frames, start), path, file.samplerate, sample_rate, block_frames
         )
 
 
@@ -83,28 +83,26 @@ def stream_pcm(file, file_rate, sample_rate, channels=1, dtype="int16", name="-"
     check_choice("dtype", dtype, PCM_TYPES)
     kind = np.dtype(dtype).newbyteorder("<")
     scale = np.float32(1.0 if kind.kind == "f" else 2.0 ** (1 - 8 * kind.itemsize))
-    frame_bytes, read = channels * kind.itemsize, 0
+    frame_bytes = channels * kind.itemsize
 
-    def block(frames):
-        nonlocal read
+    def block(frames, start):
         data = file.read(frames * frame_bytes)
         if len(data) % frame_bytes:
             raise AudioError(name, f"ends within a sample of {channels} x {dtype}: are `channels` and `dtype` right?")
         samples = np.frombuffer(data, kind).reshape(-1, channels).astype("float32") * scale
-        read += len(samples)
-        return _checked(samples.mean(axis=1), name, (read - len(samples)) / file_rate, file_rate)
+        return _checked(samples.mean(axis=1), name, start / file_rate, file_rate)
 
     yield from _resampled(block, name, file_rate, sample_rate, block_frames)
 
 
 def _resampled(block_of, path, file_rate, sample_rate, block_frames):
-    """Blocks of `block_of(frames)`, until one is empty, at another rate."""
+    """Blocks of `block_of(frames, start)`, until one is empty, at another rate."""
     samples = read = 0
     # Of a file of 1 Hz, one sample makes a whole second.
     frames = max(1, min(block_frames, int(block_frames * file_rate / sample_rate)))
     resample = _resampler(path, file_rate, sample_rate)
     while True:
-        block = block_of(frames)
+        block = block_of(frames, read)
         read += len(block)
         resampled = resample(block, last=not len(block))
         samples += len(resampled)
@@ -118,12 +116,12 @@ def _resampled(block_of, path, file_rate, sample_rate, block_frames):
         raise AudioError(path, f"its {read} samples at {file_rate} Hz are none at {sample_rate} Hz")
 
 
-def _read(file, path, frames):
+def _read(file, path, frames, start):
     try:
         block = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"is damaged ({_reason(error)})") from error
-    return _checked(block, path, (file.tell() - len(block)) / file.samplerate, file.samplerate)
+    return _checked(block, path, start / file.samplerate, file.samplerate)  # Some encodings cannot tell where they are.
 
 
 def _checked(block, path, start_seconds, file_rate):

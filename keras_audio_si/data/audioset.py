@@ -1,11 +1,13 @@
 """Reader of AudioSet: lists of ten-second segments of videos, of which many are no longer available."""
 
 import csv
+import io
 import pathlib
 
 from keras_audio_si.checks import check_choices
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
+from keras_audio_si.data.text_files import read_text
 
 CLASSES = "class_labels_indices.csv"
 SEGMENTS = {
@@ -67,8 +69,8 @@ def _read_segments(path, codes):
     """Yields the id and the codes of each segment."""
     if not path.is_file():
         raise ValueError(f"{path.parent} lacks {path.name}, one of the published lists of segments.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file, skipinitialspace=True)
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
+    try:
         for row in rows:
             if not row or row[0].startswith("#"):
                 continue
@@ -82,6 +84,8 @@ def _read_segments(path, codes):
                 if label not in codes:
                     raise ValueError(f"{path}, line {rows.line_num}: {label!r} is not in {CLASSES}.")
             yield row[0], labels
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {rows.line_num}, is not CSV: {error}") from None
 
 
 def _audio_files(root, videos):

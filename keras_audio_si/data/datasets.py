@@ -1,6 +1,5 @@
 """Readers of data set layouts: from a folder to a `Manifest`."""
 
-import json
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
+from keras_audio_si.data.text_files import read_json, read_text
 
 INDEX_FILE, MANIFEST_FILE = "index.json", "manifest.csv"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
@@ -120,7 +120,7 @@ def read_fsd50k(root):
 
 def _read_vocabulary(path):
     """Names of the classes, from rows `number,name,mid` without a header."""
-    rows = [line.split(",") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    rows = [line.split(",") for line in read_text(path).splitlines() if line.strip()]
     numbers = [row[0].strip() for row in rows]
     if not rows or numbers != [str(number) for number in range(len(rows))] or min(map(len, rows)) < 2:
         raise ValueError(f"{path} must have rows `number,name,mid`, numbered from 0 and without a header.")
@@ -132,8 +132,8 @@ def _read_uploaders(path):
     if not path.is_file():
         return {}
     try:
-        return {clip: info["uploader"] for clip, info in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {clip: str(info["uploader"]) for clip, info in read_json(path).items()}
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path} must hold the `uploader` of each clip. Reading it failed: {error!r}") from error
 
 
@@ -204,10 +204,12 @@ def read_prepared(root):
         A `Manifest`.
 
     Raises:
-        ValueError: If the manifest lacks a column.
+        ValueError: If the manifest lacks a column, or the index the names of the classes.
     """
-    index = json.loads((root / INDEX_FILE).read_text(encoding="utf-8"))
-    return Manifest.read(root / MANIFEST_FILE, index["class_names"])
+    class_names = read_json(root / INDEX_FILE).get("class_names")
+    if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+        raise ValueError(f"{root / INDEX_FILE} must have `class_names`, a list of text. Received: {class_names!r}")
+    return Manifest.read(root / MANIFEST_FILE, class_names)
 
 
 LAYOUTS = {  # In this order "auto" tries them: class folders match every folder.
@@ -273,4 +275,9 @@ def read_dataset(root, layout="auto"):
     if not LAYOUTS[layout].matches(root):
         fitting = ", ".join(repr(name) for name, known in LAYOUTS.items() if known.matches(root))
         raise ValueError(f"{root} does not have the layout {layout!r}. It could be read as: {fitting or 'none'}")
-    return LAYOUTS[layout].read(root)
+    try:
+        return LAYOUTS[layout].read(root)
+    except ValueError as error:
+        if str(root) in str(error):
+            raise
+        raise ValueError(f"{root}: {error}") from None

@@ -1,9 +1,9 @@
 """Reader of NSynth: single notes of instruments, in three folders, each with a table of its notes."""
 
-import json
 import pathlib
 
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.text_files import read_json
 
 FOLDERS = {"train": "nsynth-train", "val": "nsynth-valid", "test": "nsynth-test"}
 TABLE = "examples.json"
@@ -35,7 +35,7 @@ def read_nsynth(root):
         for name, note in _notes(root / folder / TABLE):
             try:
                 family, number = str(note["instrument_family_str"]), int(note["instrument_family"])
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ValueError(
                     f"{root / folder / TABLE}: the note {name!r} must have `instrument_family` (a number) and "
                     f"`instrument_family_str`. Reading it failed: {error!r}"
@@ -55,12 +55,7 @@ def _notes(path):
         raise ValueError(
             f"{path.parent.parent} lacks {path.parent.name}/{path.name}, one of the three official tables."
         )
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} must be a JSON file with an entry for each note. Reading it failed: {error}"
-        ) from error
-    if not isinstance(notes, dict) or not notes:
-        raise ValueError(f"{path} must have an entry for each note, by its name. It holds: {type(notes).__name__}")
+    notes = read_json(path)
+    if not notes:
+        raise ValueError(f"{path} must have an entry for each note, by its name. It has none.")
     return sorted(notes.items())

@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.text_files import read_text
 
 LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}  # All else is to train on.
 BACKGROUND_NOISE = "_background_noise_"
@@ -65,7 +66,7 @@ def _listed(root):
     for split, name in LISTS.items():
         if not (root / name).is_file():
             raise ValueError(f"{root} lacks {name}. Without both lists it can be read with the layout 'class_folders'.")
-        for line, text in enumerate((root / name).read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for line, text in enumerate(read_text(root / name).splitlines(), start=1):
             path = text.strip()
             if path in splits:
                 raise ValueError(f"{root / name}, line {line}: {path!r} is listed before, in {LISTS[splits[path]]}.")

@@ -5,7 +5,6 @@ include all ancestors ("Bark", "Dog", "Domestic_animals_and_pets", "Animal"), so
 not counted: see `single_events`.
 """
 
-import csv
 import pathlib
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from keras_audio_si.data.manifest import read_rows
 from keras_audio_si.evaluation.shift import parse_protocol
-from keras_audio_si.files import written_whole
+from keras_audio_si.files import plain_text, write_csv
 from keras_audio_si.models.metadata import check_sample_rate, front_end_of
 
 MIN_CLIP_SECONDS = 2.0
@@ -124,8 +123,7 @@ def write_clip_list(patches, cache, path):
     clip_ids = [cache.manifest.clips[index].clip_id for index in patches.clip_indices]
     labels = [names[number] for number in patches.classes]
     rates = [cache.sample_rate] * len(clip_ids)
-    with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *zip(clip_ids, patches.starts, rates, labels, strict=True)])
+    write_csv(path, COLUMNS, zip(clip_ids, patches.starts, rates, labels, strict=True))
 
 
 def listed_patches(cache, path, patch_samples, context_samples):
@@ -147,15 +145,16 @@ def listed_patches(cache, path, patch_samples, context_samples):
     number_of = {clip.clip_id: number for number, clip in enumerate(cache.manifest.clips)}
     numbers, starts = [], []
     for line, row in read_rows(pathlib.Path(path), ("clip_id",)):
-        number = number_of.get(row["clip_id"])
+        clip_id = plain_text(row["clip_id"])
+        number = number_of.get(clip_id)
         if number is None or number in numbers:
             problem = "is not among the clips that could be read" if number is None else "is listed twice"
-            raise ValueError(f"{path}, line {line}: clip {row['clip_id']!r} {problem}.")
+            raise ValueError(f"{path}, line {line}: clip {clip_id!r} {problem}.")
         start = _start_of(row, cache.sample_rate, f"{path}, line {line}")
         if cache.lengths[number] <= start:
             seconds = [samples / cache.sample_rate for samples in (cache.lengths[number], start)]
             raise ValueError(
-                f"{path}, line {line}: clip {row['clip_id']!r} lasts {seconds[0]:.2f} s; its patch is to start at "
+                f"{path}, line {line}: clip {clip_id!r} lasts {seconds[0]:.2f} s; its patch is to start at "
                 f"{seconds[1]:.2f} s."
             )
         numbers.append(number)

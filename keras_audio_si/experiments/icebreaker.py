@@ -9,6 +9,7 @@ from keras_audio_si import models
 from keras_audio_si.experiments.model import build_model, class_activation
 from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.models.loading import load_model
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
 from keras_audio_si.training.icebreaker_stages import forcing_settings, icebreaker
 from keras_audio_si.training.run_folder import BEST_MODEL
@@ -49,7 +50,7 @@ def train_in_stages(splits, settings, run):
 
     def after_stage(stage, result):
         learned = [other for other in stages[: stages.index(stage) + 1] if other.name != "phase0"]
-        shown = {s.name: keras.models.load_model(run.folder / s.name / BEST_MODEL) for s in learned if s is not stage}
+        shown = {s.name: load_model(run.folder / s.name / BEST_MODEL) for s in learned if s is not stage}
         write_pictures(shown | {stage.name: stage.model}, patches["val"], run.folder / stage.name)
 
     results = train_stages(

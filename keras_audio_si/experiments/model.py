@@ -9,6 +9,7 @@ import keras
 from keras_audio_si import layers, models
 from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.time_mel import ORDERS, STATISTICS
+from keras_audio_si.models.loading import load_model
 from keras_audio_si.models.networks import network as network_of
 from keras_audio_si.models.pretrained import model_file
 
@@ -288,7 +289,7 @@ def _with_head(network, x, settings, activation, class_names):
 
 def _trained(class_names, settings):
     """A trained network with a new last layer; its `FitLength` stores sampling rate, `short` and `peak` of the data."""
-    model, data = keras.models.load_model(model_file(settings.model.initial)), settings.data
+    model, data = load_model(model_file(settings.model.initial)), settings.data
     if data.input_samples is not None and model.input_shape[1] != data.input_samples:
         model = models.with_input_length(model, data.input_samples)
     model = models.with_classes(model, class_names, class_activation(settings.training))

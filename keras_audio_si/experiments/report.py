@@ -7,13 +7,13 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from keras_audio_si.evaluation.patches import Confusion
 from keras_audio_si.evaluation.report import Estimate, format_text, write_table
 from keras_audio_si.experiments.run import CONFUSION
-from keras_audio_si.files import write_rows
+from keras_audio_si.files import plain_text, write_rows, written_rows
+from keras_audio_si.models.loading import load_model
 from keras_audio_si.training.run_folder import BEST_MODEL
 from keras_audio_si.training.stages import PLAN
 from keras_audio_si.visualization.classification import plot_bars, plot_confusion, plot_phases
@@ -64,18 +64,17 @@ def read_scores(folder):
     path = pathlib.Path(folder) / RUNS
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            RunScore(
-                line.pop("row"),
-                line.pop("fold"),
-                int(line.pop("seed")),
-                line.pop("clips"),
-                int(line.pop("left out")),
-                {name: _number(name, value) for name, value in line.items() if value != ""},
-            )
-            for line in csv.DictReader(file)
-        ]
+    return [
+        RunScore(
+            line.pop("row"),
+            line.pop("fold"),
+            int(line.pop("seed")),
+            line.pop("clips"),
+            int(line.pop("left out")),
+            {name: _number(name, value) for name, value in line.items() if value != ""},
+        )
+        for line in written_rows(path)
+    ]
 
 
 def write_tables(folder, scores, paper=None, quantity="mAP"):
@@ -233,7 +232,7 @@ def _write_confusions(folder, done):
             with open(path, newline="", encoding="utf-8") as file:
                 names, *lines = csv.reader(file)
             counts = np.array([line[1:] for line in lines], "int64")
-            found[row] = (names[1:], found[row][1] + counts if row in found else counts)
+            found[row] = (list(map(plain_text, names[1:])), found[row][1] + counts if row in found else counts)
     for row, (class_names, counts) in found.items():
         title = f"{row}, patches" if row else "Patches"
         plot_confusion(Confusion(counts), class_names, folder / f"{_file_name(row)}confusion.png", title)
@@ -254,7 +253,7 @@ def _write_shifts(folder, done, names, rows, divisions, caches):
     models = {}
     for key, place in shifted.items():
         if names[key] not in models:
-            models[names[key]] = keras.models.load_model(place / BEST_MODEL)
+            models[names[key]] = load_model(place / BEST_MODEL)
     write_stability(models, test, first.evaluation.max_shift_clips, folder, first.evaluation.shift_clips)
 
 

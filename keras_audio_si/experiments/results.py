@@ -1,12 +1,11 @@
 """Measured results with the papers' values: a CSV file that experiments append to, and its page in Markdown."""
 
-import csv
 import datetime
 import pathlib
 
 from keras_audio_si.evaluation.report import Estimate
 from keras_audio_si.experiments.recipes import RECIPES
-from keras_audio_si.files import write_rows
+from keras_audio_si.files import write_rows, written_rows
 
 COLUMNS = ("paper", "table", "row", "metric", "paper_value", "ours", "data", "seeds", "command", "date")
 INTRODUCTION = """# Results
@@ -32,8 +31,7 @@ def read_results(path):
     path = pathlib.Path(path)
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return written_rows(path)
 
 
 def append_results(path, results):

@@ -26,6 +26,7 @@ from keras_audio_si.files import writing
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers import DiffResLayer
 from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.models.loading import load_model
 from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.activeness import ActivenessLog
 from keras_audio_si.training.fit_loop import fit
@@ -97,7 +98,7 @@ def train_and_test(splits, settings, run):
         run.folder,
         callbacks=run_callbacks(model, patches["val"], run),
         augmentation=build_augmentation(settings),
-        teacher=None if run.teacher is None else keras.models.load_model(run.teacher / "model.keras"),
+        teacher=None if run.teacher is None else load_model(run.teacher / "model.keras"),
         verbose=run.verbose,
         **run.saving,
     )

@@ -1,7 +1,5 @@
 """Reading and writing of PyTorch state dicts: named tensors only, without running code from the file."""
 
-import pickle
-
 from keras_audio_si.files import written_whole
 
 WRAPPERS = ("state_dict", "model_dict", "model_state_dict", "model")  # Possible keys of the state dict in a checkpoint.
@@ -24,8 +22,10 @@ def read_checkpoint(path):
     torch = _torch()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # A damaged file can raise anything in the unpickler: IndexError, struct.error, ...
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a PyTorch file of tensors alone: {reason}") from error
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

@@ -1,10 +1,9 @@
 """Events as CSV, JSON lines, Audacity labels or a Raven selection table, written file by file."""
 
-import csv
 import json
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.files import safe_cell
+from keras_audio_si.files import csv_line, safe_cell
 from keras_audio_si.inference.tag_tables import printable
 
 _RAVEN = (
@@ -57,14 +56,14 @@ def write_events(format, results, file, sample_rate):
 
 
 def _write_csv(results, file, _):
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["file", "onset_seconds", "offset_seconds", "class", "score", "error"])
+    file.write(csv_line(["file", "onset_seconds", "offset_seconds", "class", "score", "error"]))
     for result, events in results:
         path = safe_cell(printable(result.path))
         if result.error is not None:
-            writer.writerow([path, "", "", "", "", result.error])
+            file.write(csv_line([path, "", "", "", "", result.error]))
         for onset, offset, name, score in events:
-            writer.writerow([path, f"{onset:.6f}", f"{offset:.6f}", safe_cell(name), f"{score:.7g}", ""])
+            cells = [path, f"{onset:.6f}", f"{offset:.6f}", safe_cell(name), f"{score:.7g}", ""]
+            file.write(csv_line(cells))
 
 
 def _write_jsonl(results, file, _):

@@ -1,6 +1,5 @@
 """Results of tagging as a table, CSV or JSON, written row by row as files are finished."""
 
-import csv
 import json
 import os
 import sys
@@ -8,7 +7,7 @@ import time
 
 from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
-from keras_audio_si.files import safe_cell
+from keras_audio_si.files import csv_line, safe_cell
 from keras_audio_si.inference.tagging import choose_tags
 
 DEFAULT_TOP_K = 3
@@ -128,17 +127,16 @@ def _write_table(rows, class_names, file, widest_path):
 
 
 def _write_csv(rows, class_names, file, _):
-    writer = csv.writer(file, lineterminator="\n")
     # The prefix keeps a class called "file" apart from the file.
     header = ["file", "start_seconds", "end_seconds", "tags", "error"]
-    writer.writerow(header + [f"score {name}" for name in class_names])
+    file.write(csv_line(header + [f"score {name}" for name in class_names]))
     for path, start, end, scores, tags, error in rows:
         if error is not None:
-            writer.writerow([safe_cell(path), "", "", "", error] + [""] * len(class_names))
+            file.write(csv_line([safe_cell(path), "", "", "", error] + [""] * len(class_names)))
         else:
             names = LABEL_SEPARATOR.join(class_names[number] for number in tags)
             found = [safe_cell(path), f"{start:.6f}", f"{end:.6f}", safe_cell(names), ""]
-            writer.writerow(found + [f"{score:.7g}" for score in scores])
+            file.write(csv_line(found + [f"{score:.7g}" for score in scores]))
 
 
 def _write_json(rows, class_names, file, _):

@@ -3,9 +3,8 @@
 import difflib
 import pathlib
 
-import keras
-
 from keras_audio_si.checks import check_choice
+from keras_audio_si.models.loading import load_model
 
 FOLDER = pathlib.Path(__file__).parent.parent / "pretrained_models"
 PRETRAINED = {"vgg41-esc10": "VGG41 on the ten classes of ESC-10, from barking dogs to chain saws."}
@@ -38,7 +37,7 @@ def pretrained(name):
     ('dog', 'rooster', 'rain')
     """
     check_choice("name", name, PRETRAINED)
-    return keras.models.load_model(FOLDER / f"{name}.keras")
+    return load_model(FOLDER / f"{name}.keras")
 
 
 def model_file(model):

@@ -6,7 +6,6 @@ import pathlib
 import re
 import sys
 import time
-import zipfile
 from typing import NamedTuple
 
 import keras
@@ -93,9 +92,18 @@ class Checkpoint(NamedTuple):
                         record[name] = float(arrays[name])
                     elif name != "record":
                         record[name.split("-")[0]].append(arrays[name])
-            return cls(**record)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return cls(**record)._checked()
+        except Exception as error:  # A damaged file can raise anything in zipfile, zlib and NumPy.
             raise ValueError(f"{path} is no checkpoint, or damaged: {error}") from error
+
+    def _checked(self):
+        counts = all(isinstance(number, int) and number >= 0 for number in (self.epoch, self.step))
+        counters = isinstance(self.counters, list) and all(
+            isinstance(entry, list) and list(map(type, entry)) == [str, dict] for entry in self.counters
+        )
+        if not counts or not counters or not isinstance(self.finished, bool) or not isinstance(self.identity, dict):
+            raise ValueError("its record is not that of a training")
+        return self
 
     @classmethod
     def newest(cls, folder):
@@ -164,7 +172,10 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         self._begun, self._seconds = time.monotonic(), 0.0
         if self.start is not None:
             self._seconds = self.start.seconds
-            self._restore(self.start)
+            try:
+                self._restore(self.start)
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
+                raise ValueError(f"The run in {str(self.folder.parent)!r} cannot be continued: {error}") from error
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.start is not None and self.start.step and epoch == self.start.epoch:
@@ -198,7 +209,9 @@ class TrainingCheckpoints(keras.callbacks.Callback):
             raise ValueError(
                 f"The run was begun with the callbacks {', '.join(names)} and can be continued only with them."
             )
-        for callback, (_, values) in zip(self.counting, start.counters, strict=True):
+        for callback, (name, values) in zip(self.counting, start.counters, strict=True):
+            if not set(values) <= set(_counters(callback)):
+                raise ValueError(f"The checkpoint has counters that {name} has not: {', '.join(values)}")
             vars(callback).update(values)
         assign_by_position(_variables(self.model), start.variables)
         if self.redo is not None and not start.step:

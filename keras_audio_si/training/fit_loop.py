@@ -210,7 +210,10 @@ def _start(folder, identity, resume, overwrite):
     start = Checkpoint.newest(folder / run_folder.CHECKPOINTS) if resume else None
     if start is not None:
         # A run of an earlier version has no record of settings that were not there, and ran as by their defaults.
-        refuse_differences({**dataclasses.asdict(TrainingSettings()), **start.identity}, identity)
+        try:
+            refuse_differences({**dataclasses.asdict(TrainingSettings()), **start.identity}, identity)
+        except ValueError as error:
+            raise ValueError(f"{str(folder)!r}: {error}") from None
         return start
     if resume and run_folder.has_run(folder):
         raise FileExistsError(

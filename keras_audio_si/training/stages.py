@@ -12,6 +12,7 @@ import numpy as np
 from keras_audio_si.checks import check_choice
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.locks import locked
+from keras_audio_si.models.loading import load_model
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.checkpoint import assign_by_position
 from keras_audio_si.training.fit_loop import fit
@@ -176,7 +177,7 @@ def begin_stage(stage, stages, folder):
     models = {}
     for path, source in (stage.start or {}).items():
         if source not in models:
-            models[source] = keras.models.load_model(folder / source / run_folder.BEST_MODEL, compile=False)
+            models[source] = load_model(folder / source / run_folder.BEST_MODEL, compile=False)
         (layer,), (trained,) = chosen_layers(stage.model, [path]), chosen_layers(models[source], [path])
         layer.set_weights(trained.get_weights())
 
