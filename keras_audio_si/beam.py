@@ -12,7 +12,7 @@ def run_pipeline(elements, transform, pipeline_options):
 
     Raises:
         ImportError: If Apache Beam is not installed.
-        RuntimeError: If the runner fails, or a worker does.
+        OSError: If the runner fails, or a worker does.
     """
     try:
         import apache_beam as beam
@@ -29,22 +29,19 @@ def run_pipeline(elements, transform, pipeline_options):
         with beam.Pipeline(options=options) as pipeline:
             pipeline | beam.Create(elements) | beam.Reshuffle() | transform(beam)
     except Exception as error:
-        raise RuntimeError(f"The pipeline of Apache Beam failed: {_reason(error)}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]  # A worker's comes behind its traceback.
+        raise OSError(f"The pipeline of Apache Beam failed: {reason}") from error
 
 
 def check_written(paths):
     """Checks that what workers have written is here.
 
     Raises:
-        RuntimeError: If the first of the paths that is not there has no file.
+        FileNotFoundError: If one of the paths is not there.
     """
     for path in paths:
         if not path.exists():
-            raise RuntimeError(
+            raise FileNotFoundError(
                 f"A worker of Apache Beam has finished {str(path)!r}, which is not here: the folder must be on a file "
                 "system that the workers share with this process, under the same path."
             )
-
-
-def _reason(error):
-    return error

@@ -87,7 +87,7 @@ def prepare(
             can be read.
         BlockingIOError: If another process prepares data in the folder.
         ImportError: If what writes the format, or Apache Beam, is not installed.
-        RuntimeError: If the pipeline of Apache Beam fails.
+        OSError: If the pipeline of Apache Beam fails.
     """
     if sample_rate is not None:
         check_positive(sample_rate=sample_rate)

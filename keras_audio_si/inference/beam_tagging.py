@@ -93,7 +93,7 @@ def tag_files_by_beam(
         ImportError: If Apache Beam is not installed.
         ValueError: If the model is not such a classifier, or an argument is out of its range.
         BlockingIOError: If another process tags into the folder.
-        RuntimeError: If the pipeline fails.
+        OSError: If the pipeline fails.
     """
     patch_layout(model, window_seconds, hop_seconds)  # Refuses here what the workers would.
     folder, options = pathlib.Path(folder).resolve(), (by_window, window_seconds, hop_seconds, batch_size)

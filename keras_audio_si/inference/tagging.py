@@ -181,7 +181,8 @@ def tag_files(
 
     Files are decoded and resampled as streams and cut by `cut_windows`. The score of a clip is the mean over the
     patches that evaluation takes, so it is the one that `evaluate_clips` ranks and that an exported model gives.
-    Windows of several files (`GROUP_FILES`) go into one batch. A file that is damaged anywhere has an error and no scores.
+    Windows of several files (`GROUP_FILES`) go into one batch. A file that is damaged anywhere has an error and no
+    scores.
 
     Args:
         model: Classifier of waveforms, see `inference.patching.front_end_of`. Or an `models.embedding_model`, whose
