@@ -68,7 +68,7 @@ class TestPrepare:
         assert len(read_dataset(tmp_path)) == 19
         times = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"*{SUFFIX}")}
         (tmp_path / "train-00001-of-00006.json").unlink()
-        assert cli.main([*command, "--", "--direct_num_workers=2", "--direct_running_mode=multi_threading"]) == 0
+        assert cli.main([*command, "--direct_num_workers=2", "--direct_running_mode=multi_threading"]) == 0
         assert files_of(tmp_path) == local
         assert [path.name for path in times if path.stat().st_mtime_ns != times[path]] == [
             f"train-00001-of-00006{SUFFIX}"

@@ -143,11 +143,10 @@ class _BeamFlags(argparse.Action):
     """Takes the rest of the command line; a flag of the command among it would have no effect there."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        flags = [value for value in values if value != "--"]
-        for flag in flags:
+        for flag in values:
             if flag.partition("=")[0] in parser._option_string_actions:
                 parser.error(f"{flag} must come before --beam: what follows --beam are flags of Apache Beam")
-        setattr(namespace, self.dest, flags)
+        setattr(namespace, self.dest, values)
 
 
 def add_beam(parser, what):
