@@ -33,6 +33,24 @@ def run_pipeline(elements, transform, pipeline_options):
         raise OSError(f"The pipeline of Apache Beam failed: {reason}") from error
 
 
+def check_folder(folder):
+    """Checks that a folder that workers are to write to is a path.
+
+    Raises:
+        ValueError: If it is an address.
+
+    Example:
+
+    >>> check_folder("gs://a")
+    Traceback (most recent call last):
+    ValueError: 'gs://a' must be a folder on a file system that the workers share: mount object stores.
+    """
+    if "://" in str(folder):
+        raise ValueError(
+            f"{str(folder)!r} must be a folder on a file system that the workers share: mount object stores."
+        )
+
+
 def check_written(paths):
     """Checks that what workers have written is here.
 

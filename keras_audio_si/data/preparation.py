@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from keras_audio_si.beam import check_written, run_pipeline
+from keras_audio_si.beam import check_folder, check_written, run_pipeline
 from keras_audio_si.checks import check_choice, check_integer, check_positive
 from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
 from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
@@ -93,6 +93,8 @@ def prepare(
         check_positive(sample_rate=sample_rate)
     check_integer(1, clips_per_shard=clips_per_shard)
     check_choice("format", format, SUFFIXES)
+    if pipeline_options is not None:
+        check_folder(output_dir)
     folder = pathlib.Path(output_dir)
     with locked(folder, "prepare.lock"):
         _check_plan(

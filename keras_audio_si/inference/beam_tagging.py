@@ -8,7 +8,7 @@ import threading
 
 import keras
 
-from keras_audio_si.beam import check_written, run_pipeline
+from keras_audio_si.beam import check_folder, check_written, run_pipeline
 from keras_audio_si.data.shards import file_state
 from keras_audio_si.files import written_whole
 from keras_audio_si.inference.part_file import digest_of, packed, unpacked
@@ -95,6 +95,7 @@ def tag_files_by_beam(
         BlockingIOError: If another process tags into the folder.
         OSError: If the pipeline fails.
     """
+    check_folder(folder)
     patch_layout(model, window_seconds, hop_seconds)  # Refuses here what the workers would.
     folder, options = pathlib.Path(folder).resolve(), (by_window, window_seconds, hop_seconds, batch_size)
     with locked(folder, "tag.lock"):
