@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import pathlib
+import secrets
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -24,7 +25,8 @@ def written_whole(path):
     'whole'
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the extension stays: writers choose formats by it
+    # The extension stays: writers choose formats by it. Workers on other hosts may have the same process number.
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -139,6 +139,22 @@ def add_data(parser, required=True):
     parser.add_argument("--layout", default="auto", help="layout of the data (see `list datasets`; default: auto)")
 
 
+class _BeamFlags(argparse.Action):
+    """Takes the rest of the command line; a flag of the command among it would have no effect there."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        for flag in values:
+            if flag.partition("=")[0] in parser._option_string_actions:
+                parser.error(f"{flag} must come before --beam: what follows --beam are flags of Apache Beam")
+        setattr(namespace, self.dest, values)
+
+
+def add_beam(parser, what):
+    """Adds `--beam`, behind which all arguments are those of Apache Beam."""
+    help = f"{what} by the workers of Apache Beam (extra beam). Comes last: its flags follow, as --runner=FlinkRunner"
+    parser.add_argument("--beam", action=_BeamFlags, nargs=argparse.REMAINDER, help=help)
+
+
 def add_source(parser, required=True):
     """Adds which data are read, and where decoded audio is kept."""
     add_data(parser, required)

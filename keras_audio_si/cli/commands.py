@@ -11,7 +11,7 @@ def prepare(args):
 
     manifest = read_dataset(args.data, args.layout)
     options = (args.sample_rate, args.clips_per_shard, args.format, args.workers)
-    print(describe(prepare(manifest, args.output, *options)))
+    print(describe(prepare(manifest, args.output, *options, pipeline_options=args.beam)))
     print("Prepared:", args.output)
 
 

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from keras_audio_si.cli.arguments import Parser, add_choice, add_common, add_data
+from keras_audio_si.cli.arguments import Parser, add_beam, add_choice, add_common, add_data
 from keras_audio_si.cli.train import add_arguments as add_train_arguments
 
 # Before TensorFlow is imported: suppresses its messages; errors are raised as exceptions.
@@ -200,7 +200,9 @@ def build_parser(arguments=("train",)):
     prepare.add_argument(
         "--format", choices=("arrayrecord", "tfrecord"), default="arrayrecord", metavar="NAME", help=help
     )
-    prepare.add_argument("--workers", type=int, metavar="N", help="threads (default: the number of processors)")
+    help = "threads (default: the number of processors; of --beam 1 for each shard)"
+    prepare.add_argument("--workers", type=int, metavar="N", help=help)
+    add_beam(prepare, "write shards")
 
     train = add("train", "train", "Train networks and test them: a preset on your data, or the tables of a paper.")
     if "train" in arguments:
@@ -258,6 +260,7 @@ def build_parser(arguments=("train",)):
     tags.add_argument("--top-k", type=int, metavar="N", help="number of tags (3)")
     help = "smallest score of a tag, or at which an event begins (those of calibrate, if any; of --events else 0.5)"
     tags.add_argument("--threshold", type=float, metavar="X", help=help)
+    add_beam(tag, "score files")
 
     embed = add("embed", "embed", "Write embeddings of audio files: what the last layer of a saved model takes.")
     embed.usage = "keras-audio-si embed [MODEL] PATH [PATH ...] --output FILE [options]"

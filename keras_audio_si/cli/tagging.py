@@ -8,6 +8,7 @@ from keras_audio_si.cli.chosen import load_models
 
 def tag(args):
     import contextlib
+    import shutil
 
     from keras_audio_si.files import written_whole
     from keras_audio_si.inference.event_tables import write_events
@@ -20,6 +21,8 @@ def tag(args):
     format = _tag_format(args)
     model, paths = _model_and_paths(args.paths)
     stream = _standard_input(args, paths)
+    if args.beam is not None and (stream or not args.output):
+        raise ValueError("`--beam` needs `--output`, and files rather than `-`.")
     files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
     if format == "audacity" and len(files) > 1:
         raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
@@ -28,15 +31,22 @@ def tag(args):
         threshold = thresholds_of(model)
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
     layout = patch_layout(model, args.window_seconds, args.hop_seconds)
+    groups = f"{args.output}.groups"
 
     def score(files, count):
         progress = Progress(count)
-        results = progress.finishing(tag_files(model, files, *windows, args.batch_size, progress, stream))
+        if args.beam is None:
+            results = tag_files(model, files, *windows, args.batch_size, progress, stream)
+        else:
+            from keras_audio_si.inference.beam_tagging import tag_files_by_beam  # Imports Apache Beam: seconds.
+
+            results = tag_files_by_beam(model, files, groups, args.beam, *windows, args.batch_size)
+        results = progress.finishing(results)
         return _events(results, names, layout, threshold, args) if args.events else ((row, None) for row in results)
 
     with contextlib.ExitStack() as stack:
         out = sys.stdout
-        if args.output and not stream:
+        if args.output and not stream and args.beam is None:
             part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
             results = part.completed(files, score)
         else:
@@ -50,6 +60,8 @@ def tag(args):
             widest = max(len(printable(file.path)) for file in files)
             scores = (result for result, _ in results)
             failed = write_tags(format, scores, names, out, args.top_k, threshold, widest)
+    if args.beam is not None:
+        shutil.rmtree(groups)
     return 1 if failed else 0
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from keras_audio_si.beam import check_folder, check_written, run_pipeline
 from keras_audio_si.checks import check_choice, check_integer, check_positive
 from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
 from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
@@ -58,6 +59,7 @@ def prepare(
     format="arrayrecord",
     num_workers=None,
     progress=True,
+    pipeline_options=None,
 ):
     """Writes the clips of a manifest as shards of FLAC (16 bits, mono), or continues where a run was cut off.
 
@@ -71,8 +73,11 @@ def prepare(
         sample_rate: Rate to resample to, in Hz; None keeps that of each file.
         clips_per_shard: Number of clips of a shard; the last one of a split has fewer.
         format: "arrayrecord" (extra `shards`) or "tfrecord" (written by TensorFlow).
-        num_workers: Number of threads; the number of processors if None.
-        progress: Whether to show progress on stderr.
+        num_workers: Number of threads; if None, the number of processors, and with Apache Beam 1 for each shard.
+        progress: Whether to show progress on stderr; Apache Beam has its own.
+        pipeline_options: Flags of Apache Beam (extra `beam`), a list such as `["--runner=FlinkRunner"]`: its workers
+            write the shards, with the same bytes. They must find the files and the folder under the same paths as
+            this process. None writes them in this process.
 
     Returns:
         The statistics, a dict, as in `statistics.json`.
@@ -81,21 +86,27 @@ def prepare(
         ValueError: If an argument is out of its range, the folder has shards of other files or settings, or no clip
             can be read.
         BlockingIOError: If another process prepares data in the folder.
-        ImportError: If what writes the format is not installed.
+        ImportError: If what writes the format, or Apache Beam, is not installed.
+        OSError: If the pipeline of Apache Beam fails.
     """
     if sample_rate is not None:
         check_positive(sample_rate=sample_rate)
     check_integer(1, clips_per_shard=clips_per_shard)
     check_choice("format", format, SUFFIXES)
+    if pipeline_options is not None:
+        check_folder(output_dir)
     folder = pathlib.Path(output_dir)
     with locked(folder, "prepare.lock"):
         _check_plan(
             folder, manifest, {"sample_rate": sample_rate, "clips_per_shard": clips_per_shard, "format": format}
         )
         shards = plan_shards(manifest, folder, sample_rate, clips_per_shard, format)
-        clips = itertools.chain.from_iterable(write_shard(shard, num_workers) for shard in shards)
-        for _ in with_progress(clips, len(manifest), "Preparing", progress):
-            pass
+        if pipeline_options is None:
+            clips = itertools.chain.from_iterable(write_shard(shard, num_workers) for shard in shards)
+            for _ in with_progress(clips, len(manifest), "Preparing", progress):
+                pass
+        else:
+            _write_by_beam(shards, num_workers or 1, pipeline_options)
         return finish(manifest, folder, shards)
 
 
@@ -139,6 +150,22 @@ def write_shard(shard, num_workers=None):
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     with written_whole(facts_path) as temporary:
         temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
+
+
+def _write_by_beam(shards, num_workers, pipeline_options):
+    # The working folder of a worker may be another.
+    absolute = [
+        shard._replace(path=os.path.abspath(shard.path), sources=tuple(map(os.path.abspath, shard.sources)))
+        for shard in shards
+    ]
+    run_pipeline(absolute, lambda beam: beam.Map(_write_whole, num_workers), pipeline_options)
+    check_written(map(_facts_path, shards))
+
+
+def _write_whole(shard, num_workers):
+    """`write_shard` to its end."""
+    for _ in write_shard(shard, num_workers):
+        pass
 
 
 def _facts_path(shard):

@@ -5,6 +5,7 @@ from keras_audio_si.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "beam_tagging": "tag_files_by_beam",
         "embeddings": "write_embeddings",
         "event_tables": "write_events",
         "events": "Event find_events scores_over_time",

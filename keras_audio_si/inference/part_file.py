@@ -113,14 +113,14 @@ class PartFile:
         for result, events in score(noted(), len(missing)):
             path = os.path.abspath(result.path)
             self._lines[path] = self._file.seek(0, os.SEEK_END)
-            self._file.write(_line({"file": path, "state": states.pop(result.path)} | _packed(result, events)))
+            self._file.write(_line({"file": path, "state": states.pop(result.path)} | packed(result, events)))
             self._file.flush()
             self._scored += result.error is None
         return map(self._result, files)
 
     def _result(self, file):
         self._file.seek(self._lines[os.path.abspath(file.path)])
-        return _unpacked(file.path, json.loads(self._file.readline()))
+        return unpacked(file.path, json.loads(self._file.readline()))
 
     def _read(self):
         """Reads the lines that count, and removes what does not."""
@@ -214,14 +214,15 @@ def _parsed(line):
     return None
 
 
-def _packed(result, events):
-    """A result as JSON values: arrays to the bit, and none where there are events in their place."""
+def packed(result, events=None):
+    """A `FileScores` as JSON values: arrays to the bit, and none where there are events in their place."""
     arrays = {} if events is not None else {"arrays": [_text(array) for array in result[2:5]]}
     entry = {"seconds": result.seconds, "error": result.error, "warning": result.warning, "events": events}
     return entry | arrays
 
 
-def _unpacked(path, entry):
+def unpacked(path, entry):
+    """The `FileScores` of a path, and its events or None, that `packed` was given."""
     none = np.zeros(0)
     arrays = map(_array, entry["arrays"]) if "arrays" in entry else (none, none, np.zeros((0, 0)))
     events = None if entry["events"] is None else [Event(*event) for event in entry["events"]]
