@@ -105,7 +105,7 @@ class TestRunExperiment:
             cost = {"epochs": 10 + fold, "seconds": 100.5 + settings.training.seed}
             return {"parameters": 9, **cost, "mAP": 0.5, "d'": 1.0, "accuracy": accuracy, "ROC AUC": 0.75}
 
-        monkeypatch.setattr(runner.ClipCache, "build", build)
+        monkeypatch.setattr(ClipCache, "build", build)
         monkeypatch.setattr(runner, "train_and_test", train_and_test)
 
     def run(self, folder, rows=ROWS, divisions=None, **arguments):
