@@ -12,6 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.distribution import separate_draws
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.run_folder import CHECKPOINTS
 
@@ -165,6 +166,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         if self.start is not None:
             self._seconds = self.start.seconds
             self._restore(self.start)
+        separate_draws(self.model.variables)  # A checkpoint has those of one replica.
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.start is not None and self.start.step and epoch == self.start.epoch:
