@@ -1,6 +1,7 @@
 """Data parallel training on several devices and hosts, by `keras.distribution` on JAX and `tf.distribute` on TensorFlow."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -18,7 +19,10 @@ from keras_audio_si.layers.nested import nested_layers
 __all__ = ["Placement", "data_parallel", "placement"]
 
 _SEED_STEP = 1_000_003  # Between the seeds of two replicas of TensorFlow.
-_CPU = "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts."
+_CPU = {  # To try it.
+    "jax": "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts.",
+    "tensorflow": "On a CPU, divide it by tf.config.set_logical_device_configuration before TensorFlow starts.",
+}
 _own_folders = []  # The folders of this process within `own_folder`.
 
 
@@ -48,8 +52,7 @@ def data_parallel(devices=None):
     `TF_CONFIG` (TensorFlow). The block must then be the first thing that the process does with its backend.
 
     Args:
-        devices: Number of devices of each process, GPUs where there are any; None for all. TensorFlow on a CPU divides
-            it into as many logical devices.
+        devices: Number of devices of each process, GPUs where there are any; None for all.
 
     Yields:
         `Placement`
@@ -115,8 +118,8 @@ def _jax_scope(count):
 
     if several_hosts() and not jax.distributed.is_initialized():
         keras.distribution.initialize()
-    _check_available(count, len(jax.local_devices()), _CPU)
-    if count == 1 and jax.process_count() == 1:
+    _check_available(count, len(jax.local_devices()), _CPU["jax"] if jax.default_backend() == "cpu" else "")
+    if 1 in (count, jax.device_count()) and jax.process_count() == 1:
         return contextlib.nullcontext()
     by_process = [[] for _ in range(jax.process_count())]
     for device in jax.devices():
@@ -133,20 +136,29 @@ def _tensorflow_scope(count):
     if several_hosts():
         _check_available(count, len(gpus) or 1)
         tf.config.set_visible_devices(gpus[:count], "GPU")
-        return tf.distribute.MultiWorkerMirroredStrategy().scope()
+        return _multi_worker().scope()
     if count == 1:
         return contextlib.nullcontext()
-    if gpus:
-        gpus = tf.config.list_logical_devices("GPU")
-        _check_available(count, len(gpus))
-        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus[:count]]).scope()
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    if count is not None:
-        with contextlib.suppress(RuntimeError):  # TensorFlow has started, with the devices that it then had.
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    cpus = tf.config.list_logical_devices("CPU")
-    _check_available(count, len(cpus), "TensorFlow divides the CPU before its first operation only.")
-    return tf.distribute.MirroredStrategy([device.name for device in cpus[:count]]).scope()
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    _check_available(count, len(devices), "" if gpus else _CPU["tensorflow"])
+    if len(devices) == 1:
+        return contextlib.nullcontext()
+    return _mirrored(*[device.name for device in devices[:count]]).scope()
+
+
+@functools.cache
+def _mirrored(*devices):
+    """The strategy for some devices, one in a process: the operations of two would get the same numbers."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+@functools.cache
+def _multi_worker():
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def _check_available(count, available, hint=""):
@@ -188,7 +200,7 @@ def check_training(model, settings):
     if strategy is None:
         made_here = all(len(weight.value.sharding.device_set) == devices for weight in model.weights)
     else:
-        made_here = model.distribute_strategy is strategy
+        made_here = all(strategy.extended.variable_created_in_scope(weight.value) for weight in model.weights)
     if not made_here:
         raise ValueError(f"`model` must be made on the {devices} devices: build it within `data_parallel` as well.")
     if strategy is None:
@@ -199,7 +211,7 @@ def check_training(model, settings):
     if any(isinstance(layer, MaskedBatchNormalization) for layer in nested_layers(model)):
         raise ValueError(
             f"`model` {model.name!r} has batch statistics that leave padding out, which TensorFlow would take on each "
-            "device apart: train it on JAX, or on one device."
+            "device by itself: train it on JAX, or on one device."
         )
 
 
@@ -249,20 +261,52 @@ def compilation(jit_compile):
     return jit_compile if _strategy() is None else False
 
 
-def share_of_loss(loss):
-    """The part that the mean loss of a replica has in that of the whole batch, on TensorFlow; elsewhere it is whole.
+def replica_share(value):
+    """The share that a replica of TensorFlow has in a mean over the batch; elsewhere the value itself.
 
     Args:
-        loss: Scalar, a mean over the examples that the step sees.
+        value: Number or tensor, such as the mean loss of the examples that the step sees.
 
     Example:
 
     >>> from keras_audio_si import distribution
-    >>> distribution.share_of_loss(2.0)
+    >>> distribution.replica_share(2.0)
     2.0
     """
     strategy = _strategy()
-    return loss if strategy is None else loss / strategy.num_replicas_in_sync
+    return value if strategy is None else value / strategy.num_replicas_in_sync
+
+
+def with_whole_gradients(optimizer_class):
+    """An optimizer class that clips the gradients of the whole batch on TensorFlow, where each replica has its share.
+
+    Keras clips what a replica has and then adds up. Here the mean over the replicas comes first: the limits must be
+    `replica_share` of those for the whole batch.
+
+    Args:
+        optimizer_class: Subclass of `keras.optimizers.Optimizer`.
+
+    Returns:
+        The class on one device and on JAX, a subclass of it on TensorFlow.
+
+    Example:
+
+    >>> from keras_audio_si import distribution
+    >>> distribution.with_whole_gradients(keras.optimizers.SGD) is keras.optimizers.SGD
+    True
+    """
+    if _strategy() is None:
+        return optimizer_class
+    import tensorflow as tf
+
+    def apply(self, grads, trainable_variables=None):
+        reduced = iter(
+            tf.distribute.get_replica_context().all_reduce("MEAN", [gradient for gradient in grads if gradient is not None])
+        )
+        grads = [None if gradient is None else next(reduced) for gradient in grads]
+        optimizer_class.apply(self, grads, trainable_variables)
+
+    return type(optimizer_class.__name__, (optimizer_class,), {"apply": apply, "__doc__": optimizer_class.__doc__})
 
 
 def separate_draws(variables):

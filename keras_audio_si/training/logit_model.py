@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.distribution import share_of_loss
+from keras_audio_si.distribution import replica_share
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.models.masks import MaskedNetwork
@@ -103,8 +103,8 @@ class LogitTrainingModel(AugmentedModel):
                 settings.auxiliary_feature_weight,
                 settings.auxiliary_temperature,
             )
-        total = total if reduction == "sum" else share_of_loss(total)
-        return total + share_of_loss(sum(ops.sum(loss) for loss in self.losses))
+        total = total if reduction == "sum" else replica_share(total)
+        return total + replica_share(sum(ops.sum(loss) for loss in self.losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if self.accuracy is not None:
