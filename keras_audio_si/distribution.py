@@ -13,12 +13,9 @@ import keras
 import numpy as np
 
 from keras_audio_si.checks import check_integer
-from keras_audio_si.layers.masked_normalization import MaskedBatchNormalization
-from keras_audio_si.layers.nested import nested_layers
 
 __all__ = ["Placement", "data_parallel", "placement"]
 
-_SEED_STEP = 1_000_003  # Between the seeds of two replicas of TensorFlow.
 _CPU = {  # To try it.
     "jax": "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts.",
     "tensorflow": "On a CPU, divide it by tf.config.set_logical_device_configuration before TensorFlow starts.",
@@ -104,7 +101,7 @@ def placement():
         distribution = keras.distribution.distribution()
         if distribution is not None:
             return Placement(distribution.num_model_replicas, distribution.num_processes, jax.process_index())
-    elif (strategy := _strategy()) is not None:
+    elif (strategy := tensorflow_strategy()) is not None:
         resolver = strategy.cluster_resolver
         if resolver is None:
             return Placement(strategy.num_replicas_in_sync)
@@ -158,7 +155,17 @@ def _mirrored(*devices):
 def _multi_worker():
     import tensorflow as tf
 
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
+        """Reduces nested values, too, as Keras asks for when it builds a model from a batch; and scalars by any axis."""
+
+        def reduce(self, reduce_op, value, axis):
+            def reduced(part):
+                scalar = all(len(one.shape) == 0 for one in self.experimental_local_results(part))
+                return super(Strategy, self).reduce(reduce_op, part, None if scalar else axis)
+
+            return tf.nest.map_structure(reduced, value)
+
+    return Strategy()
 
 
 def _check_available(count, available, hint=""):
@@ -173,46 +180,13 @@ def _cluster():
     return json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", ())
 
 
-def _strategy():
+def tensorflow_strategy():
     """The strategy of TensorFlow that models are made under, or None."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
-    return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-
-
-def check_training(model, settings):
-    """Raises a `ValueError` if a model cannot be trained, or not as on one device, on the devices there are.
-
-    Args:
-        model: Keras model.
-        settings: `training.TrainingSettings`
-    """
-    devices = placement().devices
-    if devices == 1:
-        return
-    if settings.batch_size % devices:
-        raise ValueError(
-            f"`batch_size` must be a multiple of the {devices} devices. Received: batch_size={settings.batch_size}"
-        )
-    strategy = _strategy()
-    if strategy is None:
-        made_here = all(len(weight.value.sharding.device_set) == devices for weight in model.weights)
-    else:
-        made_here = all(strategy.extended.variable_created_in_scope(weight.value) for weight in model.weights)
-    if not made_here:
-        raise ValueError(f"`model` must be made on the {devices} devices: build it within `data_parallel` as well.")
-    if strategy is None:
-        return
-    for name, value in {"jit_compile": settings.jit_compile is True, "gradient_norms": settings.gradient_norms}.items():
-        if value:
-            raise ValueError(f"`{name}` must be False on several devices of TensorFlow; JAX has it there.")
-    if any(isinstance(layer, MaskedBatchNormalization) for layer in nested_layers(model)):
-        raise ValueError(
-            f"`model` {model.name!r} has batch statistics that leave padding out, which TensorFlow would take on each "
-            "device by itself: train it on JAX, or on one device."
-        )
+    return tf.distribute.gettensorflow_strategy() if tf.distribute.hastensorflow_strategy() else None
 
 
 def spread(batch):
@@ -229,7 +203,7 @@ def spread(batch):
     place = placement()
     if place.devices == 1 or place.processes > 1 or len(batch) % place.devices:
         return batch
-    strategy = _strategy()
+    strategy = tensorflow_strategy()
     if strategy is None:
         layout = keras.distribution.distribution().get_data_layout(batch.shape)
         return keras.distribution.distribute_tensor(batch, layout)
@@ -249,102 +223,11 @@ def spread_batches(batches, batch_size):
     Returns:
         What `keras.Model.fit` takes. On JAX Keras divides the batches itself.
     """
-    strategy = _strategy()
+    strategy = tensorflow_strategy()
     if strategy is None:
         return batches
     size = batch_size // strategy.num_replicas_in_sync
     return strategy.distribute_datasets_from_function(lambda context: batches.rebatch(size, drop_remainder=True))
-
-
-def compilation(jit_compile):
-    """Returns the `jit_compile` of a step: False on several devices of TensorFlow, where XLA compiles no exchange."""
-    return jit_compile if _strategy() is None else False
-
-
-def replica_share(value):
-    """The share that a replica of TensorFlow has in a mean over the batch; elsewhere the value itself.
-
-    Args:
-        value: Number or tensor, such as the mean loss of the examples that the step sees.
-
-    Example:
-
-    >>> from keras_audio_si import distribution
-    >>> distribution.replica_share(2.0)
-    2.0
-    """
-    strategy = _strategy()
-    return value if strategy is None else value / strategy.num_replicas_in_sync
-
-
-def with_whole_gradients(optimizer_class):
-    """An optimizer class that clips the gradients of the whole batch on TensorFlow, where each replica has its share.
-
-    Keras clips what a replica has and then adds up. Here the mean over the replicas comes first: the limits must be
-    `replica_share` of those for the whole batch.
-
-    Args:
-        optimizer_class: Subclass of `keras.optimizers.Optimizer`.
-
-    Returns:
-        The class on one device and on JAX, a subclass of it on TensorFlow.
-
-    Example:
-
-    >>> from keras_audio_si import distribution
-    >>> distribution.with_whole_gradients(keras.optimizers.SGD) is keras.optimizers.SGD
-    True
-    """
-    if _strategy() is None:
-        return optimizer_class
-    import tensorflow as tf
-
-    def apply(self, grads, trainable_variables=None):
-        reduced = iter(
-            tf.distribute.get_replica_context().all_reduce("MEAN", [gradient for gradient in grads if gradient is not None])
-        )
-        grads = [None if gradient is None else next(reduced) for gradient in grads]
-        optimizer_class.apply(self, grads, trainable_variables)
-
-    return type(optimizer_class.__name__, (optimizer_class,), {"apply": apply, "__doc__": optimizer_class.__doc__})
-
-
-def separate_draws(variables):
-    """Gives the random generators of every replica on TensorFlow seeds of their own, that of the first stays.
-
-    On JAX a step draws for the whole batch, as on one device.
-
-    Args:
-        variables: Variables of a model, the states of `keras.random.SeedGenerator` among them.
-    """
-    strategy = _strategy()
-    if strategy is None:
-        return
-    first = placement().process * len(strategy.extended.worker_devices)
-    for variable in variables:
-        if variable.name == "seed_generator_state":
-            seed, count = keras.ops.convert_to_numpy(variable)
-            for number, replica in enumerate(strategy.experimental_local_results(variable.value), start=first):
-                replica.assign([(seed + number * _SEED_STEP) % 2**31, count])
-
-
-@contextlib.contextmanager
-def synchronised(model, on=True):
-    """Takes the statistics of batch normalisation over the whole batch on TensorFlow, within the block.
-
-    Args:
-        model: Keras model.
-        on: Whether to; False for saving: what is saved is as it was before, and can be loaded by every backend.
-    """
-    norms = [] if placement().devices == 1 or _strategy() is None else list(nested_layers(model))
-    norms = [layer for layer in norms if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized != on]
-    for layer in norms:
-        layer.synchronized = on
-    try:
-        yield
-    finally:
-        for layer in norms:
-            layer.synchronized = not on
 
 
 @contextlib.contextmanager
@@ -383,7 +266,7 @@ def own_folder(folder):
 
 def _gathered(number):
     """A number of each process, in their order, when all have come here."""
-    strategy = _strategy()
+    strategy = tensorflow_strategy()
     if strategy is None:
         from jax.experimental import multihost_utils
 

@@ -167,7 +167,9 @@ class TestRefused:
     @distributed
     def test_batches_that_cannot_be_divided(self, two_devices):
         model = tiny_training.network()
-        with pytest.raises(ValueError, match="`batch_size` must be a multiple of the 2 devices. Received: batch_size=7"):
+        with pytest.raises(
+            ValueError, match="`batch_size` must be a multiple of the 2 devices. Received: batch_size=7"
+        ):
             check_training(model, TrainingSettings(batch_size=7))
 
     @distributed

@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_audio_si.distribution import replica_share
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 from keras_audio_si.models.masks import MaskedNetwork
@@ -15,6 +14,7 @@ from keras_audio_si.training.distillation import (
     teacher_loss,
 )
 from keras_audio_si.training.losses import classification_loss
+from keras_audio_si.training.replicas import replica_share
 from keras_audio_si.training.settings import PATCH_MONITORS
 
 
