@@ -1,4 +1,4 @@
-"""Data parallel training on several devices and hosts, by `keras.distribution` on JAX and `tf.distribute` on TensorFlow."""
+"""Data parallel training on several devices and hosts, by `keras.distribution` on JAX, `tf.distribute` on TensorFlow."""
 
 import contextlib
 import functools
@@ -70,8 +70,8 @@ def data_parallel(devices=None):
     if backend not in ("jax", "tensorflow"):
         if devices not in (None, 1):
             raise ValueError(
-                f"`devices` must be 1 on PyTorch, which this package trains on one device. Received: devices={devices}. "
-                "Choose KERAS_BACKEND=jax or tensorflow (--backend)."
+                f"`devices` must be 1 on PyTorch, which trains on one device here. Received: devices={devices}; "
+                "set KERAS_BACKEND=jax or tensorflow (--backend) for several."
             )
         scope = contextlib.nullcontext()
     else:
@@ -156,7 +156,7 @@ def _multi_worker():
     import tensorflow as tf
 
     class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
-        """Reduces nested values, too, as Keras asks for when it builds a model from a batch; and scalars by any axis."""
+        """Reduces nested values, as Keras wants when it builds a model from a batch, and scalars along any axis."""
 
         def reduce(self, reduce_op, value, axis):
             def reduced(part):

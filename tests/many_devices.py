@@ -21,6 +21,7 @@ import numpy as np
 import tiny_training
 
 from keras_audio_si import distribution
+from keras_audio_si.training.replicas import separate_draws
 
 SETTINGS = dataclasses.replace(tiny_training.FAST, mixup_alpha=None, restore_best_weights=False, epochs=2)
 
@@ -83,7 +84,7 @@ def draws():
     with distribution.data_parallel(2):
         layer = keras.layers.Dropout(0.5, seed=3)
         for _ in range(2):  # Again for the next training, or the same one continued.
-            distribution.separate_draws(layer.variables)
+            separate_draws(layer.variables)
         strategy = tf.distribute.get_strategy()
         drawn = strategy.run(lambda: keras.random.uniform((4,), seed=layer.seed_generator))
         return np.array([alone, *strategy.experimental_local_results(drawn)])

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import tiny_training
 
-from keras_audio_si.distribution import check_training, data_parallel, placement
+from keras_audio_si.distribution import data_parallel, placement
 from keras_audio_si.training.fit_loop import TrainingSettings
+from keras_audio_si.training.replicas import check_training
 
 SCRIPT = pathlib.Path(__file__).parent / "many_devices.py"
 BACKEND = keras.backend.backend()
 distributed = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch trains on one device")
 EQUAL = {"rtol": 1e-5, "atol": 1e-5}
 
-# What depends on the gradient of the whole batch, and on a loss that the layers add. On JAX draws are for the batch, too.
+# What depends on the gradient of the whole batch, with a loss that a layer adds.
 WHOLE = {"logits": True, "loss": "bce", "ema_decay": 0.9, "gradient_clip_norm": 0.05}
 RANDOM = {"dropout": 0.3, "mixup_alpha": 0.3}
 PLAN = [{"name": name, "devices": devices, **WHOLE} for name, devices in (("one", 1), ("two", 2))]

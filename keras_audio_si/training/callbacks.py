@@ -9,10 +9,10 @@ import shutil
 
 import keras
 
-from keras_audio_si.distribution import synchronised
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.ema import averaged
+from keras_audio_si.training.replicas import synchronised
 
 
 class ClipValidation(keras.callbacks.Callback):

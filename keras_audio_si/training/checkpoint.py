@@ -12,8 +12,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_audio_si.distribution import separate_draws
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.training.replicas import separate_draws
 from keras_audio_si.training.run_folder import CHECKPOINTS
 
 KEPT = 2  # the newest, and one to go back to where a disk has spoilt it

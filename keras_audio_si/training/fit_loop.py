@@ -11,14 +11,7 @@ import keras
 
 from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
-from keras_audio_si.distribution import (
-    check_training,
-    compilation,
-    own_folder,
-    placement,
-    spread_batches,
-    synchronised,
-)
+from keras_audio_si.distribution import own_folder, placement, spread_batches
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.composition import mixes_labels
 from keras_audio_si.layers.mixing import MixUp
@@ -44,6 +37,7 @@ from keras_audio_si.training.losses import check_labels, score_binary_cross_entr
 from keras_audio_si.training.mixing_start import chained, starting_late
 from keras_audio_si.training.optimizer import build_optimizer
 from keras_audio_si.training.plan_checks import plan_warnings
+from keras_audio_si.training.replicas import check_training, compilation, synchronised
 from keras_audio_si.training.schedules import LearningRateLog
 from keras_audio_si.training.settings import PATCH_MONITORS, TrainingSettings
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_audio_si.distribution import replica_share, with_whole_gradients
 from keras_audio_si.training.gradient_norms import with_gradient_norms
+from keras_audio_si.training.replicas import replica_share, with_whole_gradients
 from keras_audio_si.training.schedules import WarmUpAndDecay, one_cycle_learning_rate, one_cycle_momentum
 
 DECAY = ("decay_start_epoch", "decay_every_epochs", "decay_factor", "warm_up_steps")  # Of `WarmUpAndDecay`.
