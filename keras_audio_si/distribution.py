@@ -1,4 +1,4 @@
-"""Data parallel training on several devices and hosts, by `keras.distribution` on JAX, `tf.distribute` on TensorFlow."""
+"""Data parallel training on several devices and hosts: `keras.distribution` on JAX, `tf.distribute` on TensorFlow."""
 
 import contextlib
 import functools
