@@ -186,7 +186,7 @@ def tensorflow_strategy():
         return None
     import tensorflow as tf
 
-    return tf.distribute.gettensorflow_strategy() if tf.distribute.hastensorflow_strategy() else None
+    return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
 
 
 def spread(batch):
