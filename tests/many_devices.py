@@ -21,7 +21,8 @@ import numpy as np
 import tiny_training
 
 from keras_audio_si import distribution
-from keras_audio_si.training.replicas import separate_draws
+from keras_audio_si.layers.masked_normalization import MaskedBatchNormalization
+from keras_audio_si.training.replicas import check_training, separate_draws
 
 SETTINGS = dataclasses.replace(tiny_training.FAST, mixup_alpha=None, restore_best_weights=False, epochs=2)
 
@@ -90,6 +91,30 @@ def draws():
         return np.array([alone, *strategy.experimental_local_results(drawn)])
 
 
+def refusals():
+    """What `check_training` says, on two devices, of what cannot be trained on them."""
+    outside = tiny_training.network()
+    with distribution.data_parallel(2):
+        model = tiny_training.network()
+        masked = keras.Sequential([keras.Input((4, 3)), MaskedBatchNormalization()])
+        attempts = {
+            "batch": (model, {"batch_size": 7}),
+            "outside": (outside, {}),
+            "masked": (masked, {}),
+            "jit_compile": (model, {"jit_compile": True}),
+            "gradient_norms": (model, {"gradient_norms": True}),
+        }
+        return {name: refusal(model, settings) for name, (model, settings) in attempts.items()}
+
+
+def refusal(model, settings):
+    try:
+        check_training(model, dataclasses.replace(SETTINGS, **settings))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1])
     if keras.backend.backend() == "tensorflow" and not distribution.several_hosts():
@@ -98,5 +123,7 @@ if __name__ == "__main__":
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         np.savez(folder / "draws.npz", draws())
+    if not distribution.several_hosts():
+        (folder / "refusals.json").write_text(json.dumps(refusals()))
     for training in json.loads(sys.argv[2]):
         train(folder, **training)
