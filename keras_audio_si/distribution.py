@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_audio_si.checks import check_integer
 
-__all__ = ["Placement", "data_parallel", "placement"]
+__all__ = ["data_parallel"]
 
 _CPU = {  # To try it.
     "jax": "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts.",
