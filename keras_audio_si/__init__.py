@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 _ROOMS = (
     "callbacks",
     "data",
+    "distribution",
     "evaluation",
     "experiments",
     "export",

@@ -222,6 +222,17 @@ class TestBackgroundNoise:
         (resumed,) = taken(data.batches(5, training=True, seed=7, start_epoch=1, start_step=2), 1)
         np.testing.assert_array_equal(resumed[0], through[5][0])
 
+    def test_parts_of_a_batch_are_the_batch(self, patches, noise):
+        data = PatchDataset(patches.cache, 100, background=noise, crops="random")
+        whole = taken(data.batches(6, training=True, seed=7), 3)
+        parts = [taken(data.batches(6, training=True, seed=7, part=(number, 3)), 3) for number in range(3)]
+        for batch, *own in zip(whole, *parts, strict=True):
+            assert [len(part[0]) for part in own] == [2, 2, 2]
+            for one, *others in zip(batch, *own, strict=True):
+                np.testing.assert_array_equal(np.concatenate(others), one)
+        first = next(data.endless_batches(6, seed=7, part=(1, 3)))
+        np.testing.assert_array_equal(first[0], parts[1][0][0])
+
     @pytest.mark.parametrize(
         "arguments", [{"snr_decibels": (9, 3)}, {"snr_decibels": (0, np.inf)}, {"probability": 1.5}]
     )
@@ -309,6 +320,8 @@ def test_gpus_are_left_to_the_backend_that_trains(patches, monkeypatch):
             "exclude each other",
         ),
         (lambda patches: patches.steps_per_epoch(-3), "`batch_size`.*=-3"),
+        (lambda patches: patches.batches(4, training=True, part=(0, 3)), r"`part` must .* divide the batch of 4\."),
+        (lambda patches: patches.batches(4, training=True, part=(2, 2)), "`part` must be"),
     ],
 )
 def test_wrong_arguments_are_explained(patches, call, message):

@@ -34,6 +34,8 @@ def add_arguments(parser):
     group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
     help = "CSV file such as recipes/results.csv that the means of the rows are appended to"
     parser.add_argument("--results", metavar="FILE", help=help)
+    help = "devices that train together, on each host (1; of several hosts all); see docs/scale.md"
+    parser.add_argument("--devices", type=int, metavar="N", help=help)
     add_saving(parser)
     add_settings(parser, Settings, without=("seed",))
 
@@ -43,7 +45,16 @@ def _fold(text):
 
 
 def train(args):
-    """Trains and tests what the arguments name, and prints the table."""
+    """Trains and tests what the arguments name, on the devices that they name, and prints the table."""
+    from keras_audio_si.distribution import data_parallel, several_hosts
+
+    # Before all else: several hosts must find each other before the backend starts.
+    devices = 1 if args.devices is None and not several_hosts() else args.devices
+    with data_parallel(devices) as place:
+        _train(args, place)
+
+
+def _train(args, place):
     from keras_audio_si.data.datasets import read_dataset
     from keras_audio_si.experiments import report
     from keras_audio_si.experiments.runner import run_experiment
@@ -81,7 +92,7 @@ def train(args):
         **saving_of(args),
     )
     print(f"\n{report.summary(scores, paper, quantity)}\n")
-    if args.results:
+    if args.results and place.process == 0:
         _append_results(args, rows, scores, paper, quantity, divisions)
     of_runs = "model.keras, model_card.md, clips.csv and logs of each run"
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; {of_runs})")

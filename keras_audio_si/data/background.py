@@ -35,21 +35,25 @@ class BackgroundNoise:
         check_interval("[0, 1]", probability=probability)
         self.cache, self.snr_decibels, self.probability = cache, (float(low), float(high)), probability
 
-    def add(self, patches, rng):
+    def add(self, patches, rng, first=0):
         """Patches with noise.
 
         Args:
             patches: `(batch, samples)` float32.
             rng: `numpy.random.Generator`, which decides everything.
+            first: Place of the first of these patches in their batch: the draws for those before it are passed over.
 
         Returns:
             `(batch, samples)` float32. A silent patch stays silent: it has no power to compare with.
         """
         noisy = patches.copy()
-        for patch in noisy:
+        for place in range(-first, len(noisy)):
             chosen, snr = rng.random() < self.probability, rng.uniform(*self.snr_decibels)
             recording = self.cache.waveform(rng.integers(len(self.cache)))
-            start = rng.integers(max(len(recording) - len(patch), 0), endpoint=True)
+            start = rng.integers(max(len(recording) - patches.shape[1], 0), endpoint=True)
+            if place < 0:
+                continue
+            patch = noisy[place]
             noise = np.resize(recording[start : start + len(patch)], len(patch))
             power, noise_power = np.mean(patch**2, dtype="float64"), np.mean(noise**2, dtype="float64")
             if chosen and noise_power > 0:

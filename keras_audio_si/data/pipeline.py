@@ -225,7 +225,17 @@ class PatchDataset:
         """Number of training batches in an epoch, which hold each of its examples at least once."""
         return -(-self.num_examples // _integer("batch_size", batch_size, minimum=1))
 
-    def batches(self, batch_size, training, seed=0, start_epoch=0, start_step=0, mixed=False, with_clip_ids=False):
+    def batches(
+        self,
+        batch_size,
+        training,
+        seed=0,
+        start_epoch=0,
+        start_step=0,
+        mixed=False,
+        with_clip_ids=False,
+        part=(0, 1),
+    ):
         """Makes the `tf.data.Dataset`, which runs under every Keras backend.
 
         Args:
@@ -241,13 +251,16 @@ class PatchDataset:
                 labels takes them.
             with_clip_ids: Whether to yield `(waveforms, labels, clips)`, the last being the `(batch,)` int64
                 numbers of the clips in `clip_ids` and `labels`.
+            part: `(number, parts)`: of each training batch the examples of this one of so many equal parts, which is
+                all that is read. The parts of a batch in their order are the batch.
 
         Returns:
             Dataset of `(waveforms, labels)`: `(batch, patch_samples)` and `(batch, num_classes)`, both
             float32.
 
         Raises:
-            ValueError: If an argument is out of its range, or both `mixed` and `with_clip_ids` are set.
+            ValueError: If an argument is out of its range, both `mixed` and `with_clip_ids` are set, or a batch cannot
+                be divided.
             ImportError: If TensorFlow is not installed.
         """
         batch_size = _integer("batch_size", batch_size, minimum=1)
@@ -257,9 +270,10 @@ class PatchDataset:
         if mixed and with_clip_ids:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
         tf = import_tensorflow()
-        read, steps = self.reader(batch_size, training, seed)
+        read, steps = self.reader(batch_size, training, seed, part)
         if training:
-            numbers_of_batches, size = tf.data.Dataset.counter(start_epoch * steps + start_step), batch_size
+            numbers_of_batches = tf.data.Dataset.counter(start_epoch * steps + start_step)
+            size = batch_size // part[1]
         else:
             numbers_of_batches, size = tf.data.Dataset.range(steps), None
 
@@ -277,16 +291,16 @@ class PatchDataset:
         loaded = numbers_of_batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return loaded.prefetch(tf.data.AUTOTUNE)
 
-    def endless_batches(self, batch_size, seed=0, start_epoch=0, start_step=0, mixed=False):
+    def endless_batches(self, batch_size, seed=0, start_epoch=0, start_step=0, mixed=False, part=(0, 1)):
         """Yields the batches of training, epoch after epoch, as `batches` has them, without TensorFlow.
 
         The arguments are those of `batches`.
         """
-        read, steps = self.reader(batch_size, True, seed)
+        read, steps = self.reader(batch_size, True, seed, part)
         for batch in read_ahead(read, itertools.count(start_epoch * steps + start_step)):
             yield structured(*batch, mixed)
 
-    def reader(self, batch_size, training, seed=0):
+    def reader(self, batch_size, training, seed=0, part=(0, 1)):
         """Returns the function that reads a batch by its number, and the number of batches in an epoch.
 
         A batch depends on its number only, so that starting within an epoch reads no other audio. Training batches are
@@ -296,27 +310,29 @@ class PatchDataset:
             batch_size: Patches in a batch.
             training: As for `batches`.
             seed: As for `batches`.
+            part: As for `batches`.
 
         Returns:
             `(read, steps)`: the function from a number to `(waveforms, labels, clips)`, and the number of batches.
         """
         if training:
-            return self._training_reader(batch_size, seed), self.steps_per_epoch(batch_size)
+            return self._training_reader(batch_size, seed, part), self.steps_per_epoch(batch_size)
         return self._evaluation_reader(batch_size), -(-self.num_patches // _integer("batch_size", batch_size, 1))
 
-    def _training_reader(self, batch_size, seed):
+    def _training_reader(self, batch_size, seed, part):
         """Function of the number of a batch, counted through all epochs."""
         steps = self.steps_per_epoch(batch_size)
+        size, first = _part_of_batch(batch_size, *part)
         examples = functools.lru_cache(maxsize=2)(functools.partial(self.training_examples, seed))
 
         def read(number):
             epoch, step = divmod(int(number), steps)
-            places = np.arange(step * batch_size, (step + 1) * batch_size) % self.num_examples
+            places = (np.arange(size) + step * batch_size + first) % self.num_examples
             clips, starts = (values[places] for values in examples(epoch))
             waveforms = self._cut(clips, starts)
             if self.background is not None:
                 sequence = np.random.SeedSequence((seed, epoch, step), spawn_key=(2,))
-                waveforms = self.background.add(waveforms, np.random.default_rng(sequence))
+                waveforms = self.background.add(waveforms, np.random.default_rng(sequence), first)
             return waveforms, self.labels[clips], clips
 
         return read
@@ -334,6 +350,16 @@ def _integer(name, value, minimum):
     value = int(value) if isinstance(value, np.integer) else value
     check_integer(minimum, **{name: value})
     return value
+
+
+def _part_of_batch(batch_size, number, parts):
+    """The size of a part of a batch, and the place of its first example in the batch."""
+    if not 0 <= number < parts or batch_size % parts:
+        raise ValueError(
+            f"`part` must be (number, parts), with a number from 0 and parts that divide the batch of {batch_size}. "
+            f"Received: part={(number, parts)}"
+        )
+    return batch_size // parts, number * (batch_size // parts)
 
 
 def import_tensorflow():

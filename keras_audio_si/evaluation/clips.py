@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.data.patch_sequence import read_ahead
+from keras_audio_si.distribution import spread
 from keras_audio_si.models.metadata import check_class_names, check_sample_rate
 from keras_audio_si.ops import ranking
 
@@ -84,7 +85,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
     steps, outputs = math.ceil(num_examples / batch_size), []
     progress = keras.utils.Progbar(steps) if verbose else None
     for batch in itertools.islice(padded(), steps):
-        outputs.append(np.asarray(model.predict_on_batch(batch)))
+        outputs.append(np.asarray(model.predict_on_batch(spread(batch)))[:batch_size])
         if progress is not None:
             progress.update(len(outputs))
     if len(outputs) < steps:

@@ -8,6 +8,7 @@ import pathlib
 from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
+from keras_audio_si.distribution import own_folder
 from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
 from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
@@ -77,7 +78,6 @@ def run_experiment(
     folder = pathlib.Path(folder)
     # Seed by seed, so that what an interruption leaves compares all rows on all divisions.
     plan = [(row, fold, seed) for seed, row, fold in itertools.product(seeds, rows, divisions)]
-    places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
     manifest = merged(divisions.values())
     teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
     caches = {
@@ -87,7 +87,8 @@ def run_experiment(
     for cache in caches.values():
         divisions = {name: decoded(part, cache) for name, part in divisions.items()}
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
-    with locked(folder, "comparison.lock"):
+    with own_folder(folder) as folder, locked(folder, "comparison.lock"):
+        places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
         recorded = claim(folder, rows, divisions, seeds, manifest, resume, overwrite)
         failures = next(iter(caches.values())).failures
         describe(folder, recorded, manifest, failures)

@@ -12,6 +12,7 @@ import keras
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.ema import averaged
+from keras_audio_si.training.replicas import synchronised
 
 
 class ClipValidation(keras.callbacks.Callback):
@@ -106,8 +107,10 @@ class BestCheckpoint(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         if math.isnan(value) or (self.save_best_only and self.best is not None and value <= self.best):
             return
-        with writing(self.path.parent), written_whole(self.path) as temporary, averaged(self.model):
-            trained_model(self.model).save(temporary)
+        model = trained_model(self.model)
+        with writing(self.path.parent), written_whole(self.path) as temporary:
+            with averaged(self.model), synchronised(model, False):
+                model.save(temporary)
         self.best, self.best_epoch = value, epoch
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.files import writing, written_whole
+from keras_audio_si.training.replicas import separate_draws
 from keras_audio_si.training.run_folder import CHECKPOINTS
 
 KEPT = 2  # the newest, and one to go back to where a disk has spoilt it
@@ -176,6 +177,7 @@ class TrainingCheckpoints(keras.callbacks.Callback):
                 self._restore(self.start)
             except (ValueError, TypeError, AttributeError, LookupError) as error:
                 raise ValueError(f"The run in {str(self.folder.parent)!r} cannot be continued: {error}") from error
+        separate_draws(self.model.variables)  # A checkpoint has those of one replica.
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.start is not None and self.start.step and epoch == self.start.epoch:

@@ -11,6 +11,7 @@ import keras
 
 from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
+from keras_audio_si.distribution import own_folder, placement, spread_batches
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.layers.composition import mixes_labels
 from keras_audio_si.layers.mixing import MixUp
@@ -36,6 +37,7 @@ from keras_audio_si.training.losses import check_labels, score_binary_cross_entr
 from keras_audio_si.training.mixing_start import chained, starting_late
 from keras_audio_si.training.optimizer import build_optimizer
 from keras_audio_si.training.plan_checks import plan_warnings
+from keras_audio_si.training.replicas import check_training, compilation, synchronised
 from keras_audio_si.training.schedules import LearningRateLog
 from keras_audio_si.training.settings import PATCH_MONITORS, TrainingSettings
 
@@ -137,8 +139,9 @@ def fit(
     if teacher is not None:
         _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
-    output_dir = pathlib.Path(output_dir)
-    with locked(output_dir):
+    check_training(model, settings)
+    best_model_path = pathlib.Path(output_dir) / run_folder.BEST_MODEL
+    with own_folder(output_dir) as output_dir, locked(output_dir):
         identity = run_identity(model, train_data, validation, settings, augmentation, teacher, target)
         start = _start(output_dir, identity, resume, overwrite)
         _write_settings(settings, output_dir / "settings.json")
@@ -163,7 +166,7 @@ def fit(
             checkpoints = TrainingCheckpoints(output_dir, **saved)
         else:
             checkpoints = StepCheckpoints(checkpoint_steps, steps, folder=output_dir, **saved)
-        with _interruption_explained(checkpoints):
+        with _interruption_explained(checkpoints), synchronised(model):
             _training_model(model, settings, steps, augmentations, teacher, target).fit(
                 _batches(train_data, settings, epoch, step),
                 steps_per_epoch=steps,
@@ -186,17 +189,20 @@ def fit(
                 f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
             )
         model.load_weights(best.path)
-    return TrainingResult(best.path, best.best_epoch, best.best, history.history, checkpoints.last.seconds)
+    return TrainingResult(best_model_path, best.best_epoch, best.best, history.history, checkpoints.last.seconds)
 
 
 def _batches(train_data, settings, epoch, step):
-    """The batches from a step of an epoch on, by tf.data where TensorFlow is installed."""
+    """This process's part of the batches from a step of an epoch on, by tf.data where TensorFlow is installed."""
+    place = placement()
     where = {"seed": settings.seed, "start_epoch": epoch, "start_step": step, "mixed": True}
+    where["part"] = place.process, place.processes
     try:
         import_tensorflow()
     except ImportError:
         return train_data.endless_batches(settings.batch_size, **where)
-    return train_data.batches(settings.batch_size, training=True, **where)
+    batches = train_data.batches(settings.batch_size, training=True, **where)
+    return spread_batches(batches, settings.batch_size)
 
 
 def _adapt(model, train_data, verbose):
@@ -273,7 +279,7 @@ def _training_model(model, settings, steps_per_epoch, mixing, teacher, target):
         training_model, loss = LogitTrainingModel(model, settings, mixing, averages, teacher), None
     steps = settings.epochs * steps_per_epoch
     optimizer = build_optimizer(settings, training_model.trainable_variables, steps)
-    training_model.compile(optimizer, loss, jit_compile=settings.jit_compile)
+    training_model.compile(optimizer, loss, jit_compile=compilation(settings.jit_compile))
     model.jit_compile = training_model.jit_compile  # validation predicts with the model alone
     return training_model
 

@@ -14,6 +14,7 @@ from keras_audio_si.training.distillation import (
     teacher_loss,
 )
 from keras_audio_si.training.losses import classification_loss
+from keras_audio_si.training.replicas import replica_share
 from keras_audio_si.training.settings import PATCH_MONITORS
 
 
@@ -102,7 +103,8 @@ class LogitTrainingModel(AugmentedModel):
                 settings.auxiliary_feature_weight,
                 settings.auxiliary_temperature,
             )
-        return total + sum(ops.sum(loss) for loss in self.losses)
+        total = total if reduction == "sum" else replica_share(total)
+        return total + replica_share(sum(ops.sum(loss) for loss in self.losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if self.accuracy is not None:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_audio_si.training.gradient_norms import with_gradient_norms
+from keras_audio_si.training.replicas import replica_share, with_whole_gradients
 from keras_audio_si.training.schedules import WarmUpAndDecay, one_cycle_learning_rate, one_cycle_momentum
 
 DECAY = ("decay_start_epoch", "decay_every_epochs", "decay_factor", "warm_up_steps")  # Of `WarmUpAndDecay`.
@@ -143,7 +144,11 @@ def build_optimizer(settings, variables, steps):
     >>> type(build_optimizer(TrainingSettings(), [], steps=100)).__name__
     'Adam'
     """
-    taking_norms = with_gradient_norms if settings.gradient_norms else lambda optimizer_class: optimizer_class
+    clip_norm, extended = settings.gradient_clip_norm, lambda optimizer_class: optimizer_class
+    if clip_norm is not None:
+        clip_norm, extended = replica_share(clip_norm), with_whole_gradients
+    if settings.gradient_norms:  # Not on several devices of TensorFlow.
+        extended = with_gradient_norms
     rate, beta_1 = settings.learning_rate, settings.beta_1
     if settings.schedule == "one-cycle":
         rate, beta_1 = one_cycle_learning_rate(steps, rate), one_cycle_momentum(steps)
@@ -151,17 +156,17 @@ def build_optimizer(settings, variables, steps):
         decay = {name: getattr(settings, name) for name in DECAY}
         rate = WarmUpAndDecay(rate, steps // settings.epochs, **decay)
     limit = "global_clipnorm" if settings.gradient_clip_by == "global" else "clipnorm"
-    common = {limit: settings.gradient_clip_norm}
+    common = {limit: clip_norm}
     if settings.optimizer == "sgd":
-        return taking_norms(keras.optimizers.SGD)(rate, momentum=settings.momentum, nesterov=True, **common)
+        return extended(keras.optimizers.SGD)(rate, momentum=settings.momentum, nesterov=True, **common)
     epsilon = settings.epsilon or (1e-7 if settings.optimizer == "adam" else 1e-8)
     common |= {"beta_1": beta_1, "beta_2": settings.beta_2, "epsilon": epsilon}
     if settings.optimizer == "adam-l2":
-        return taking_norms(L2Adam)(rate, settings.weight_decay, **common)
+        return extended(L2Adam)(rate, settings.weight_decay, **common)
     if settings.optimizer == "adam" and settings.schedule != "one-cycle":
-        return taking_norms(keras.optimizers.Adam)(rate, **common)
+        return extended(keras.optimizers.Adam)(rate, **common)
     decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
     common |= {"weight_decay": decay, "name": settings.optimizer}
-    optimizer = taking_norms(CycledAdamW)(rate, **common)
+    optimizer = extended(CycledAdamW)(rate, **common)
     optimizer.exclude_from_weight_decay(var_list=spared_variables(variables))
     return optimizer
