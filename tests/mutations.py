@@ -118,7 +118,7 @@ def damaged_json(text, rng):
         elif kind == 2 and isinstance(holder[key], int | float):
             holder[key] = rng.choice((-holder[key], holder[key] + 1, holder[key] * 1000, float(holder[key])))
         else:
-            holder[key] = rng.choice((*_VALUES, *_CELLS))
+            holder[key] = copy.deepcopy(rng.choice((*_VALUES, *_CELLS)))
     return json.dumps(value).encode()
 
 
