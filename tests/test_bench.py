@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_audio_si.bench import diffres, eat, pipeline
+from keras_audio_si.bench import diffres, eat, gpu, pipeline
 from keras_audio_si.bench.layers import SUBJECTS, bench_layers
 from keras_audio_si.bench.models import bench_models
 from keras_audio_si.bench.timing import compare, forward_pass, gradient_pass, report
@@ -143,6 +143,37 @@ def test_diffres_by_length_and_frame_rate(monkeypatch, tmp_path, capsys):
     assert rows[-1]["clips_per_second"] == pytest.approx(8e3 / rows[-1]["wall_ms"])
     assert json.loads((tmp_path / "bench.json").read_text())["rows"] == rows
     assert "released ms" in capsys.readouterr().out
+
+
+def test_table_of_a_gpu(monkeypatch, capsys):
+    """With benches that take no time in the place of those that it puts together."""
+    if not gpu.has_gpu():
+        with pytest.raises(ValueError, match="sees no GPU here"):
+            gpu.bench_gpu()
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    factor = {"float32": 2.0, "bfloat16": 1.0}
+
+    def models(precision, **_):
+        names = enumerate(("MaxPooling2D", "max", "tlpf5+aps"), start=1)
+        rows = [{"name": name, "wall_ms": n * factor[precision], "wall_ratio": float(n)} for n, name in names]
+        return [{"pass": kind, **row} for kind in ("forward", "step") for row in rows]
+
+    def eat(*_, precision, **__):
+        names = ("matmul", "EAT-S forward, 5 s, batch 1", "EAT-S forward, 5 s, batch 8", "EAT-S step, 5 s, batch 8")
+        return [{"name": name, "wall_ms": n * factor[precision]} for n, name in enumerate(names)]
+
+    monkeypatch.setattr(gpu, "bench_models", models)
+    monkeypatch.setattr(gpu, "bench_eat", eat)
+    rows = gpu.bench_gpu()
+    assert [list(row.values()) for row in rows] == [
+        ["VGG41, MaxPooling2D (ms)", 2.0, 2.0, 1.0, 1.0],
+        ["VGG41, max", 2.0, 2.0, 2.0, 2.0],
+        ["VGG41, tlpf5+aps", 3.0, 3.0, 3.0, 3.0],
+        ["EAT-S, 5 s, batch 8 (ms)", 4.0, 6.0, 2.0, 3.0],
+    ]
+    printed = capsys.readouterr().out
+    assert "| network | float32 forward | float32 step | bfloat16 forward | bfloat16 step |" in printed
+    assert "| VGG41, tlpf5+aps | 3.00 | 3.00 | 3.00 | 3.00 |" in printed
 
 
 def test_unknown_names_name_the_nearest():

@@ -8,23 +8,9 @@ import pytest
 import tiny_training
 from harness import Case, built, numpy, run
 
+from keras_audio_si.bench.gpu import bench_gpu, has_gpu
 from keras_audio_si.distribution import data_parallel
 from keras_audio_si.models import VGG41
-
-
-def has_gpu():
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() == "gpu"
-    import torch
-
-    return torch.cuda.is_available()
 
 
 @pytest.mark.gpu
@@ -62,3 +48,11 @@ def test_all_gpus_train_as_one_does(tmp_path):
             weights.append([numpy(weight) for weight in model.weights])
     for one, all_of_them in zip(*weights, strict=True):
         np.testing.assert_allclose(all_of_them, one, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.gpu
+def test_bench(tmp_path):
+    if not has_gpu():
+        pytest.skip("no GPU is visible to the backend")
+    rows = bench_gpu(batch_size=2, rounds=1, width=0.1, json_path=tmp_path / "gpu.json")
+    assert all(value > 0 for row in rows for name, value in row.items() if name != "network")

@@ -93,6 +93,7 @@ def _add_bench_arguments(add):
             "--seconds": {"nargs": "+", "type": int, "metavar": "N", "help": "lengths of one example (1 5 10)"},
             "--medium": {"action": "store_true", "help": "time EAT-M in place of EAT-S"},
         },
+        "gpu": {"--width": width},
         "diffres": {
             "--frames": {
                 "nargs": "+",
@@ -110,6 +111,7 @@ def _add_bench_arguments(add):
         "pipeline": "Times of decoding, batches and training steps, and how long a step waits for its data.",
         "eat": "Time and size of EAT, beside a product of two matrices.",
         "diffres": "Time and memory of DiffRes by length, and throughput by frame rate.",
+        "gpu": "Networks and pooling on a GPU, in float32 and bfloat16, as the table of docs/benchmarks.md.",
     }
     for subject, summary in summaries.items():
         sub = add(subject, "bench", summary, subjects)
@@ -120,8 +122,9 @@ def _add_bench_arguments(add):
         help = "examples per batch (32; pipeline 16, EAT and DiffRes 8)"
         group.add_argument("--batch-size", type=int, metavar="N", help=help)
         group.add_argument("--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (9)")
-        group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
-        group.add_argument("--jit-compile", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
+        if subject != "gpu":  # It has both precisions, compiled.
+            group.add_argument("--precision", metavar="TYPE", help="float32, bfloat16 or float16 (float32)")
+            group.add_argument("--jit-compile", action=argparse.BooleanOptionalAction, help="compile by XLA (yes)")
         group.add_argument("--json", dest="json_path", metavar="FILE", help="write the figures to this file as well")
 
 
