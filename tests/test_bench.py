@@ -187,6 +187,7 @@ def test_unknown_names_name_the_nearest():
         pipeline.bench_pipeline(model="vgg4")
 
 
+@pytest.mark.first
 class TestPipeline:
     @pytest.fixture(autouse=True)
     def few_clips(self, one_block, monkeypatch):

@@ -60,6 +60,7 @@ def clip(rng):
     return waveform
 
 
+@pytest.mark.first
 class TestWarpedClip:
     def test_is_what_the_layer_does_with_the_frames_of_the_clip(self, masked, clip):
         found = warped_clips.warped_clip(masked, clip)

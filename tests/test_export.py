@@ -59,6 +59,7 @@ def run_plain(folder, tmp_path, **waveforms):
 
 
 class TestFixedLength:
+    @pytest.mark.first
     def test_command_exports_what_tensorflow_alone_can_run(self, tmp_path, rng, capsys, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
         monkeypatch.setenv("JAX_PLATFORMS", "cpu")

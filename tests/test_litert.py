@@ -134,6 +134,7 @@ class TestInt8:
         assert "time-1 consistency (%)" in found.rows[1]
 
 
+@pytest.mark.first
 def test_command_writes_what_litert_alone_can_run(tmp_path, rng, capsys, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")

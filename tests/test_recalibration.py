@@ -70,6 +70,7 @@ def test_frozen_layers_keep_theirs(rng):
     np.testing.assert_allclose(statistics(model)[0], direct(model, batches)[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.first
 def test_layers_with_batch_normalisation_inside(rng):
     """DiffRes, whose network has it, in a model of another rate, and its sums for logs as they were."""
 
