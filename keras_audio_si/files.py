@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import os
 import pathlib
 import secrets
@@ -100,24 +101,21 @@ def write_csv(path, columns, rows):
     Returns:
         The path.
     """
-    path = pathlib.Path(path)
-    with written_whole(path) as temporary:
-        # Names of files need not be valid UTF-8: their bytes are kept.
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(safe_cell, columns))
-            writer.writerows([safe_cell("" if value != value else value) for value in row] for row in rows)
-    return path
+    _write_table(path, columns, (["" if value != value else value for value in row] for row in rows))
+    return pathlib.Path(path)
 
 
 def write_rows(rows, path):
     """Writes dicts of columns to a CSV file whose texts are safe in a spreadsheet; `written_rows` reads them."""
     columns = columns_of(rows)
+    _write_table(path, columns, ([row.get(name, "") for name in columns] for row in rows))
+
+
+def _write_table(path, columns, rows):
     with written_whole(path) as temporary:
+        # Names of files need not be valid UTF-8: their bytes are kept.
         with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(map(safe_cell, columns))
-            writer.writerows([safe_cell(row.get(name, "")) for name in columns] for row in rows)
+            csv.writer(file).writerows(map(safe_cell, row) for row in itertools.chain([columns], rows))
 
 
 def written_rows(path):

@@ -22,8 +22,8 @@ from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.experiments.model import build_augmentation, build_model
 from keras_audio_si.experiments.presets import preset
 from keras_audio_si.inference.patching import patch_layout
-from keras_audio_si.layers import MixUp
 from keras_audio_si.training.augmented_model import AugmentedModel
+from keras_audio_si.training.fit_loop import augmentation_layers
 
 SYNTHETIC_CLIPS = 200
 ROWS_OF_BATCHES = 4  # Measured together, so that batches that were prepared ahead have little effect.
@@ -141,9 +141,8 @@ def _training_model(settings, class_names, jit_compile, precision):
     """The model with what the preset augments and mixes by, and how clips are cut for it."""
     with precision_policy(precision):
         model = build_model(class_names, settings)
-        augmentation = build_augmentation(settings)
-        mixing = [] if settings.training.mixup_alpha is None else [MixUp(settings.training.mixup_alpha, seed=0)]
-        training_model = AugmentedModel(model, [*([augmentation] if augmentation else []), *mixing])
+        augmentations = augmentation_layers(settings.training, build_augmentation(settings))
+        training_model = AugmentedModel(model, augmentations)
     training_model.compile("adam", "binary_crossentropy", jit_compile=jit_compile)
     return training_model, patch_layout(model)
 

@@ -1,8 +1,5 @@
 """Clips that are decoded whenever they are read, for corpora whose decoded audio has no room on the disk."""
 
-import csv
-import json
-
 import numpy as np
 
 from keras_audio_si.checks import check_positive
@@ -10,8 +7,10 @@ from keras_audio_si.data.audio_io import AudioError, audio_info, read_section, r
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import INDEX_FILE
 from keras_audio_si.data.decoded_clips import DecodedClips, report_failures
+from keras_audio_si.data.manifest import read_rows
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.preparation import CLIPS_FILE, PLAN_FILE
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import plain_text
 
 
@@ -113,10 +112,10 @@ def _known_lengths(manifest, sample_rate):
     files = [manifest.root / name for name in (INDEX_FILE, PLAN_FILE, CLIPS_FILE)]
     if not all(file.is_file() for file in files):
         return None
-    if json.loads(files[1].read_text(encoding="utf-8"))["sample_rate"] != sample_rate:
+    if read_json(files[1])["sample_rate"] != sample_rate:
         return None
-    with open(files[2], newline="", encoding="utf-8") as file:
-        seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for row in csv.DictReader(file)}
+    rows = read_rows(files[2], ("clip_id", "seconds"))
+    seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for _, row in rows}
     try:
         return [round(seconds[clip.clip_id] * sample_rate) for clip in manifest.clips]
     except KeyError:

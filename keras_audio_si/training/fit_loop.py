@@ -152,7 +152,7 @@ def fit(
         if start is None:  # A checkpoint has them.
             _adapt(model, train_data, verbose)
         steps = train_data.steps_per_epoch(settings.batch_size)
-        augmentations = _augmentations(settings, augmentation)
+        augmentations = augmentation_layers(settings, augmentation)
         mixed = [mixes_labels(layer) for layer in chained(augmentations)]
         for warning in plan_warnings(settings, steps, augmented=not all(mixed), mixed=any(mixed)):
             warnings.warn(warning, stacklevel=2)
@@ -256,7 +256,7 @@ def _validation(settings, validation, target):
     return validate(validation, settings.batch_size)
 
 
-def _augmentations(settings, augmentation):
+def augmentation_layers(settings, augmentation):
     """The layers that a batch goes through before the model."""
     layers = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
