@@ -1,6 +1,7 @@
 """Shards and tags by Apache Beam: to the byte those of one process, whatever interrupts it."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import random
@@ -59,6 +60,13 @@ def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def forkserver(module):
+    """Starts processes that have imported Apache Beam and a module of ours."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["apache_beam", "keras_audio_si.cli.commands", module])
+    return processes
+
+
 class TestPrepare:
     def test_the_same_bytes_and_finished_shards_are_kept(self, beam, sounds, local, tmp_path, capsys):
         command = ["prepare", "--data", str(sounds), "--output", str(tmp_path), *PREPARE, "--beam"]
@@ -115,15 +123,13 @@ class TestPrepare:
         assert "Traceback" not in line and not list((tmp_path / "shards").glob(f"*{SUFFIX}"))
 
     @pytest.mark.slow
-    def test_killed_twenty_times(self, beam, sounds, local, tmp_path):
+    @pytest.mark.parametrize("mode, wanted", [("multi_threading", 20), ("multi_processing", 5)])
+    def test_killed_many_times(self, beam, sounds, local, tmp_path, mode, wanted):
         command = ["prepare", "--data", str(sounds), "--output", str(tmp_path), *PREPARE]
-        command += ["--beam", "--direct_num_workers=2", "--direct_running_mode=multi_threading"]
-        processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload(
-            ["apache_beam", "keras_audio_si.cli.commands", "keras_audio_si.data.preparation"]
-        )
+        command += ["--beam", "--direct_num_workers=2", f"--direct_running_mode={mode}"]
+        processes = forkserver("keras_audio_si.data.preparation")
         draw, kills = random.Random(0), 0
-        while kills < 20:
+        while kills < wanted:
             for path in draw.sample(sorted(tmp_path.glob("*-of-*.json")), len(list(tmp_path.glob("*-of-*.json"))) // 2):
                 path.unlink()  # So that there is work for every run.
             (tmp_path / "index.json").unlink(missing_ok=True)
@@ -171,6 +177,32 @@ class TestTag:
         assert output.read_bytes() == expected and expected.count(b"not audio") == 1
         assert [path.name for path in tmp_path.iterdir()] == [output.name]
         assert "03 broken.wav: is not audio" in capsys.readouterr().err
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
+    def test_killed_after_a_group(self, beam, model, folder, tmp_path, mode):
+        command, output = ["tag", str(model), str(folder), "--output"], tmp_path / "tags.json"
+        assert cli.main([*command, str(tmp_path / "local.json")]) == 1
+        command += [str(output), "--beam", "--direct_num_workers=2", f"--direct_running_mode={mode}"]
+        for _ in range(3):
+            run = forkserver("keras_audio_si.inference.beam_tagging").Process(target=cli.main, args=(command,))
+            run.start()
+            while run.is_alive() and not list(tmp_path.glob("*/0*.json")):
+                time.sleep(0.001)
+            run.kill()
+            run.join()
+            assert run.exitcode == -signal.SIGKILL and not output.exists()
+            kept = list(tmp_path.glob("*/0*.json"))
+            assert kept
+            kept[0].unlink()  # So that there is work for every run.
+        assert cli.main(command) == 1
+        got, expected = (json.loads(path.read_text()) for path in (output, tmp_path / "local.json"))
+        assert got["classes"] == expected["classes"]
+        for one, other in zip(got["results"], expected["results"], strict=True):
+            assert (one["file"], one.get("error")) == (other["file"], other.get("error"))
+            # A worker is another process, in which TensorFlow's last bit may differ.
+            np.testing.assert_allclose(one.get("scores", 0), other.get("scores", 0), atol=1e-6)
+        assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["local.json", "tags.json"]
 
     def test_finished_groups_are_kept(self, beam, folder, tmp_path):
         from keras_audio_si.inference.beam_tagging import tag_files_by_beam
