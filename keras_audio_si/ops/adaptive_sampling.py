@@ -191,30 +191,24 @@ def _shift(x, offsets, strides):
     """Drop the first `offsets` rows and bands of each example, and the last `strides - 1 - offsets`."""
     sizes = x.shape[1:3]
     spans = [n - s + 1 for n, s in zip(sizes, strides, strict=True)]
-    corners = [(top, left) for left in range(strides[1]) for top in range(strides[0])]
 
-    def by_case(offsets, branch):  # For one example, and for XLA, which runs gathers slowly on a CPU.
-        index = offsets[0][0] + strides[0] * offsets[1][0]
-        return ops.switch(index, [lambda corner=corner: branch(*corner) for corner in corners])
+    def cut(x, starts, sizes):  # XLA runs gathers slowly on a CPU.
+        return ops.slice(x, (0, starts[0][0], starts[1][0], 0), (1, *sizes, x.shape[-1]))
 
     def positions(starts, sizes):
         return (start[:, None] + np.arange(n, dtype="int32") for start, n in zip(starts, sizes, strict=True))
 
     def forward(x, *offsets):
         if x.shape[0] == 1:
-            return by_case(offsets, lambda top, left: x[:, top : top + spans[0], left : left + spans[1]])
+            return cut(x, offsets, spans)
         return take_positions(x, *positions(offsets, spans))
 
     def backward(args, _, upstream):
         ends = [s - 1 for s in strides]
-        if upstream.shape[0] == 1:
-
-            def put(top, left):
-                return ops.pad(upstream, ((0, 0), (top, ends[0] - top), (left, ends[1] - left), (0, 0)))
-
-            return by_case(args[1:], put), None, None
         padded = pad_spatial(upstream, [(end, end) for end in ends], "same")
         starts = [end - offset for end, offset in zip(ends, args[1:], strict=True)]
+        if upstream.shape[0] == 1:
+            return cut(padded, starts, sizes), None, None
         return take_positions(padded, *positions(starts, sizes)), None, None
 
     return custom_gradient(forward, backward)(x, *offsets)

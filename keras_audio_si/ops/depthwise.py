@@ -107,20 +107,22 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     return custom_gradient(forward, backward)(x, taps)
 
 
-def _shifts(x, taps, strides):
-    """Yields every tap's `(row, column, slice of x)`, the slice holding what the tap multiplies."""
-    height, width = taps.shape[:2]
+def _shifts(x, window, strides):
+    """Yields what each tap of a window multiplies, row by row."""
+    height, width = window[:2]
     spans = [(n - k) // s * s + 1 for n, k, s in zip(ops.shape(x)[1:3], (height, width), strides, strict=True)]
     for i in range(height):
+        rows = x[:, i : i + spans[0] : strides[0]]
         for j in range(width):
-            yield i, j, x[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1]]
+            yield rows[:, :, j : j + spans[1] : strides[1]]
 
 
 def _correlate(x, taps, strides):
     """Correlates without padding, as shifted multiply-adds."""
     x, y = materialise(x), 0.0
-    for i, j, shifted in _shifts(x, taps, strides):
-        y = y + shifted * taps[i, j, :, 0]
+    by_tap = ops.unstack(ops.reshape(taps, (-1, taps.shape[2])))
+    for tap, shifted in zip(by_tap, _shifts(x, taps.shape, strides), strict=True):
+        y = y + shifted * tap
     return materialise(y)
 
 
@@ -148,12 +150,11 @@ def _tap_slopes(x, taps, upstream, strides, groups=4):
     missing = rows * groups - time
     upstream = materialise(pad_axis(ops.cast(upstream, "float32"), 1, 0, missing, "same"))
     x = materialise(pad_axis(ops.cast(x, "float32"), 1, 0, missing * strides[0], "same"))
-    sums = []
-    for _, _, shifted in _shifts(x, taps, strides):
+    folded = []
+    for shifted in _shifts(x, taps.shape, strides):
         product = shifted[:, : rows * groups] * upstream
-        folded = sum(product[:, k * rows : (k + 1) * rows] for k in range(groups))
-        sums.append(sum_positions(folded))
-    return ops.cast(ops.stack(sums), taps.dtype)
+        folded.append(ops.sum(ops.reshape(product, (-1, groups, rows, *ops.shape(product)[2:])), axis=1))
+    return ops.cast(sum_positions(folded), taps.dtype)
 
 
 def dilate(x, strides):

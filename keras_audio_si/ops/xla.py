@@ -112,16 +112,17 @@ def materialise(x):
     return x
 
 
-def sum_positions(x):
-    """Sums `(batch, time, mel, channels)` to one value per channel.
+def sum_positions(maps):
+    """Sums each of several maps `(batch, time, mel, channels)` to one value per channel: `(maps, channels)`.
 
-    For so few columns the product with ones is 4 times faster than the reduction on JAX, and 8 times slower in the
-    XLA of TensorFlow.
+    On a CPU the product of them all with ones is up to 10 times faster than the reductions, into which XLA fuses what
+    computes the maps. On a GPU such a product may round its terms.
     """
-    if keras.backend.backend() == "jax" and on_cpu():
-        x = keras.ops.reshape(x, (-1, x.shape[-1]))
-        return keras.ops.matmul(keras.ops.ones_like(x[:, 0]), x)
-    return keras.ops.sum(materialise(x), axis=(0, 1, 2))
+    ops = keras.ops
+    if on_cpu():
+        x = ops.stack([ops.reshape(x, (-1, x.shape[-1])) for x in maps])
+        return ops.matmul(ops.ones_like(x[:, None, :, 0]), x)[:, 0]
+    return ops.stack([ops.sum(materialise(x), axis=(0, 1, 2)) for x in maps])
 
 
 def compiled_for_cpu(x):
@@ -183,7 +184,9 @@ def map_examples(function, args, dtypes):
         return keras.tree.map_structure(lambda *values: keras.ops.stack(values), *results)
     import tensorflow as tf
 
-    return tf.map_fn(lambda args: function(*args), args, fn_output_signature=dtypes)
+    # AutoGraph would convert the source of all that is called.
+    one = tf.autograph.experimental.do_not_convert(lambda args: function(*args))
+    return tf.map_fn(one, args, fn_output_signature=dtypes)
 
 
 def each_example(function, args):
