@@ -1,6 +1,6 @@
 """Names that the examples in docstrings may use without importing them, and what makes tests on JAX compile less.
 
-All ways to compile less end at the process of the tests: what runs in the processes that they start draws its weights
+Both ways to compile less end at the process of the tests: what runs in the processes that they start draws its weights
 by JAX and compiles for itself.
 """
 
@@ -69,10 +69,6 @@ def pytest_configure(config):
     if keras.backend.backend() != "jax" or "gpu" in config.getoption("markexpr"):
         return
     random_initializers.random = NumpyDraws(random_initializers.random)
-    import jax
-
-    # Compiling takes most of the time of the tests, and less of it takes 40 % off (of the contract of three layers).
-    jax.config.update("jax_disable_most_optimizations", True)
     # Equal programs are compiled once in a run of the tests: of a model and its copy, of a training and its
     # continuation. The folder is new for each run, shared by its processes, and goes with it.
     if hasattr(config, "workerinput"):  # of pytest-xdist
@@ -80,6 +76,8 @@ def pytest_configure(config):
     else:
         config.jax_cache = tempfile.mkdtemp(prefix="jax-cache-")
         config.add_cleanup(lambda: shutil.rmtree(config.jax_cache, ignore_errors=True))
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", config.jax_cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
