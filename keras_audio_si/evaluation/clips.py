@@ -175,6 +175,12 @@ def score_clips(clips):
     )
 
 
+def waveform_batches(patch_dataset, batch_size):
+    """The waveforms of all patches of a `data.pipeline.PatchDataset`, in batches that are read ahead."""
+    read, steps = patch_dataset.reader(batch_size, training=False)
+    return (batch[0] for batch in read_ahead(read, range(steps)))
+
+
 def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
     """Scores of all patches of a data set.
 
@@ -194,8 +200,7 @@ def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
     """
     check_sample_rate(model, patch_dataset.sample_rate)
     check_class_names(model, patch_dataset.class_names)
-    read, steps = patch_dataset.reader(batch_size, training=False)
-    waveforms = (batch[0] for batch in read_ahead(read, range(steps)))
+    waveforms = waveform_batches(patch_dataset, batch_size)
     patch_scores = predict_batches(model, waveforms, patch_dataset.num_patches, batch_size, verbose)
     classes = len(patch_dataset.class_names)
     if patch_scores.ndim != 2 or patch_scores.shape[1] != classes:

@@ -9,8 +9,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.data.loud_patches import spectrograms_of
-from keras_audio_si.data.patch_sequence import read_ahead
-from keras_audio_si.evaluation.clips import predict_batches
+from keras_audio_si.evaluation.clips import predict_batches, waveform_batches
 from keras_audio_si.layers.rescaled_frontend import RescaledFrontEnd
 from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.callbacks import trained_model
@@ -204,8 +203,7 @@ class ForcingValidation(keras.callbacks.Callback):
         self._errors.jit_compile = model.jit_compile
 
     def on_epoch_end(self, epoch, logs=None):
-        read, steps = self.validation.reader(self.batch_size, training=False)
-        batches = (batch[0] for batch in read_ahead(read, range(steps)))
+        batches = waveform_batches(self.validation, self.batch_size)
         with averaged(self.model):
             sums = predict_batches(self._errors, batches, self.validation.num_patches, self.batch_size)
         error, total, squares, correlation, moving = sums.sum(axis=0, dtype="float64")
