@@ -49,7 +49,7 @@ test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)
 COUNT := 10000
 TARGETS :=
 fuzz: $(VENV)/.torch  ## COUNT damaged files (10000) of every kind that is read, or of the kinds in TARGETS
-	KERAS_BACKEND=jax $(BIN)/python tests/fuzz.py --count $(COUNT) $(TARGETS)
+	KERAS_BACKEND=torch $(BIN)/python tests/fuzz.py --count $(COUNT) $(TARGETS)
 	HYPOTHESIS_EXAMPLES=1000 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/test_properties.py
 
 docs: $(VENV)/.dev  ## docs/api.md, from the docstrings

@@ -34,7 +34,7 @@ import numpy as np
 import soundfile
 
 from keras_audio_si.bench.timing import format_rows
-from keras_audio_si.cli.arguments import Parser, add_common
+from keras_audio_si.cli.arguments import Parser, add_debug
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.audio_io import read_audio
 from keras_audio_si.data.datasets import read_dataset
@@ -255,5 +255,5 @@ if __name__ == "__main__":
     parser.add_argument("--tolerance", type=float, default=0.2, metavar="X", help="of an onset, in seconds (0.2)")
     parser.add_argument("--hours", type=float, metavar="X", help="tag as many hours in one file as well")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of order, gaps, noise and training (0)")
-    add_common(parser)
+    add_debug(parser)
     sys.exit(guarded(main, parser.parse_args()))

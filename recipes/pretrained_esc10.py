@@ -21,7 +21,7 @@ import shlex
 import shutil
 import sys
 
-from keras_audio_si.cli.arguments import CACHE_DIR, Parser, add_common, flags_of
+from keras_audio_si.cli.arguments import CACHE_DIR, Parser, add_debug, flags_of
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
@@ -182,5 +182,5 @@ if __name__ == "__main__":
     parser.add_argument("--models", default=FOLDER, metavar="DIR", help="folder for model and card (the package's)")
     parser.add_argument("--name", default=DEFAULT, metavar="NAME", help=f"name of the model ({DEFAULT})")
     parser.add_argument("--cache-dir", default=CACHE_DIR, metavar="DIR", help=f"decoded audio ({CACHE_DIR})")
-    add_common(parser)
+    add_debug(parser)
     sys.exit(guarded(main, parser.parse_args()))

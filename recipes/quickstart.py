@@ -21,7 +21,7 @@ import pathlib
 import shlex
 import sys
 
-from keras_audio_si.cli.arguments import Parser, add_common, add_saving, saving_of
+from keras_audio_si.cli.arguments import Parser, add_debug, add_saving, saving_of
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.cli.main import main as keras_audio_si
 from keras_audio_si.data.synthetic import write_dataset
@@ -75,6 +75,6 @@ if __name__ == "__main__":
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="runs/demo", help="folder of the report (default: runs/demo)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of initial weights and order of the data (0)")
-    add_common(parser)
+    add_debug(parser)
     add_saving(parser)
     sys.exit(guarded(main, parser.parse_args()))

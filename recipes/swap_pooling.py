@@ -22,7 +22,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_audio_si.cli.arguments import Parser, add_common
+from keras_audio_si.cli.arguments import Parser, add_debug
 from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.synthetic import CLASS_NAMES, synthesize_clip
 from keras_audio_si.evaluation.report import format_text, write_table
@@ -130,5 +130,5 @@ if __name__ == "__main__":
     parser.add_argument("--pooling", nargs="+", default=POOLINGS, metavar="NAME", help="see `list poolings`")
     parser.add_argument("--images", type=int, default=100, metavar="N", help="number of images (100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, sounds and shifts (0)")
-    add_common(parser)
+    add_debug(parser)
     sys.exit(guarded(main, parser.parse_args()))

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -346,3 +347,9 @@ class TestTraining:
         (tmp_path / "m.csv").write_text("path,labels,split,group\na.wav,x,train,forest\nb.wav,x,test,forest\n")
         error = error_of(capsys, "train", "--data", tmp_path / "m.csv", "--output", tmp_path / "out")
         assert "group 'forest' in train ('a.wav') and test ('b.wav')" in error
+
+
+def test_a_backend_that_comes_too_late(capsys, monkeypatch):
+    other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+    assert f"--backend {other} comes too late" in error_of(capsys, "list", "networks", "--backend", other)

@@ -1,6 +1,5 @@
 """Trainings on several devices and by several processes, beside the same on one device."""
 
-import csv
 import json
 import os
 import pathlib
@@ -12,6 +11,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from recipe_data import rows_of, write_tones
 
 from keras_audio_si.distribution import data_parallel
 
@@ -38,9 +38,14 @@ RESUMED = [
 
 
 def start(folder, plan, **environment):
+    return started([sys.executable, SCRIPT, folder, json.dumps(plan)], **environment)
+
+
+def started(command, **environment):
     env = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": str(SCRIPT.parent.parent), **environment}
-    command = [sys.executable, str(SCRIPT), str(folder), json.dumps(plan)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        list(map(str, command)), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def finish(*processes):
@@ -109,28 +114,47 @@ def test_resuming(tmp_path):
 def test_two_processes_are_equal_to_one(trained, tmp_path):
     """One device each, and cut off in between; the second one writes nothing into the folder of the first."""
     plan = [{**PLAN[1], "devices": 1, "cut": 4}, {**PLAN[1], "devices": 1}]
-    addresses = [f"localhost:{port}" for port in free_ports(2)]
-    processes = []
-    for number in range(2):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
-        environment = {
-            "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses[0],
-            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
-            "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
-        }
-        if BACKEND == "tensorflow":
-            environment = {"TF_CONFIG": json.dumps(task)}
-        processes.append(start(tmp_path, plan, **environment))
-    finish(*processes)
+    finish(*[start(tmp_path, plan, **environment) for environment in two_hosts()])
     np.savez(tmp_path / "one.npz", *weights(trained, "one"))
     assert_equal(tmp_path, "one", "two", **EQUAL)
     assert_equal(tmp_path, "two", "two-1", rtol=0, atol=0)
     assert names(tmp_path / "two") == names(trained / "two")
 
 
+@distributed
+@pytest.mark.slow
+def test_the_command_by_two_processes(tmp_path):
+    write_tones(tmp_path, 9000, 12_000)
+    command = [pathlib.Path(sys.executable).with_name("keras-audio-si"), "train", "--data", tmp_path]
+    command += "--preset paper --width 0.0625 --batch-size 8 --epochs 2 --mixup-alpha none --train-folds 1".split()
+    command += "--test-folds 2 --validation-split 0.2 --sample-rate 4000 --protocols time-1 freq-1".split()
+    finish(started([*command, "--output", tmp_path / "one", "--cache-dir", tmp_path / "cache-one"]))
+    paths = ["--output", tmp_path / "two", "--cache-dir", tmp_path / "cache-two"]
+    finish(*[started([*command, *paths], **environment) for environment in two_hosts()])
+    assert names(tmp_path / "two") == names(tmp_path / "one")
+    first, second = (rows_of(tmp_path / name / "log.csv")[0] for name in ("one", "two"))
+    assert float(first["loss"]) == pytest.approx(float(second["loss"]), rel=1e-4)
+    assert len(rows_of(tmp_path / "two" / "runs.csv")) == 1
+
+
+def two_hosts():
+    """What the environment of each of two processes says that train together."""
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    for number in range(2):
+        if BACKEND == "tensorflow":
+            task = {"type": "worker", "index": number}
+            yield {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+        else:
+            yield {
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses[0],
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+                "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
+            }
+
+
 def log(folder):
     """The last row of `log.csv`, by column."""
-    *_, row = csv.DictReader((folder / "log.csv").read_text().splitlines())
+    *_, row = rows_of(folder / "log.csv")
     return {name: float(value) for name, value in row.items()}
 
 

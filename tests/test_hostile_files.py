@@ -23,7 +23,9 @@ from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches, write_clip_list
 from keras_audio_si.files import csv_line
-from keras_audio_si.inference.tagging import find_audio
+from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.inference.tagging import STEP_WINDOWS, find_audio, score_windows
+from keras_audio_si.layers import LogMelSpectrogram
 from keras_audio_si.models.loading import load_model
 from keras_audio_si.training.checkpoint import Checkpoint
 
@@ -117,6 +119,26 @@ class TestModels:
         }[damage]
         self.refused(tmp_path / "model.keras", content)
 
+    def test_layers_that_do_not_fit_into_memory(self, saved, tmp_path):
+        config = config_of(saved)
+        dense = next(layer["config"] for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+        dense["units"] = 1 << 50
+        self.refused(tmp_path / "model.keras", repacked(saved, {"config.json": json.dumps(config).encode()}))
+
+    def test_layers_that_do_not_suit_each_other(self):
+        class Fails(keras.layers.Layer):
+            def call(self, x):
+                if x.shape[0] == STEP_WINDOWS:
+                    raise TypeError("no number")
+                return x
+
+        waveforms = keras.Input((400,))
+        frames = LogMelSpectrogram(RATE, num_mels=8)(waveforms)
+        with pytest.raises(ValueError, match="'maps' must give one array .*output shape is .None, .*8"):
+            patch_layout(keras.Model(waveforms, frames, name="maps"))
+        with pytest.raises(ValueError, match="'fails' cannot score waveforms of 400 samples: .*no number"):
+            score_windows(keras.Sequential([keras.Input((400,)), Fails()], name="fails"), np.zeros((1, 400), "float32"))
+
     def test_lambda_layers_do_not_run(self, tmp_path):
         def harm(x):
             open(str(tmp_path / "harm"), "w").close()
@@ -173,6 +195,7 @@ class TestCheckpoints:
         [
             {"epoch": "1"},
             {"epoch": -1},
+            {"step": 10**20},
             {"finished": None},
             {"counters": {}},
             {"identity": []},
@@ -186,18 +209,26 @@ class TestCheckpoints:
             Checkpoint.read(path)
         assert str(path) in str(caught.value)
 
-    def test_callbacks_get_no_other_attributes(self, run, tmp_path):
+    @pytest.mark.parametrize(
+        ("callback", "values", "message"),
+        [
+            ("ReduceLROnPlateau", {"on_epoch_end": 3}, "on_epoch_end"),
+            ("EarlyStopping", {"wait": "1"}, "EarlyStopping that are no numbers"),
+            ("History", {"history": {"loss": [1.0], "val_mAP": []}}, "History that are no numbers"),
+            ("History", {"history": {"loss": [[1.0]]}}, "History that are no numbers"),
+        ],
+    )
+    def test_callbacks_get_nothing_but_their_counters(self, run, tmp_path, callback, values, message):
         def change(record):
-            record["counters"][0][1]["on_epoch_end"] = 3
+            dict(record["counters"])[callback].update(values)
             return record
 
         path = self.changed(run, tmp_path, change)
-        for other in (run / "checkpoints").iterdir():
-            other.unlink()
-        (run / "checkpoints" / path.name).write_bytes(path.read_bytes())
-        with pytest.raises(ValueError, match="cannot be continued.*on_epoch_end") as caught:
-            train(run)
-        assert str(run) in str(caught.value)
+        (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+        path.rename(tmp_path / "run" / "checkpoints" / path.name)
+        with pytest.raises(ValueError, match=f"cannot be continued.*{message}") as caught:
+            train(tmp_path / "run")
+        assert str(tmp_path / "run") in str(caught.value)
 
     def changed(self, run, folder, change):
         *_, newest = sorted((run / "checkpoints").iterdir())

@@ -126,9 +126,14 @@ def _or_none(kind):
     return convert
 
 
-def add_common(parser):
-    """Adds `--debug` and `--backend`."""
+def add_debug(parser):
+    """Adds `--debug`."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_common(parser):
+    """Adds `--debug` and `--backend`, which is for programs that import Keras later."""
+    add_debug(parser)
     parser.add_argument("--backend", help="tensorflow, jax or torch (default: KERAS_BACKEND, or Keras' own)")
 
 

@@ -53,9 +53,9 @@ def guarded(function, args):
     Returns:
         Exit code: what the function returns or 0, 2 after an error, 130 after an interruption.
     """
-    if getattr(args, "backend", None):
-        os.environ["KERAS_BACKEND"] = args.backend
     try:
+        if backend := getattr(args, "backend", None):
+            _choose_backend(backend)
         return function(args) or 0
     except KeyboardInterrupt:
         print("\nInterrupted. No file is left half written.", file=sys.stderr)
@@ -66,6 +66,14 @@ def guarded(function, args):
         # An audio file's error is one line; messages of frameworks are folded into one.
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def _choose_backend(name):
+    os.environ["KERAS_BACKEND"] = name
+    if "keras" in sys.modules and (running := sys.modules["keras"].backend.backend()) != name:
+        raise ValueError(
+            f"--backend {name} comes too late: this process has imported Keras, on {running}. Set KERAS_BACKEND before."
+        )
 
 
 def _add_bench_arguments(add):

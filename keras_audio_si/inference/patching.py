@@ -44,6 +44,10 @@ def patch_layout(model, window_seconds=None, hop_seconds=None):
             says how long the patches are, or the hop is longer than a patch.
     """
     front_end = front_end_of(model, any_length=True)
+    if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
+        raise ValueError(
+            f"The model {model.name!r} must give one array (batch, classes). Its output shape is {model.output_shape}."
+        )
     patch_samples = model.input_shape[1]
     if (patch_samples is None) == (window_seconds is None):
         length = "any length" if patch_samples is None else f"{patch_samples / front_end.sample_rate:.3g} s"

@@ -252,12 +252,21 @@ def score_windows(model, windows):
 
     Returns:
         `(windows, classes)` float32 array, the same up to rounding however many windows come together.
+
+    Raises:
+        ValueError: If the model fails on them: the layers of a saved model may not suit each other.
     """
     scores = []
     for first in range(0, len(windows), STEP_WINDOWS):
         some = np.stack(windows[first : first + STEP_WINDOWS])
         filled = np.pad(some, [(0, STEP_WINDOWS - len(some)), (0, 0)])
-        scores.append(np.asarray(model.predict_on_batch(filled))[: len(some)])
+        try:
+            scores.append(np.asarray(model.predict_on_batch(filled))[: len(some)])
+        except Exception as error:  # Of any layer and backend.
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"The model {model.name!r} cannot score waveforms of {some.shape[1]} samples: {reason}"
+            ) from error
     return np.concatenate(scores)
 
 

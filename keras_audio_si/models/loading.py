@@ -18,11 +18,11 @@ def load_model(path, compile=True):
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it is no saved model, is damaged, or would run code.
+        ValueError: If it is no saved model, is damaged, would run code, or has larger layers than the memory can hold.
     """
     try:
         return keras.models.load_model(path, compile=compile, safe_mode=True)
-    except (FileNotFoundError, PermissionError, MemoryError):
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # Of Keras, zipfile, zlib, json and h5py: a damaged file can raise anything.
         reason = " ".join(str(error).split()).partition(" Full object config")[0] or type(error).__name__

@@ -98,7 +98,7 @@ class Checkpoint(NamedTuple):
             raise ValueError(f"{path} is no checkpoint, or damaged: {error}") from error
 
     def _checked(self):
-        counts = all(isinstance(number, int) and number >= 0 for number in (self.epoch, self.step))
+        counts = all(isinstance(number, int) and 0 <= number < 2**31 for number in (self.epoch, self.step))
         counters = isinstance(self.counters, list) and all(
             isinstance(entry, list) and list(map(type, entry)) == [str, dict] for entry in self.counters
         )
@@ -214,6 +214,8 @@ class TrainingCheckpoints(keras.callbacks.Callback):
         for callback, (name, values) in zip(self.counting, start.counters, strict=True):
             if not set(values) <= set(_counters(callback)):
                 raise ValueError(f"The checkpoint has counters that {name} has not: {', '.join(values)}")
+            if isinstance(callback, tuple(_COUNTERS)) and not all(map(_counts, values.values())):
+                raise ValueError(f"The checkpoint has counters of {name} that are no numbers.")
             vars(callback).update(values)
         assign_by_position(_variables(self.model), start.variables)
         if self.redo is not None and not start.step:
@@ -301,6 +303,15 @@ def _sync_folder(folder):
 def _counters(callback):
     known = next((names for kind, names in _COUNTERS.items() if isinstance(callback, kind)), ())
     return getattr(callback, "counters", known)
+
+
+def _counts(value):
+    """Whether a value can be that of a counter of Keras: a number, or the history of each log, equally long."""
+    if not isinstance(value, dict):
+        return value is None or isinstance(value, int | float)
+    logs = list(value.values())
+    numbers = (isinstance(log, list) and all(isinstance(number, int | float) for number in log) for log in logs)
+    return all(numbers) and len(set(map(len, logs))) <= 1
 
 
 def _counted(callback):
