@@ -69,8 +69,10 @@ def scores_in(page):
     return np.array(rows, "float64")
 
 
-def test_scores_of_a_file_are_those_of_onnx_runtime(folder, address):
+def test_scores_of_a_file_are_those_of_onnx_runtime(folder, address, tmp_path):
     import onnxruntime
+
+    soundfile.write(tmp_path / "longer.wav", np.zeros(WINDOW + WINDOW // 200), RATE)
 
     with opened(address, width=390, dark=True) as page:
         page.locator("#controls:enabled").wait_for()
@@ -84,6 +86,8 @@ def test_scores_of_a_file_are_those_of_onnx_runtime(folder, address):
         assert page.inner_text("#heading") == "Highest scores, 0.7 to 1.1 s"  # Where the player is.
         last = page.locator("#top li span:last-child").all_inner_texts()
         assert page.evaluate("document.body.scrollWidth") <= 390
+        page.set_input_files("#file", tmp_path / "longer.wav")
+        page.get_by_text("longer.wav: 1 of 1 windows").wait_for()
 
     starts = [0, 1600, 3200, 4800, 9000 - WINDOW]
     np.testing.assert_allclose(found[:, :2], np.array([(s, s + WINDOW) for s in starts]) / RATE, rtol=0, atol=1e-9)

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import soundfile
+from recipe_data import rows_of
 from tiny_training import network
 
 from keras_audio_si.data import (
@@ -20,6 +21,7 @@ from keras_audio_si.data import (
 )
 from keras_audio_si.data.audio_io import AudioError, read_audio, read_section
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.files import write_csv
 from keras_audio_si.training import TrainingSettings, fit
 
 RATE = 16000
@@ -83,6 +85,10 @@ def test_prepared_data_need_no_headers(tmp_path, monkeypatch):
     for one, other in zip(*(data.batches(4, True).take(9).as_numpy_iterator() for data in batches), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+    rows = [{**row, "seconds": "inf"} for row in rows_of(tmp_path / "shards" / "clips.csv")]
+    write_csv(tmp_path / "shards" / "clips.csv", rows[0], (row.values() for row in rows))
+    with pytest.raises(ValueError, match="shards/clips.csv has a duration that is no number"):
+        ClipFiles.build(manifest, RATE)
 
 
 def test_trains_as_with_the_cache(tmp_path):

@@ -248,6 +248,12 @@ class TestPrepare:
             "clips-00000-of-00001.tfrecord",
         ]
 
+    def test_labels_that_no_manifest_can_have(self, tmp_path):
+        manifest = Manifest([Clip("a.wav", ("dog;rain",))], root=tmp_path)
+        with pytest.raises(ValueError, match="'dog;rain' contains ';'"):
+            prepare(manifest, tmp_path / "shards", format="tfrecord")
+        assert not (tmp_path / "shards").exists()
+
     def test_nothing_can_be_read(self, tmp_path):
         pytest.importorskip("array_record", reason="writes the shards")
         with pytest.raises(ValueError, match="None of the 1 clips could be read.*no such file"):

@@ -115,8 +115,10 @@ def _known_lengths(manifest, sample_rate):
     if read_json(files[1])["sample_rate"] != sample_rate:
         return None
     rows = read_rows(files[2], ("clip_id", "seconds"))
-    seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for _, row in rows}
     try:
+        seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for _, row in rows}
         return [round(seconds[clip.clip_id] * sample_rate) for clip in manifest.clips]
     except KeyError:
         return None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{files[2]} has a duration that is no number: {error}. Run `prepare` again.") from None

@@ -136,6 +136,12 @@ class Manifest:
         """Clips by number, in the order of `indices`, with all the classes of this manifest."""
         return dataclasses.replace(self, clips=tuple(self.clips[index] for index in indices))
 
+    def check_writable(self):
+        """Raises a `ValueError` if a label contains the separator ";" of the file that `write` writes."""
+        for label in sorted({label for clip in self.clips for label in clip.labels}):
+            if LABEL_SEPARATOR in label:
+                raise ValueError(f"Label {label!r} contains {LABEL_SEPARATOR!r}, which separates labels: rename it.")
+
     def write(self, path):
         """Writes a CSV file, with paths relative to its folder where they lie in it and absolute elsewhere.
 
@@ -145,15 +151,11 @@ class Manifest:
         Raises:
             ValueError: If a label contains the separator ";".
         """
+        self.check_writable()
         path = pathlib.Path(path)
         folder = path.parent.resolve()
         rows = []
         for clip, audio in zip(self.clips, self.paths(), strict=True):
-            for label in clip.labels:
-                if LABEL_SEPARATOR in label:
-                    raise ValueError(
-                        f"Label {label!r} contains {LABEL_SEPARATOR!r}, which separates labels: rename it."
-                    )
             audio = pathlib.Path(os.path.abspath(audio))
             written = audio.relative_to(folder) if audio.is_relative_to(folder) else audio
             fold = "" if clip.fold is None else clip.fold

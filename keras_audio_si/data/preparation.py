@@ -83,8 +83,8 @@ def prepare(
         The statistics, a dict, as in `statistics.json`.
 
     Raises:
-        ValueError: If an argument is out of its range, the folder has shards of other files or settings, or no clip
-            can be read.
+        ValueError: If an argument is out of its range, a label contains ";", the folder has shards of other files or
+            settings, or no clip can be read.
         BlockingIOError: If another process prepares data in the folder.
         ImportError: If what writes the format, or Apache Beam, is not installed.
         OSError: If the pipeline of Apache Beam fails.
@@ -93,6 +93,7 @@ def prepare(
         check_positive(sample_rate=sample_rate)
     check_integer(1, clips_per_shard=clips_per_shard)
     check_choice("format", format, SUFFIXES)
+    manifest.check_writable()
     if pipeline_options is not None:
         check_folder(output_dir)
     folder = pathlib.Path(output_dir)

@@ -56,7 +56,8 @@ async function tagFile(file, run) {
   const length = Math.min(windowSamples(), mono.length);
   const starts = [];
   for (let start = 0; start + length <= mono.length; start += Math.ceil(length / 2)) starts.push(start);
-  if (starts.at(-1) + length < mono.length) starts.push(mono.length - length);
+  // What is left of less than a hundredth of a window gets none of its own, as in `keras-audio-si tag`.
+  if (mono.length - (starts.at(-1) + length) > length / 100) starts.push(mono.length - length);
   URL.revokeObjectURL(page.player.src);
   page.player.src = URL.createObjectURL(file);
   page.player.hidden = false;
