@@ -79,6 +79,9 @@ def test_only_examples_that_were_mixed_have_the_binary_loss(rng):
     for i in (0, 2):
         expected += numpy(classification_loss(logits[i : i + 1], labels[i : i + 1], None, "softmax", "sum", 0.2))
     np.testing.assert_allclose(numpy(got), expected, rtol=1e-5)
+    for reduction in ("mean", "batch-mean"):  # The binary loss sums over the classes beside a softmax.
+        mean = classification_loss(logits, targets, labels, "softmax-or-bce", reduction, 0.2)
+        np.testing.assert_allclose(numpy(mean), expected / 3, rtol=1e-5)
 
 
 def test_binary_cross_entropy_of_large_logits():

@@ -111,8 +111,9 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
         targets: `(batch, classes)`, the labels after mixing.
         labels: `(batch, classes)`, those before; by them `"softmax-or-bce"` knows the mixed examples.
         kind: `"bce"`, `"softmax"` or `"softmax-or-bce"`.
-        reduction: `"mean"` over batch and classes, `"batch-mean"` over the batch, or `"sum"`, as released.
-            The softmax has one value for all classes, so that the first two are the same for it.
+        reduction: `"mean"` over batch and classes, `"batch-mean"` over the batch, or `"sum"`, as released. The first
+            two are the same with a softmax: it has one value for all classes, and beside it the binary loss is
+            their sum, so that mixed examples weigh as much as others.
         label_smoothing: Of the softmax losses, at least 0 and below 1.
 
     Returns:
@@ -133,10 +134,9 @@ def classification_loss(logits, targets, labels, kind, reduction="mean", label_s
     Reference:
         gazneli2022, section 4: label smoothing, and binary cross-entropy where labels are mixed.
     """
-    class_reduction = ops.mean if reduction == "mean" else ops.sum
-    binary = class_reduction(binary_cross_entropy(logits, targets), axis=-1)
+    binary = ops.sum(binary_cross_entropy(logits, targets), axis=-1)
     if kind == "bce":
-        return reduced(binary, reduction)
+        return reduced(binary / logits.shape[-1] if reduction == "mean" else binary, reduction)
     if logits.shape[-1] < 2:
         raise ValueError(_ONE_CLASS.format(kind))
     softmax = softmax_cross_entropy(logits, smooth_labels(targets, label_smoothing))

@@ -85,8 +85,8 @@ class TrainingSettings:
             in [0, 1], for any model. Those of logits are for a model that ends in `layers.ClassScores`: `"bce"`,
             `"softmax"` (one label per example), or `"softmax-or-bce"`, the latter for the examples that an augmentation
             has mixed. `"mse"` is the squared error against the target that `fit` then needs.
-        loss_reduction: Reduction of the loss: `"mean"` over batch and classes, `"batch-mean"` sums over the classes,
-            `"sum"` over both.
+        loss_reduction: Reduction of the loss: `"mean"` over the batch, and of `"bce"` over the classes as well;
+            `"batch-mean"` sums over the classes, `"sum"` over both.
         label_smoothing: Share of a label that the softmax losses spread over the other classes. Examples that
             `"softmax-or-bce"` finds mixed keep theirs.
         ema_decay: Decay of moving averages of the weights, which are then validated and saved; None for none.
