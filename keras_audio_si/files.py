@@ -9,6 +9,9 @@ import os
 import pathlib
 import secrets
 
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
+AGAIN = "run it again"
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -36,11 +39,12 @@ def written_whole(path):
 
 
 @contextlib.contextmanager
-def writing(folder):
+def writing(folder, then="continue with --resume"):
     """Makes an error of writing to a folder, within the block, name the folder and what can be done.
 
     Args:
         folder: The folder that the block writes to.
+        then: What to do when there is room.
 
     Raises:
         OSError: of the type that was raised in the block.
@@ -57,7 +61,7 @@ def writing(folder):
     except BlockingIOError:
         raise
     except OSError as error:
-        raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error)}") from error
+        raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error, then)}") from error
 
 
 def safe_cell(value):
@@ -130,9 +134,10 @@ def columns_of(rows):
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _reason(error):
-    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
-        return f"{os.strerror(error.errno).lower()}; make room, and continue with --resume"
+def _reason(error, then):
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return f"{reason[:1].lower()}{reason[1:]}; make room, and {then}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{os.strerror(error.errno).lower()}; change its permissions, or choose another folder"
-    return error.strerror or str(error)
+        return f"{reason[:1].lower()}{reason[1:]}; change its permissions, or choose another folder"
+    return reason

@@ -77,9 +77,11 @@ def test_a_full_disk_says_which_one(manifest, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setitem(clip_cache.DECODERS, "soundfile", full)
-    with pytest.raises(OSError, match="No space left on device after 1 of 5 decoded clips .4 MiB.*cache") as caught:
+    with pytest.raises(
+        OSError,
+        match="cannot write to .*cache.*no space left on device after 1 of 5 decoded clips .4 MiB.; make room, and run it",
+    ):
         ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
-    assert caught.value.errno == errno.ENOSPC
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -275,29 +276,33 @@ def sounds(tmp_path, rng):
 
 
 class TestSurroundings:
-    def limited(self, code, *arguments):
-        """Runs code in a process whose files may have 20 kB, as on a disk that is full."""
+    def limited(self, most, code, *arguments):
+        """Runs code in a process whose files may have so many bytes, as on a disk that is full."""
 
         def limit():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
         command = [sys.executable, "-c", code, *map(str, arguments)]
         env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.run(command, capture_output=True, text=True, env=env, preexec_fn=limit)
 
+    COMMANDS = {
+        "evaluate": ["evaluate", "vgg41-esc10", "--data", "data", "--cache-dir", "out"],
+        "arrayrecord": ["prepare", "--data", "data", "--output", "out"],
+        "tfrecord": ["prepare", "--data", "data", "--output", "out", "--format", "tfrecord"],
+        "tag": ["tag", "data", "--output", "out/tags.csv"],
+        "embed": ["embed", "data", "--output", "out/found.npz"],
+    }
+
     @pytest.mark.slow
-    @pytest.mark.parametrize(
-        "code",
-        [
-            "from keras_audio_si.data import *; ClipCache.build(read_dataset(sys.argv[1]), 8000, sys.argv[2])",
-            "from keras_audio_si.data import *; prepare(read_dataset(sys.argv[1]), sys.argv[2], format='arrayrecord')",
-        ],
-        ids=["cache", "prepare"],
-    )
-    def test_a_full_disk(self, sounds, tmp_path, code):
-        done = self.limited(f"import sys; {code}", sounds, tmp_path / "out")
-        assert done.returncode == 1 and "File too large" in done.stderr and str(tmp_path / "out") in done.stderr
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_a_full_disk(self, sounds, tmp_path, name):
+        (tmp_path / "out").mkdir()
+        code = "import os, sys; os.chdir(sys.argv.pop(1)); from keras_audio_si.cli.main import main; sys.exit(main())"
+        done = self.limited(100 if name in ("tag", "embed") else 20_000, code, tmp_path, *self.COMMANDS[name])
+        message = "error: cannot write to 'out': file too large.*; make room, and run it again"
+        assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
         left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size > 5000]
         assert left == []
 

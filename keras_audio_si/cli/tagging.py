@@ -10,7 +10,7 @@ def tag(args):
     import contextlib
     import shutil
 
-    from keras_audio_si.files import written_whole
+    from keras_audio_si.files import AGAIN, writing, written_whole
     from keras_audio_si.inference.event_tables import write_events
     from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.patching import patch_layout
@@ -46,6 +46,8 @@ def tag(args):
 
     with contextlib.ExitStack() as stack:
         out = sys.stdout
+        if args.output:
+            stack.enter_context(writing(os.path.dirname(args.output) or ".", AGAIN))
         if args.output and not stream and args.beam is None:
             part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
             results = part.completed(files, score)
@@ -66,6 +68,7 @@ def tag(args):
 
 
 def embed(args):
+    from keras_audio_si.files import AGAIN, writing
     from keras_audio_si.inference.embeddings import check_suffix, write_embeddings
     from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.tag_tables import Progress
@@ -81,7 +84,10 @@ def embed(args):
         results = tag_files(embedding_model(model), files, *windows, args.batch_size, progress)
         return ((result, None) for result in progress.finishing(results))
 
-    with PartFile(args.output, _run_of(model, windows)) as part:
+    with (
+        writing(os.path.dirname(args.output) or ".", AGAIN),
+        PartFile(args.output, _run_of(model, windows)) as part,
+    ):
         results = part.completed(find_audio(paths), score)
         return 1 if write_embeddings((result for result, _ in results), args.output) else 0
 

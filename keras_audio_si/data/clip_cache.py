@@ -16,6 +16,7 @@ from keras_audio_si.data.decoded_clips import DecodedClips, report_failures
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import file_state
+from keras_audio_si.files import AGAIN, writing
 
 FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
 SAMPLES_FILE = "samples.float32"
@@ -123,7 +124,10 @@ class ClipCache(DecodedClips):
         check_choice("decoder", decoder, DECODERS)
         folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
         if not (folder / INDEX_FILE).is_file():
-            _decode_all(manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder)
+            with writing(cache_dir, AGAIN):
+                _decode_all(
+                    manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder
+                )
         index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         lengths = np.array(index["lengths"], "int64")
         paths = manifest.paths()
@@ -167,7 +171,7 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
             reason = (
                 f"{error.strerror} after {len(lengths)} of {len(paths)} decoded clips ({4 * sum(lengths) >> 20} MiB)"
             )
-            raise OSError(error.errno, reason, str(folder.parent)) from error
+            raise OSError(error.errno, reason) from error
         try:
             os.rename(part, folder)
         except OSError:

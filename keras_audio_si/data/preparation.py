@@ -24,7 +24,7 @@ from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, shard_writer
-from keras_audio_si.files import write_csv, written_whole
+from keras_audio_si.files import AGAIN, write_csv, writing, written_whole
 from keras_audio_si.locks import locked
 
 PLAN_FILE, CLIPS_FILE, STATISTICS_FILE = "plan.json", "clips.csv", "statistics.json"
@@ -108,7 +108,8 @@ def prepare(
                 pass
         else:
             _write_by_beam(shards, num_workers or 1, pipeline_options)
-        return finish(manifest, folder, shards)
+        with writing(folder, AGAIN):
+            return finish(manifest, folder, shards)
 
 
 def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
@@ -140,17 +141,19 @@ def write_shard(shard, num_workers=None):
         yield from json.loads(facts_path.read_text(encoding="utf-8"))["clips"]
         return
     clips = []
-    with written_whole(path) as temporary:
-        with shard_writer(temporary) as write:
-            for facts, data in in_threads(lambda source: _clip(source, shard.sample_rate), shard.sources, num_workers):
-                if data is not None:
-                    write(data)
-                clips.append(facts)
-                yield facts
-        with open(temporary, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with written_whole(facts_path) as temporary:
-        temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
+    with writing(path.parent, AGAIN):
+        with written_whole(path) as temporary:
+            with shard_writer(temporary) as write:
+                made = in_threads(lambda source: _clip(source, shard.sample_rate), shard.sources, num_workers)
+                for facts, data in made:
+                    if data is not None:
+                        write(data)
+                    clips.append(facts)
+                    yield facts
+            with open(temporary, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with written_whole(facts_path) as temporary:
+            temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
 
 
 def _write_by_beam(shards, num_workers, pipeline_options):

@@ -15,6 +15,8 @@ import threading
 import numpy as np
 import soundfile
 
+from keras_audio_si.files import FULL
+
 SUFFIXES = {"arrayrecord": ".array_record", "tfrecord": ".tfrecord"}
 _OPEN_SHARDS = 16  # Kept open by a process.
 _SCALE = "scale="  # In the comment of a clip with samples beyond full scale, which FLAC has not.
@@ -108,6 +110,7 @@ def shard_writer(path):
 
     Raises:
         ImportError: If what writes the format is not installed.
+        OSError: If it cannot be written.
     """
     if pathlib.Path(path).suffix == SUFFIXES["tfrecord"]:
         try:
@@ -119,9 +122,15 @@ def shard_writer(path):
         # One record per chunk, so that reading one decodes no other; FLAC cannot be compressed further.
         writer = _array_record().ArrayRecordWriter(str(path), "group_size:1,uncompressed")
     try:
-        yield writer.write
-    finally:
-        writer.close()
+        try:
+            yield writer.write
+        finally:
+            writer.close()
+    except Exception as error:  # Both writers say what the system says, in errors of their own.
+        full = next((number for number in FULL if os.strerror(number) in str(error)), None)
+        if full is None or isinstance(error, OSError):
+            raise
+        raise OSError(full, os.strerror(full)) from error
 
 
 def _array_record():
