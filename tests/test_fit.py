@@ -14,6 +14,7 @@ from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import BestCheckpoint
 from keras_audio_si.training.fit_loop import TrainingSettings, fit
 from keras_audio_si.training.losses import score_binary_cross_entropy
+from keras_audio_si.training.progress import RemainingTime
 
 pytest.importorskip("tensorflow", reason="the input pipeline is a tf.data.Dataset")
 
@@ -118,6 +119,9 @@ def test_wrong_arguments(tmp_path):
         cache = ClipCache.from_waveforms([np.ones(64), np.ones(64)], labels, 100, ("low", "high"))
         with pytest.raises(ValueError, match=message):
             fit(network(), PatchDataset(cache, 64), patches(1), TrainingSettings(loss="softmax-or-bce"), tmp_path)
+        by_patches = TrainingSettings(monitor="val_patch_balanced_accuracy")
+        with pytest.raises(ValueError, match="Balanced accuracy is of clips with one label each; 'clip-"):
+            fit(network(), patches(0), PatchDataset(cache, 64), by_patches, tmp_path)
     one = PatchDataset(ClipCache.from_waveforms([np.ones(64)], [("low",)], 100, ("low",)), 64)
     with pytest.raises(ValueError, match="'softmax' needs at least two classes"):
         fit(network(classes=1), one, one, TrainingSettings(loss="softmax"), tmp_path)
@@ -179,3 +183,8 @@ def test_best_checkpoint_keeps_the_largest_value(tmp_path):
         checkpoint.on_epoch_end(5, {"loss": 1.0})
     with pytest.raises(ValueError, match="must end in .keras"):
         BestCheckpoint(tmp_path / "best.h5")
+
+
+def test_the_estimate_of_the_end_does_not_wait_for_each_step():
+    asynchronous = keras.callbacks.CallbackList([])._async_train
+    assert keras.callbacks.CallbackList([RemainingTime()])._async_train == asynchronous

@@ -20,6 +20,7 @@ from keras_audio_si.evaluation import html_report, worst_clips
 from keras_audio_si.evaluation.clip_table import read_clips, write_clips
 from keras_audio_si.evaluation.clips import ClipScores, evaluate_clips, score_clips
 from keras_audio_si.evaluation.comparison import compare_results, write_comparison
+from keras_audio_si.evaluation.intervals import bootstrap
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.inference.patching import patch_dataset
@@ -209,6 +210,13 @@ class TestWithoutAPart:
         assert "There is no shift test: No clip can be used" in page and "Give no protocols" not in page
         assert "Without a clip, in no mean: wind" in page
         assert rows_of(tmp_path / "per_class.csv")[3][:5] == ["wind", "0", "", "", ""]
+
+    def test_curves_come_by_precision_without_classes_that_have_no_clips(self, rng):
+        targets = np.eye(5)[np.tile([0, 1, 3, 4], 25)]
+        scores = targets * [0.3, 1, 0, 0.6, 0.1] + rng.random((100, 5))
+        clips = ClipScores(tuple(map(str, range(100))), scores, targets, tuple("abcde"))
+        rows = html_report.class_rows(clips, scores > 0.5, bootstrap([clips], resamples=10))
+        assert "".join(row.name for row, _ in html_report._curves(clips, rows)) == "eadb"
 
     def test_many_classes_have_no_matrix(self, tmp_path):
         names = tuple(f"class {i}" for i in range(45))

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from cases import masked_classifier
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.evaluation.shift import (
@@ -234,6 +235,14 @@ class TestShiftConsistencyOfWaveformModels:
         front = front_end()
         first, second = waveform_model(front, spectrogram_model()), waveform_model(front, spectrogram_model())
         assert shift_consistency(first, waveforms, "freq-3") == shift_consistency(second, waveforms, "freq-3")
+
+    def test_masked_padding(self, rng):
+        """Behind the front-end the model needs the waveforms as well."""
+        masked, plain = masked_classifier(), masked_classifier(lengths=None)
+        plain.set_weights(masked.get_weights())
+        patches = rng.standard_normal((3, masked.input_shape[1])).astype("float32")
+        result = shift_consistency(masked, patches, "freq-1")
+        assert 0 < result.mac == pytest.approx(shift_consistency(plain, patches, "freq-1").mac, rel=1e-4)
 
     def test_shift_in_samples(self, waveforms):
         model = waveform_model(front_end(), spectrogram_model())

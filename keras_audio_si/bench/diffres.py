@@ -69,7 +69,7 @@ def bench_diffres(
         for count in frames:
             layer, x = _subject(count, batch_size)
             released = RELEASED_MS.get(count, (None, None)) if batch_size == 8 else (None, None)
-            peaks = (None, _peak_in_process(count, batch_size, jit_compile))
+            peaks = (None, _peak_in_process(count, batch_size, jit_compile, precision))
             passes = {"forward": forward_pass, "gradient": gradient_pass}
             for (name, timed), reference, peak in zip(passes.items(), released, peaks, strict=True):
                 label = f"DiffResLayer {name}, {count} frames"
@@ -117,9 +117,9 @@ def _row(timed, frames=None, released_ms=None, peak_mb=None, clips=None):
     }
 
 
-def _peak_in_process(frames, batch_size, jit_compile):
-    """MB that the gradient takes beyond what the process had when it began."""
-    code = f"from keras_audio_si.bench import diffres; diffres.print_peak({frames}, {batch_size}, {jit_compile})"
+def _peak_in_process(*arguments):
+    """MB that the gradient takes beyond what the process had when it began; arguments are those of `print_peak`."""
+    code = f"from keras_audio_si.bench import diffres; diffres.print_peak{arguments}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     output = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
@@ -127,19 +127,21 @@ def _peak_in_process(frames, batch_size, jit_compile):
     return float(output.split()[-1])
 
 
-def print_peak(frames, batch_size, jit_compile):
+def print_peak(frames, batch_size, jit_compile, precision="float32"):
     """Prints the MB by which the memory of this process grows with the gradient of `DiffResLayer`.
 
     Args:
         frames: Length of the spectrograms.
         batch_size: Examples in a batch.
         jit_compile: Whether TensorFlow compiles by XLA.
+        precision: As for `bench_diffres`.
     """
     import resource  # Not on Windows.
 
-    warm_layer, warm_x = _subject(8, 1)
-    gradient_pass(warm_layer, warm_x, jit_compile)()
-    layer, x = _subject(frames, batch_size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    gradient_pass(layer, x, jit_compile)()
+    with precision_policy(precision):
+        warm_layer, warm_x = _subject(8, 1)
+        gradient_pass(warm_layer, warm_x, jit_compile)()
+        layer, x = _subject(frames, batch_size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        gradient_pass(layer, x, jit_compile)()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)

@@ -41,6 +41,7 @@ class ClipEvaluation(NamedTuple):
         per_class: float64 array `(classes,)`, average precision; NaN for the excluded classes.
         excluded_classes: Names of the classes without a positive clip, which no mean includes.
         clips: The `ClipScores` behind the metrics.
+        roc_auc: Mean of the per-class areas under the ROC curve.
     """
 
     mAP: float
@@ -49,6 +50,7 @@ class ClipEvaluation(NamedTuple):
     per_class: np.ndarray
     excluded_classes: tuple
     clips: ClipScores
+    roc_auc: float
 
 
 def predict_batches(model, batches, num_examples, batch_size, verbose=0):
@@ -58,8 +60,9 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
     dropped.
 
     Args:
-        model: Keras model with one input and one output.
-        batches: Iterable of arrays `(batch_size, ...)`; the last one may be shorter.
+        model: Keras model with one output.
+        batches: Iterable of arrays `(batch_size, ...)`, or of tuples of them, one for each input of the model; the last
+            one may be shorter.
         num_examples: Number of examples in `batches`.
         batch_size: Examples per batch.
         verbose: Whether to show a progress bar; 0 for none.
@@ -73,19 +76,18 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
     if num_examples < 1:
         raise ValueError(f"`num_examples` must be at least 1. Received: num_examples={num_examples}")
 
-    def padded():
-        for batch in batches:
-            batch = np.asarray(batch)
-            missing = batch_size - len(batch)
-            if missing:
-                batch = np.pad(batch, [(0, missing)] + [(0, 0)] * (batch.ndim - 1), mode="edge")
-            yield batch
+    def padded(inputs):
+        inputs = np.asarray(inputs)
+        missing = batch_size - len(inputs)
+        if missing:
+            inputs = np.pad(inputs, [(0, missing)] + [(0, 0)] * (inputs.ndim - 1), mode="edge")
+        return spread(inputs)
 
     # Not `predict`: on TensorFlow it keeps the first batches of every generator that it is given.
     steps, outputs = math.ceil(num_examples / batch_size), []
     progress = keras.utils.Progbar(steps) if verbose else None
-    for batch in itertools.islice(padded(), steps):
-        outputs.append(np.asarray(model.predict_on_batch(spread(batch)))[:batch_size])
+    for batch in itertools.islice(batches, steps):
+        outputs.append(np.asarray(model.predict_on_batch(keras.tree.map_structure(padded, batch)))[:batch_size])
         if progress is not None:
             progress.update(len(outputs))
     if len(outputs) < steps:
@@ -158,20 +160,22 @@ def score_clips(clips):
     excluded = tuple(name for name, some in zip(clips.class_names, positives.any(axis=0), strict=True) if not some)
     if not np.isfinite(scores).all():
         nan = float("nan")
-        return ClipEvaluation(nan, nan, nan, np.full(scores.shape[1], nan), excluded, clips)
+        return ClipEvaluation(nan, nan, nan, np.full(scores.shape[1], nan), excluded, clips, nan)
     # The ranking metrics depend on the order alone. Dense ranks take the order of the float64 scores, and
     # their ties, through float32 operations unchanged.
     ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in scores.T], axis=1).astype("float32")
     precision = keras.ops.convert_to_numpy(ranking.average_precision(targets, ranks)).astype("float64")
-    auc = keras.ops.convert_to_numpy(ranking.roc_auc(targets, ranks)).astype("float64")
+    areas = keras.ops.convert_to_numpy(ranking.roc_auc(targets, ranks)).astype("float64")
+    roc_auc = _mean_of_defined(areas)
     top = scores.argmax(axis=1)
     return ClipEvaluation(
         mAP=_mean_of_defined(precision),
-        d_prime=float(keras.ops.convert_to_numpy(ranking.d_prime(_mean_of_defined(auc)))),
+        d_prime=float(keras.ops.convert_to_numpy(ranking.d_prime(roc_auc))),
         accuracy=float(positives[np.arange(len(top)), top].mean()),
         per_class=precision,
         excluded_classes=excluded,
         clips=clips,
+        roc_auc=roc_auc,
     )
 
 

@@ -263,12 +263,11 @@ def _shift_rows(shifts, model, sample_rate):
 
 def _curves(clips, rows):
     """`(row, chart)` of the classes with clips, lowest average precision first."""
-    found = []
-    for number in sorted(range(len(rows)), key=lambda number: rows[number].precision_interval.value):
-        targets = np.asarray(clips.targets)[:, number] > 0.5
-        if targets.any():
-            recall, precision = precision_recall(targets, clips.scores[:, number])
-            found.append((rows[number], charts.precision_recall_chart(recall, precision, targets.mean())))
+    found, targets = [], np.asarray(clips.targets) > 0.5
+    present = np.flatnonzero(targets.any(axis=0))
+    for number in sorted(present, key=lambda number: rows[number].precision_interval.value):
+        recall, precision = precision_recall(targets[:, number], clips.scores[:, number])
+        found.append((rows[number], charts.precision_recall_chart(recall, precision, targets[:, number].mean())))
     return found
 
 

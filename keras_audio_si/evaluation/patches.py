@@ -101,6 +101,14 @@ def majority_vote(patch_scores, patch_clip, num_clips):
     return np.where(votes == votes.max(axis=1, keepdims=True), means, -np.inf).argmax(axis=1)
 
 
+def check_single_labels(patch_dataset):
+    """Raises a `ValueError` unless each clip has exactly one label, as balanced accuracies need."""
+    several = np.flatnonzero(np.asarray(patch_dataset.labels).sum(axis=1) != 1)
+    if len(several):
+        wrong = patch_dataset.clip_ids[int(several[0])]
+        raise ValueError(f"Balanced accuracy is of clips with one label each; {wrong!r} has none or several.")
+
+
 def score_patches(patch_scores, patch_dataset):
     """Scores what a model has predicted for patches with one label each.
 
@@ -114,10 +122,8 @@ def score_patches(patch_scores, patch_dataset):
     Raises:
         ValueError: If a clip has not exactly one label.
     """
+    check_single_labels(patch_dataset)
     labels = np.asarray(patch_dataset.labels)
-    if not (labels.sum(axis=1) == 1).all():
-        wrong = patch_dataset.clip_ids[int(np.flatnonzero(labels.sum(axis=1) != 1)[0])]
-        raise ValueError(f"Balanced accuracy is of clips with one label each; {wrong!r} has none or several.")
     classes, patch_clip, num_clips = labels.argmax(axis=1), patch_dataset.patch_clip, len(labels)
     num_classes = labels.shape[1]
     if not np.isfinite(patch_scores).all():

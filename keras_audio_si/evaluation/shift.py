@@ -278,12 +278,16 @@ class _Subject:
         """Scores of all patches after a shift."""
         if kind == "freq":
             model, spectrograms = self._after_front_end()
-            return self._predict(model, shift_bands(spectrograms, shift, self.seed))
+            shifted = shift_bands(spectrograms, shift, self.seed)
+            return self._predict(model, (self.patches[:, : self.length], shifted) if self.is_waveform else shifted)
         first = shift * self.units[kind] if shift else 0
         return self._predict(self.model, scaled_to_peak(self.patches[:, first : first + self.length], self.peak))
 
     def _after_front_end(self):
-        """The part of the model behind its spectrogram, and the spectrograms of the unshifted patches."""
+        """The part of the model behind its spectrogram, and the spectrograms of the unshifted patches.
+
+        Of a model of waveforms the part takes these as well: masks are made of them.
+        """
         patches = self.patches[:, : self.length]
         if not self.is_waveform:
             return self.model, patches
@@ -292,11 +296,13 @@ class _Subject:
             model = keras.models.clone_model(self.model)
             model.set_weights(self.model.get_weights())
             spectrogram = model.layers[self.front_end_index].output
-            front, back = keras.Model(model.inputs, spectrogram), keras.Model(spectrogram, model.outputs[0])
+            front = keras.Model(model.inputs, spectrogram)
+            back = keras.Model([*model.inputs, spectrogram], model.outputs[0])
             self._halves = back, self._predict(front, patches).astype("float32")
         return self._halves
 
     def _predict(self, model, inputs):
-        size = min(self.batch_size, len(inputs))
-        batches = (inputs[i : i + size] for i in range(0, len(inputs), size))
-        return predict_batches(model, batches, len(inputs), size)
+        size = min(self.batch_size, len(self.patches))
+        starts = range(0, len(self.patches), size)
+        batches = (keras.tree.map_structure(lambda array, i=i: array[i : i + size], inputs) for i in starts)
+        return predict_batches(model, batches, len(self.patches), size)

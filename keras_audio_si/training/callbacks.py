@@ -8,6 +8,7 @@ import pathlib
 import shutil
 
 import keras
+import numpy as np
 
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.augmented_model import AugmentedModel
@@ -114,8 +115,30 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.best, self.best_epoch = value, epoch
 
 
+class History(keras.callbacks.History):
+    """Records every log in every epoch: NaN where a callback has logged in some epochs only.
+
+    Example:
+
+    >>> history = History()
+    >>> history.set_model(keras.Sequential())
+    >>> history.on_train_begin()
+    >>> history.on_epoch_end(0, {"loss": 2.0})
+    >>> history.on_epoch_end(1, {"loss": 1.0, "extra": 3.0})
+    >>> history.history
+    {'loss': [2.0, 1.0], 'extra': [nan, 3.0]}
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        epochs = 1 + max(map(len, self.history.values()), default=0)
+        super().on_epoch_end(epoch, logs)
+        for name, values in self.history.items():
+            missing = [math.nan] * (epochs - len(values))
+            values[:] = [*missing, *values] if name in (logs or {}) else [*values, *missing]
+
+
 class RunLog(keras.callbacks.Callback):
-    """Writes the values of a `keras.callbacks.History` to `log.csv` and TensorBoard files.
+    """Writes the values of a `History` to `log.csv` and TensorBoard files.
 
     Files of an earlier process are not appended to, because it may have ended in the middle of a row, or after the last
     checkpoint. `log.csv` is replaced as a whole after each epoch, and the TensorBoard files of a resumed run are
@@ -123,11 +146,11 @@ class RunLog(keras.callbacks.Callback):
 
     Args:
         folder: Folder for `log.csv` and `tensorboard/`.
-        history: The `keras.callbacks.History`, which comes before this callback.
+        history: The `History`, which comes before this callback.
 
     Example:
 
-    >>> history = keras.callbacks.History()
+    >>> history = History()
     >>> callbacks = [history, RunLog("run", history)]
     """
 
@@ -184,7 +207,8 @@ class RunLog(keras.callbacks.Callback):
             for name, values in self.history.history.items():
                 kind = "validation" if name.startswith("val_") else "train"
                 with self._writers[kind].as_default():
-                    tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", values[epoch], step=epoch)
+                    # In double precision, from which what is too large for TensorBoard becomes infinite.
+                    tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", np.float64(values[epoch]), step=epoch)
             for writer in self._writers.values():
                 writer.flush()
 

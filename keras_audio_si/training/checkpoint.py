@@ -1,5 +1,6 @@
 """Checkpoints for bit-identical resuming: variables, seeds, counters and position in one file."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -310,8 +311,10 @@ def _counts(value):
     if not isinstance(value, dict):
         return value is None or isinstance(value, int | float)
     logs = list(value.values())
-    numbers = (isinstance(log, list) and all(isinstance(number, int | float) for number in log) for log in logs)
-    return all(numbers) and len(set(map(len, logs))) <= 1
+    if not all(isinstance(log, list) and len(log) == len(logs[0]) for log in logs):
+        return False
+    numbers = itertools.chain.from_iterable(logs)
+    return all(isinstance(number, float) or (type(number) is int and abs(number) < 2**63) for number in numbers)
 
 
 def _counted(callback):

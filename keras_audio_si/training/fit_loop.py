@@ -23,6 +23,7 @@ from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.callbacks import (
     BestCheckpoint,
     ClipValidation,
+    History,
     PatchValidation,
     RunLog,
     StopOnNaN,
@@ -115,8 +116,8 @@ def fit(
 
     Raises:
         ValueError: If training and validation classes differ, the model has another number of scores or not
-            the logits that the settings need, a clip has not the one label that a softmax needs, or a run is continued
-            with other settings, data or models.
+            the logits that the settings need, a clip has not the one label that a softmax or a balanced accuracy needs,
+            or a run is continued with other settings, data or models.
         FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
         BlockingIOError: If another process uses `output_dir`.
         OSError: If `output_dir` cannot be written to, or its disk is full.
@@ -136,6 +137,10 @@ def fit(
     else:
         _check_classes(model, train_data, validation)
         check_labels(settings.loss, train_data.class_names, train_data.clip_ids, train_data.labels.sum(axis=1))
+    if settings.monitor in PATCH_MONITORS:
+        from keras_audio_si.evaluation.patches import check_single_labels
+
+        check_single_labels(validation)
     if teacher is not None:
         _check_teacher(teacher, train_data, settings)
     _check_saving(resume, overwrite, checkpoint_steps)
@@ -157,7 +162,7 @@ def fit(
         for warning in plan_warnings(settings, steps, augmented=not all(mixed), mixed=any(mixed)):
             warnings.warn(warning, stacklevel=2)
 
-        history = keras.callbacks.History()
+        history = History()
         best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor, settings.restore_best_weights)
         validating = [_validation(settings, validation, target), *([GradientNormLog()] * settings.gradient_norms)]
         counting = [*_schedule(settings), *callbacks, history]

@@ -35,6 +35,8 @@ class RemainingTime(keras.callbacks.Callback):
     >>> callbacks = [RemainingTime()]
     """
 
+    async_safe = True  # Otherwise Keras waits for each step before it starts the next one.
+
     def __init__(self, verbose="auto", first_steps=10):
         super().__init__()
         self.verbose, self.first_steps = verbose, first_steps

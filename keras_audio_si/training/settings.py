@@ -68,8 +68,8 @@ class TrainingSettings:
         weight_decay: Weight decay: of adamw a factor on the learning rate, of adam-l2 one on the variable.
         beta_1: Decay of Adam's mean of gradients. The one-cycle schedule has its own.
         beta_2: Decay of Adam's mean of squares.
-        epsilon: Adam's epsilon; None for 1e-7 of adam, 1e-8 of adamw and adam-l2. adamw adds it after the correction of
-            bias, as PyTorch does, the others before it, as Keras does.
+        epsilon: Adam's epsilon; None for 1e-7 of adam, 1e-8 of adamw and adam-l2. adamw, and adam with a one-cycle
+            schedule, add it after the correction of bias, as PyTorch does, the others before it, as Keras does.
         momentum: Momentum of SGD.
         gradient_clip_norm: Largest L2 norm of the gradients; None for no limit.
         gradient_clip_by: Norm that is limited: "global", of all gradients together, or "variable", of each one.
