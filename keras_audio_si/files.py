@@ -47,7 +47,8 @@ def writing(folder, then="continue with --resume"):
         then: What to do when there is room.
 
     Raises:
-        OSError: of the type that was raised in the block.
+        OSError: of the type and with the `errno` of the system's error in the block. Errors that this package raises
+            there pass as they are.
 
     Example:
 
@@ -58,10 +59,12 @@ def writing(folder, then="continue with --resume"):
     """
     try:
         yield
-    except BlockingIOError:
-        raise
     except OSError as error:
-        raise type(error)(f"cannot write to {str(folder)!r}: {_reason(error, then)}") from error
+        if error.strerror is None:  # Not of the system: it says already what can be done.
+            raise
+        reworded = type(error)(f"cannot write to {str(folder)!r}: {_reason(error, then)}")
+        reworded.errno = error.errno  # Given with the text, it would be printed before it.
+        raise reworded from error
 
 
 def safe_cell(value):
@@ -135,7 +138,7 @@ def columns_of(rows):
 
 
 def _reason(error, then):
-    reason = error.strerror or str(error)
+    reason = error.strerror
     if error.errno in FULL:
         return f"{reason[:1].lower()}{reason[1:]}; make room, and {then}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

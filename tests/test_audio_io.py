@@ -282,11 +282,30 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
         read_audio(tmp_path / "pipe.wav")
 
 
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+def failing(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "reason", "passing"),
+    [
+        ("os.access", lambda path, mode: False, "may not be read: no permission", True),  # Root may read everything.
+        ("pathlib.Path.is_dir", failing(OSError(5, "Input/output error")), "cannot be read: Input/output error", True),
+        ("soundfile.SoundFile.read", failing(soundfile.LibsndfileError(2)), "System error", True),
+        ("soundfile.SoundFile.read", failing(soundfile.LibsndfileError(1)), "is damaged", False),
+        ("soxr.resample", failing(MemoryError("none left")), "cannot be resampled .* none left", True),
+        ("soxr.resample", failing(RuntimeError("no")), "cannot be resampled .* no", False),
+    ],
+)
+def test_a_file_that_may_not_be_at_fault(tmp_path, monkeypatch, name, function, reason, passing):
     (tmp_path / "a.wav").write_bytes(wav(pcm(WHOLE)))
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # Root, who may run the tests, may read everything.
-    with pytest.raises(AudioError, match="a.wav: may not be read: no permission"):
-        read_audio(tmp_path / "a.wav")
+    monkeypatch.setattr(name, function)
+    with pytest.raises(AudioError, match=f"a.wav: .*{reason}") as caught:
+        read_audio(tmp_path / "a.wav", 4000)
+    assert caught.value.passing is passing
 
 
 # Frames and peak of what each file holds, or a part of the reason why it cannot be used.

@@ -128,12 +128,19 @@ class TestErrors:
         assert "'tlfp5'. Did you mean 'tlpf5'" in error_of(capsys, *common, *rows)
         assert usage_error(capsys, *common, "--epoch", 3).endswith("unknown argument --epoch. Did you mean '--epochs'?")
 
+    def test_options_that_would_do_nothing(self, capsys):
+        for verb in (["export", "a.keras", "--to", "onnx", "--output", "b"], ["plot", "activations", "a.keras"]):
+            error = usage_error(capsys, *verb, "--data", "c", "--batch-size", 3)
+            assert "unknown argument --batch-size" in error
+
     def test_values_out_of_range(self, capsys):
         common = ("train", "--data", "x", "--output", "y")
         assert "`epochs`" in error_of(capsys, *common, "--epochs", 0)
         assert "`resolution` and `frames_per_second`" in error_of(capsys, *common, "--resolution", "diffres")
         assert "--table belongs to --recipe" in error_of(capsys, *common, "--table", "I")
         assert "exclude each other" in error_of(capsys, *common, "--recipe", "juettner", "--preset", "quick")
+        tables = ("--recipe", "liu2022-audioset", "--table", "1", "3")
+        assert "`table` must be of one measured value" in error_of(capsys, *common, *tables)
 
     def test_no_model(self, capsys):
         assert "no model file gone.keras" in error_of(capsys, "evaluate", "gone.keras", "--data", "x")

@@ -91,6 +91,31 @@ def test_a_cache_that_was_cut_short_is_not_used(manifest, tmp_path):
         ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
 
 
+@pytest.mark.parametrize("content", ['{"lengths": [20', "{}"])
+def test_a_damaged_index_is_named(manifest, tmp_path, content):
+    ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    (index,) = (tmp_path / "cache").glob("*/index.json")
+    index.write_text(content)
+    with pytest.raises(ValueError, match="index.json must be a JSON file|samples.float32 is damaged: delete .*cache"):
+        ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+
+
+def test_what_could_not_be_read_is_tried_again(manifest, tmp_path, monkeypatch):
+    def build():
+        cache = ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+        (samples,) = (tmp_path / "cache").glob("*/samples.float32")
+        return [clip.path for clip in cache.manifest.clips], samples.stat().st_mtime_ns
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.access", lambda path, mode: path.name != "2.wav")
+        found, built = build()
+        assert found == ["0.wav", "4.wav"]
+        assert build() == (found, built)  # As long as it cannot be read the cache is as good as it was.
+    found, again = build()
+    assert found == ["0.wav", "2.wav", "4.wav"] and again != built
+    assert build() == (found, again)
+
+
 def test_files_are_decoded_again_only_after_a_change(manifest, tmp_path, monkeypatch):
     decoded = []
     read = clip_cache.read_audio

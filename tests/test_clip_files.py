@@ -85,6 +85,11 @@ def test_prepared_data_need_no_headers(tmp_path, monkeypatch):
     for one, other in zip(*(data.batches(4, True).take(9).as_numpy_iterator() for data in batches), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+    plan = (tmp_path / "shards" / "plan.json").read_bytes()
+    (tmp_path / "shards" / "plan.json").write_text("{}")
+    with pytest.raises(TypeError):
+        ClipFiles.build(manifest, RATE)  # Reads the headers, with what is None here.
+    (tmp_path / "shards" / "plan.json").write_bytes(plan)
     rows = [{**row, "seconds": "inf"} for row in rows_of(tmp_path / "shards" / "clips.csv")]
     write_csv(tmp_path / "shards" / "clips.csv", rows[0], (row.values() for row in rows))
     with pytest.raises(ValueError, match="shards/clips.csv has a duration that is no number"):
@@ -113,6 +118,35 @@ def test_a_file_that_ends_before_its_header_says(tmp_path, rng):
     os.truncate(tmp_path / "a.flac", (tmp_path / "a.flac").stat().st_size // 2)
     with pytest.raises(AudioError, match=r"a\.flac: (is damaged|ends before its 50000 samples)"):
         clips.section(0, 40000, 1000)
+
+
+def test_a_cut_off_file_is_whole_to_cache_and_preparation(tmp_path, rng):
+    pytest.importorskip("array_record", reason="writes the shards")
+    soundfile.write(tmp_path / "a.mp3", rng.uniform(-0.3, 0.3, 50000), RATE)
+    os.truncate(tmp_path / "a.mp3", (tmp_path / "a.mp3").stat().st_size // 2)
+    manifest = Manifest([Clip("a.mp3", ("dog",))], root=tmp_path)
+    with pytest.raises(AudioError, match=r"ends before its 50000 samples: .* a cache or `prepare`, which take what"):
+        ClipFiles.build(manifest, RATE).waveform(0)
+    (length,) = ClipCache.build(manifest, RATE, tmp_path / "cache", progress=False).lengths
+    statistics = prepare(manifest, tmp_path / "shards", progress=False)
+    assert statistics["seconds"]["longest"] == pytest.approx(length / RATE, abs=1e-3) and 10000 < length < 40000
+
+
+@pytest.mark.parametrize("subtype", soundfile.available_subtypes("WAV"))
+def test_sections_of_every_wav(tmp_path, rng, subtype):
+    try:
+        soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, 8000), RATE, subtype)
+    except soundfile.SoundFileError:
+        pytest.skip("libsndfile does not write it")
+    whole = read_audio(tmp_path / "a.wav", RATE)[0]
+    for start, samples in ((0, 8000), (3001, 500), (7999, 1)):
+        np.testing.assert_array_equal(read_section(tmp_path / "a.wav", RATE, start, samples), whole[start:][:samples])
+
+
+def test_other_decoders_need_a_cache(files, tmp_path):
+    assert len(clip_files.read_clips(files, RATE, None)) == 5
+    with pytest.raises(ValueError, match="`decoder` must be 'soundfile' .* Received: decoder='tensorflow-io'"):
+        clip_files.read_clips(files, RATE, None, "tensorflow-io")
 
 
 def test_section_of_a_damaged_file_names_it(tmp_path, rng):

@@ -129,6 +129,7 @@ class TestScoreClips:
         auc = reference.roc_auc_score(targets, scores, average="macro")
         np.testing.assert_allclose(result.per_class, precisions, atol=1e-6)
         np.testing.assert_allclose(result.mAP, np.mean(precisions), atol=1e-6)
+        np.testing.assert_allclose(result.roc_auc, auc, atol=1e-6)
         np.testing.assert_allclose(result.d_prime, math.sqrt(2) * stats.norm.ppf(auc), atol=1e-5)
         assert result.excluded_classes == ()
 
@@ -160,7 +161,7 @@ class TestScoreClips:
 
     def test_scores_that_are_not_finite_give_no_number(self):
         result = score_clips(clip_scores([[0.5, np.nan], [0.1, 0.2]], np.eye(2)))
-        assert np.isnan([result.mAP, result.d_prime, result.accuracy, *result.per_class]).all()
+        assert np.isnan([result.mAP, result.d_prime, result.roc_auc, result.accuracy, *result.per_class]).all()
 
     def test_shapes_must_agree(self):
         with pytest.raises(ValueError, match="Received: shapes .4, 2. and .3, 2."):

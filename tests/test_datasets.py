@@ -43,6 +43,22 @@ def test_class_folders(tmp_path):
     assert all(path.is_file() for path in manifest.paths())
 
 
+def test_links_to_folders_are_followed(tmp_path):
+    touch(tmp_path, "data/train/dog/1.wav", "bark/2.wav", "all/dog/3.wav")
+    (tmp_path / "data" / "train" / "wolf").symlink_to(tmp_path / "bark")
+    (tmp_path / "data" / "val").symlink_to(tmp_path / "all")
+    found = [clip.path for clip in read_class_folders(tmp_path / "data").clips]
+    assert found == ["train/dog/1.wav", "train/wolf/2.wav", "val/dog/3.wav"]
+
+
+def test_links_between_folders_end(tmp_path):
+    touch(tmp_path, "a/1.wav", "b/2.wav")
+    (tmp_path / "a" / "x").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "y").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match="all at one depth. Found: a/1.wav, a/x/2.wav"):
+        read_class_folders(tmp_path)
+
+
 def test_split_and_class_folders(tmp_path):
     touch(tmp_path, "train/dog/1.wav", "train/rain/1.wav", "val/dog/1.wav")
     manifest = read_class_folders(tmp_path)

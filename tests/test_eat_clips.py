@@ -153,12 +153,14 @@ class TestWhatTheModelSays:
     def test_a_trained_network_keeps_how_it_is_trained_on(self, model, tmp_path):
         model.save(tmp_path / "model.keras")
         settings = SETTINGS.changed(initial=str(tmp_path / "model.keras"), short="repeat", peak=None)
-        assert patch_layout(build_model(("x", "y", "z"), settings))[-2:] == ("repeat", None)
+        assert patch_layout(build_model(("x", "y", "z"), settings))[-2:] == ("repeat", 0.7)
+        assert patch_layout(build_model(("x", "y", "z"), settings.changed(peak=0.5)))[-2:] == ("repeat", 0.5)
 
     def test_after_swapping_the_pooling(self):
         inputs = keras.Input((256,))
         x = keras.layers.Reshape((16, 16, 1))(layers.FitLength(16, sample_rate=RATE, peak=0.5)(inputs))
         x = keras.layers.MaxPooling2D()(keras.layers.Conv2D(2, 3)(x))
+        x = keras.layers.GlobalAveragePooling2D()(x)
         swapped = models.swap_pooling(keras.Model(inputs, x), "blur3")
         assert patch_layout(swapped) == (RATE, 256, 128, "repeat", 0.5)
 

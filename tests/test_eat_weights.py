@@ -11,6 +11,7 @@ from keras_audio_si.cli import main as cli
 from keras_audio_si.export.eat_weights import export_state_dict, import_state_dict
 from keras_audio_si.export.pytorch_files import read_checkpoint
 from keras_audio_si.inference.patching import patch_layout
+from keras_audio_si.models import class_names_of
 
 TABLE = "eat_tiny_forward_grad"
 
@@ -98,6 +99,11 @@ class TestFiles:
         model, _ = import_state_dict(read_checkpoint(tmp_path / "a.pt"), heads=4)
         np.testing.assert_array_equal(numpy(model.get_layer("logits").bias), state["tf.fc.bias"])
 
+    def test_parameters(self, torch, tmp_path):
+        network = torch.nn.Linear(3, 2)
+        torch.save(dict(network.named_parameters()), tmp_path / "a.pt")
+        np.testing.assert_array_equal(read_checkpoint(tmp_path / "a.pt")["bias"], network.bias.detach())
+
     def test_code_in_a_file_does_not_run(self, torch, tmp_path):
         ran = tmp_path / "ran"
 
@@ -114,19 +120,26 @@ class TestFiles:
         torch.save({"epoch": 3}, tmp_path / "a.pt")
         with pytest.raises(ValueError, match="a.pt holds no state dict"):
             read_checkpoint(tmp_path / "a.pt")
+        torch.save({1: torch.zeros(3)}, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match="a.pt holds no state dict"):
+            read_checkpoint(tmp_path / "a.pt")
+        torch.save({"a": torch.eye(3).to_sparse()}, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match="a.pt is not a PyTorch file of tensors alone"):
+            read_checkpoint(tmp_path / "a.pt")
         (tmp_path / "b.pt").write_bytes(b"nothing")
         with pytest.raises(ValueError, match="b.pt is not a PyTorch file"):
             read_checkpoint(tmp_path / "b.pt")
 
     def test_command_line(self, torch, state, tmp_path, capsys):
         torch.save(self.tensors(torch, state), tmp_path / "in.pt")
-        (tmp_path / "names.txt").write_text("\n".join("abcdefg"))
+        (tmp_path / "names.txt").write_text("\n".join("abcdefg"), encoding="utf-8-sig")
         files = {name: str(tmp_path / name) for name in ("in.pt", "names.txt", "model.keras", "out.pt")}
         options = ["--class-names", files["names.txt"], "--heads", "4", "--sample-rate", "8000"]
         assert cli.main(["import-weights", "eat", files["in.pt"], "--output", files["model.keras"], *options]) == 0
         out = capsys.readouterr().out
         assert "tf.cls_token" in out and "class_token/token" in out and "145 tensors" in out
         loaded = keras.models.load_model(files["model.keras"])
+        assert class_names_of(loaded) == tuple("abcdefg")
         layout = patch_layout(loaded)
         assert (layout.sample_rate, layout.short, layout.peak) == (8000, "zero", 0.95)
         x = np.random.default_rng(0).standard_normal((1, loaded.input_shape[1])).astype("float32")

@@ -200,10 +200,13 @@ class TestCommand:
             (["--min-seconds", "1"], "`--min-seconds` needs `--events`"),
             (["--format", "raven"], "`--format` of tags must be one of table, csv, json"),
             (["--events", "--format", "json"], "`--format` of events must be one of csv, jsonl, audacity, raven"),
+            (["--output", "o.jsonl"], "of tags must be one of table, csv, json. Received: the suffix .jsonl"),
+            (["--events", "--output", "o.JSON"], "of events must be one of csv, jsonl, audacity, raven"),
             (["--events", "--hop-seconds", "9"], "`hop_seconds` must be at most the length of a window"),
         ],
     )
-    def test_errors_of_usage(self, saved, recording, capsys, arguments, message):
+    def test_errors_of_usage(self, saved, recording, tmp_path, monkeypatch, capsys, arguments, message):
+        monkeypatch.chdir(tmp_path)
         assert cli.main(["tag", str(saved), str(recording[0]), *arguments]) == 2
         assert message in capsys.readouterr().err
 

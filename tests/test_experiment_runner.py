@@ -9,11 +9,18 @@ import pytest
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
+from keras_audio_si.evaluation.clips import ClipScores
 from keras_audio_si.experiments import report, runner
 from keras_audio_si.experiments.divisions import divide
+from keras_audio_si.experiments.model_card import CARD
 from keras_audio_si.experiments.report import RunScore, fold_table, read_scores, row_table
+from keras_audio_si.experiments.run import CONFUSION
+from keras_audio_si.experiments.scored_runs import read_results
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.locks import locked
+from keras_audio_si.training import run_folder
+from keras_audio_si.training.score_history import ANIMATION, SCORES
 from keras_audio_si.visualization import classification
 
 pytestmark = pytest.mark.once
@@ -77,8 +84,9 @@ class TestDivide:
             divide(manifest, folds=[1])
 
     def test_a_fold_that_is_not_there(self):
-        with pytest.raises(ValueError, match=r"`folds` must be some of \[1, 2, 3\]. Received: folds=\[7\]"):
-            divide(folds(), folds=[7])
+        for name in ("folds", "test_folds"):
+            with pytest.raises(ValueError, match=rf"`{name}` must be some of \[1, 2, 3\]. Received: {name}=\[7\]"):
+                divide(folds(), validation_folds="previous", **{name: [7]})
 
 
 class TestRunExperiment:
@@ -221,6 +229,7 @@ class TestRunExperiment:
         for row in record["rows"].values():
             del row["model"]["guide_threshold"], row["model"]["guide_emptiness"]
             row["model"]["guide_form"] = "paper"
+        del record["splits"], record["teacher"], record["decoder"]
         (cut_off / "experiment.json").write_text(json.dumps(record))
         self.run(cut_off, resume=True)
         assert len(self.calls) == 9
@@ -246,6 +255,11 @@ class TestRunExperiment:
         }
         with pytest.raises(ValueError, match=r"clip \d+.wav"):
             self.run(cut_off, divisions=fewer, resume=True)
+        divided = {"divisions": divide(folds(), validation_folds="previous")}
+        with pytest.raises(ValueError, match=r'fold-1: splits \("32/8/20 clips, .*" then, "20/20/20 clips, .*" now\)'):
+            self.run(cut_off, **divided, resume=True)
+        with pytest.raises(ValueError, match=r'decoder \("soundfile" then, "tensorflow-io" now\)'):
+            self.run(cut_off, decoder="tensorflow-io", resume=True)
         with locked(cut_off, "comparison.lock"), pytest.raises(BlockingIOError, match="in use by process"):
             self.run(cut_off, resume=True)
         assert (cut_off / "experiment.json").read_bytes() == before
@@ -253,6 +267,26 @@ class TestRunExperiment:
     def test_overwriting_begins_again(self, cut_off):
         self.run(cut_off, overwrite=True)
         assert len(self.calls) == 12
+
+    def test_nothing_of_a_run_outlives_its_replacement(self, tmp_path):
+        """Neither for `compare` nor for the report, also where the new run was cut off."""
+        self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(0,))
+        write_clips(ClipScores(("0.wav",), np.eye(1), np.eye(1), ("dog",)), tmp_path / CLIPS)
+        results = (CLIPS, CARD, f"{CONFUSION}.csv", f"{CONFUSION}.md", SCORES, ANIMATION, "pictures/kernels.png")
+        tables = ("runs.csv", "table.csv", "table.md", "folds.csv", "folds.md", "left_out.csv")
+        (tmp_path / "pictures").mkdir()
+        for name in (*results, *tables, "notes.txt"):
+            (tmp_path / name).touch()
+        assert len(read_results([tmp_path])[tmp_path.name]) == 1
+        self.stop_after = 1
+        with pytest.raises(KeyboardInterrupt):
+            self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(0,), overwrite=True)
+        assert not any((tmp_path / name).exists() for name in (*results, *tables)) and (tmp_path / "notes.txt").exists()
+        with pytest.raises(FileNotFoundError, match="has no clips.csv"):
+            read_results([tmp_path])
+        (tmp_path / CLIPS).touch()
+        run_folder.clear(tmp_path)
+        assert (tmp_path / CLIPS).exists()  # There is no run that it could be of.
 
     def test_a_teacher_needs_the_same_runs(self, tmp_path):
         rows, divisions = {"max": ROWS["max"]}, {"test": divide(folds())["fold-1"]}
@@ -263,6 +297,8 @@ class TestRunExperiment:
         (taught / "max" / "model.keras").touch()
         self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
         assert self.calls[0][2].teacher == taught / "max"
+        with pytest.raises(ValueError, match=r'teacher \("../teacher" then, null now\)'):
+            self.run(tmp_path / "run", rows, divisions, seeds=(3,), resume=True)
 
     def test_arguments(self, tmp_path):
         for rows, seeds, name in (({}, (0,), "rows"), (ROWS, (), "seeds"), (ROWS, (1, 1), "seeds")):

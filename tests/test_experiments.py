@@ -17,9 +17,11 @@ from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.shift import shift_consistency, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
+from keras_audio_si.experiments import icebreaker as icebreaker_module
 from keras_audio_si.experiments import run as run_module
 from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.model import build_augmentation, build_front_end, build_model, build_resolution
+from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.report import read_scores
 from keras_audio_si.experiments.run import Run, cut_patches, train_and_test
 from keras_audio_si.experiments.runner import run_experiment
@@ -287,6 +289,31 @@ def test_a_network_in_stages(tones, tmp_path):
     assert stages == {"phase0", "phase1", "phase2", "phase3"}
 
 
+def test_settings_of_stages_reach_them(tmp_path, monkeypatch):
+    sounds = list(np.random.default_rng(0).uniform(-0.5, 0.5, (3, 50000)).astype("float32"))
+    cache = ClipCache.from_waveforms(sounds, [("a",), ("b",), ("a",)], 22050, ("a", "b"))
+    small = {"icebreaker": True, "epochs": 2, "dense_units": 5}
+    changes = small | {"augment": "roll-gain", "mixings": ("timemix",), "protocols": ("time-1",)}
+    settings, seen = preset("quick", "heurinet", **changes), {}
+
+    def train_stages(stages, train, validation, folder, **arguments):
+        seen.update(arguments, epochs=[stage.settings.epochs for stage in stages])
+        (folder / "phase3").mkdir()
+        (folder / "phase3" / "model.keras").touch()
+        return {stage.name: TrainingResult(None, 0, 0.5, {"loss": [0.5]}) for stage in stages}
+
+    monkeypatch.setattr(icebreaker_module, "train_stages", train_stages)
+    splits, run = dict.fromkeys(("train", "val", "test"), cache), Run(tmp_path, verbose=0)
+    values = train_and_test(splits, settings, run)
+    assert seen["epochs"] == [1, 1, 1, 1] and "time-1 consistency (%)" in values
+    (mixing,) = seen["augmentation"].layers[-1].layers
+    assert isinstance(mixing, layers.TimeMix)
+    card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    assert "4 of 4" in card and "Of shifts it was tested against time-1 alone." in card
+    with pytest.raises(ValueError, match="`teacher` must be None with `icebreaker`.* Received: .*gone"):
+        train_and_test(splits, settings, dataclasses.replace(run, teacher=tmp_path / "gone"))
+
+
 @pytest.mark.once
 def test_roc_auc_is_that_of_the_clips(tones, tmp_path):
     from sklearn.metrics import roc_auc_score
@@ -448,7 +475,13 @@ class TestModel:
         assert kept == [True, True, False, False]
         for weight, other in list(zip(model.weights, trained.weights, strict=True))[:2]:
             np.testing.assert_array_equal(weight.numpy(), other.numpy())
-        assert patch_layout(model)[-2:] == ("repeat", None)
+        assert patch_layout(model)[-2:] == ("repeat", 0.95)
+        assert patch_layout(build_model(("x", "y"), settings.changed(peak=0.5))).peak == 0.5
+
+    def test_a_trained_network_that_stores_no_peak(self, tmp_path, one_block):
+        build_model(("a", "b"), VGG).save(tmp_path / "model.keras")
+        with pytest.raises(ValueError, match="The model '.*' has no `peak`: leave that setting out"):
+            build_model(("a", "b"), VGG.changed(initial=str(tmp_path / "model.keras"), peak=0.5))
 
     def test_networks_without_a_last_layer_to_replace(self):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), keras.layers.Softmax()])
@@ -476,6 +509,9 @@ class TestModel:
             ({"front_end": "cqt"}, "`front_end` must be one of"),
             ({"head": "attention", "loss": "bce"}, "`loss` must be 'score-bce' with an attention head.* loss='bce'"),
             ({"head": "atention"}, "`head` must be one of 'attention', .* Did you mean 'attention'"),
+            ({"peak": 0.5}, "The network 'vgg41' has no `peak`: leave that setting out, or set `peak_of`"),
+            ({"network": "heurinet", "peak": 0.5}, "The network 'heurinet' has no `peak`"),
+            ({"network": small_network, "peak": 0.5}, "The network 'small_network' has no `peak`"),
             ({"network": "piczak", "head": "mean"}, "The network 'piczak' takes no other `head`"),
             ({"network": small_classifier, "head": "mean"}, "The network 'small_classifier' takes no other `head`"),
             ({"network": "eat-s", "head": "mean"}, "`head` must be 'attention' or a function for .*'eat-s'"),
@@ -548,6 +584,11 @@ class TestSettings:
             ({"resolution": "diffres"}, "`resolution` and `frames_per_second` .* need each other"),
             ({"frames": 0}, "`frames` must be positive"),
             ({"silence_decibels": -70.0}, "`silence_decibels` needs `peak_of`"),
+            ({"peak_of": "clip", "crops": "random"}, "`crops` must be 'fixed' with `peak_of`='clip'.* crops='random'"),
+            ({"peak_of": "patch", "background_noise": True}, "`background_noise` must be False with `peak_of`='patch'"),
+            ({"peak_of": "clip", "peak": 0.5}, "`peak` must be None with `peak_of`='clip'.* Received: peak=0.5"),
+            ({"initial": "x.keras", "frames": 50}, "`frames` must be None with `initial`.* Received: frames=50"),
+            ({"initial": "x.keras", "mixed_precision": "bfloat16"}, "`mixed_precision` must be None with `initial`"),
             ({"epochs": 0}, "`epochs`"),
             ({"learning_rte": 0.1}, "`learning_rte` is no setting. Did you mean `learning_rate`"),
             ({"first_epochs": 0}, "`first_epochs` must be an integer of at least 1. Received: first_epochs=0"),

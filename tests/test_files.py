@@ -1,6 +1,7 @@
-"""CSV files: any name comes back as it was, and no cell is a formula to a spreadsheet."""
+"""CSV files: any name comes back as it was, and no cell is a formula to a spreadsheet. Errors of writing."""
 
 import csv
+import errno
 import io
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.clip_table import read_clips, write_clips
 from keras_audio_si.evaluation.clips import ClipScores
-from keras_audio_si.files import plain_text, safe_cell, write_csv
+from keras_audio_si.files import plain_text, safe_cell, write_csv, writing
 from keras_audio_si.inference.event_tables import write_events
 from keras_audio_si.inference.events import Event
 from keras_audio_si.inference.tag_tables import write_tags
@@ -83,10 +84,23 @@ def test_tables(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_tags_and_events(name):
     good = FileScores(name, 1.0, np.zeros(1), np.ones(1), np.ones((1, 1)))
-    bad = FileScores(name, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 1)), "is empty (0 bytes)")
+    bad = FileScores(name, 0.0, np.zeros(0), np.zeros(0), np.zeros((0, 1)), f"{name} is damaged")
     tags, events = io.StringIO(newline=""), io.StringIO(newline="")
     write_tags("csv", [good, bad], (name,), tags)
     write_events("csv", [(good, [Event(0.0, 1.0, name, 1.0)]), (bad, [])], events, 16000)
     for file in (tags, events):
         assert_safe(file.getvalue())
         assert [plain_text(cell) for cell in cells_of(file.getvalue())].count(name) == 3
+
+
+class TestWriting:
+    @pytest.mark.parametrize("kind", [OSError, FileNotFoundError, BlockingIOError])
+    def test_errors_that_are_not_of_the_system_pass(self, kind):
+        with pytest.raises(kind, match="^the pipeline failed$"), writing("out"):
+            raise kind("the pipeline failed")
+
+    def test_the_innermost_folder_and_the_number_of_the_error(self):
+        with pytest.raises(PermissionError, match="^cannot write to 'out/in': permission denied; change") as caught:
+            with writing("out"), writing("out/in"):
+                raise PermissionError(errno.EACCES, "Permission denied", "out/in/file")
+        assert caught.value.errno == errno.EACCES

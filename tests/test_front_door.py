@@ -103,6 +103,10 @@ class TestPatchSequence:
             np.testing.assert_array_equal(evaluated[i][0], x)
             np.testing.assert_array_equal(evaluated[i][1], y)
 
+    def test_processes_are_refused(self):
+        with pytest.raises(ValueError, match="`use_multiprocessing` must be False, .*: use `workers`"):
+            PatchSequence(noisy_patches(), 4, workers=2, use_multiprocessing=True)
+
     def test_fit_takes_it(self):
         patches = noisy_patches()
         model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(2, activation="sigmoid")])

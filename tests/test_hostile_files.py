@@ -18,7 +18,8 @@ from classifiers import RATE, small_classifier
 from mutations import repacked
 from tiny_training import train
 
-from keras_audio_si.data import ClipCache, read_dataset
+from keras_audio_si.cli import main as cli
+from keras_audio_si.data import ClipCache, ClipFiles, prepare, read_dataset
 from keras_audio_si.data.audio_io import AudioError, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip, Manifest
@@ -38,6 +39,25 @@ class TestAudio:
         soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, 5000), 8000, "NMS_ADPCM_16")
         whole, _ = read_audio(tmp_path / "a.wav", 16000)
         assert np.array_equal(np.concatenate(list(stream_audio(tmp_path / "a.wav", 16000))), whole)
+
+    def test_names_that_are_not_utf_8(self, tmp_path, rng):
+        pytest.importorskip("array_record", reason="writes the shards")
+        try:
+            os.makedirs(os.path.join(os.fsencode(tmp_path), b"data", b"\xffclass"))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 alone")
+        with open(os.path.join(os.fsencode(tmp_path), b"data", b"\xffclass", b"a\xe4.wav"), "wb") as file:
+            soundfile.write(file, rng.uniform(-0.5, 0.5, 5000), 8000, format="WAV")
+        manifest = read_dataset(tmp_path / "data")
+        manifest.write(tmp_path / "m.csv")
+        assert "\\udcffclass" in (tmp_path / "m.csv").read_text(encoding="utf-8")
+        again = read_dataset(tmp_path / "m.csv")
+        assert again.paths() == manifest.paths() and again.class_names == manifest.class_names == ("\udcffclass",)
+        prepare(manifest, tmp_path / "shards", 8000, progress=False)
+        shards = read_dataset(tmp_path / "shards")
+        assert shards.clips[0].clip_id == manifest.clips[0].clip_id
+        lengths = [ClipFiles.build(clips, 8000).lengths.tolist() for clips in (again, shards)]
+        assert lengths == [ClipCache.build(again, 8000, tmp_path / "cache", progress=False).lengths.tolist()] * 2
 
     def test_a_header_that_claims_hours_is_not_decoded(self, tmp_path, rng):
         path = tmp_path / "a.w64"
@@ -217,6 +237,7 @@ class TestCheckpoints:
             ("EarlyStopping", {"wait": "1"}, "EarlyStopping that are no numbers"),
             ("History", {"history": {"loss": [1.0], "val_mAP": []}}, "History that are no numbers"),
             ("History", {"history": {"loss": [[1.0]]}}, "History that are no numbers"),
+            ("History", {"history": {"loss": [10**30]}}, "History that are no numbers"),
         ],
     )
     def test_callbacks_get_nothing_but_their_counters(self, run, tmp_path, callback, values, message):
@@ -265,6 +286,29 @@ def test_lists_of_shift_clips_have_no_formulas(tmp_path, rng):
     write_clip_list(patches, cache, tmp_path / "clips.csv")
     assert not any(cell.startswith(("=", "-")) for cell in (tmp_path / "clips.csv").read_text().split(","))
     assert listed_patches(cache, tmp_path / "clips.csv", 100, 10).clip_indices.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("format", ["arrayrecord", "tfrecord"])
+def test_manifests_that_leave_the_folder_write_to_the_outputs_alone(saved, tmp_path, rng, format):
+    pytest.importorskip("tensorflow" if format == "tfrecord" else "array_record", reason="writes this format")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "model.keras").write_bytes(saved)
+    for path in ("elsewhere.wav", "data/a.wav"):
+        soundfile.write(tmp_path / path, rng.uniform(-0.5, 0.5, RATE), RATE)
+    absolute, lines = str(tmp_path / "harm"), [["path", "labels", "split", "clip_id", "group"]]
+    for path in ("../elsewhere.wav", str(tmp_path / "elsewhere.wav"), "a.wav", "../gone.wav", "/dev/null"):
+        lines += [[path, "../../harm", split, f"{split}/{path}", "../harm"] for split in ("../harm", absolute)]
+    (tmp_path / "data" / "manifest.csv").write_text("".join(map(csv_line, lines)))
+
+    def files():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before, (shards, tags) = files(), (tmp_path / "shards", tmp_path / "tags.csv")
+    prepare = ["prepare", "--data", str(tmp_path / "data" / "manifest.csv"), "--output", str(shards)]
+    assert cli.main([*prepare, "--format", format]) == 0
+    assert cli.main(["tag", str(tmp_path / "model.keras"), str(shards), "--output", str(tags)]) == 0
+    assert len(tags.read_text().splitlines()) == 1 + 2 * 3
+    assert {path: data for path, data in files().items() if path != tags and path.parent != shards} == before
 
 
 @pytest.fixture

@@ -1,21 +1,27 @@
 """Exports to LiteRT against the model, by the LiteRT interpreter, for the kinds of networks that it can run."""
 
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import soundfile
 from classifiers import RATE, small_classifier
 from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 
+from keras_audio_si import layers
 from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.export import litert_file
+from keras_audio_si.export import formats, litert_file
 from keras_audio_si.export.before_after import before_after, windows_over
 from keras_audio_si.export.formats import export
 from keras_audio_si.export.litert_file import litert_scores, write_litert
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
+from keras_audio_si.inference.tagging import find_audio, tag_files
 
 pytest.importorskip("tensorflow", reason="a LiteRT file is written from TensorFlow")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra litert is not installed")
@@ -161,6 +167,44 @@ def test_command_writes_what_litert_alone_can_run(tmp_path, rng, capsys, monkeyp
     }
     expected = model.predict(windows, verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, rtol=0, atol=1e-5)
+
+
+@tensorflow_alone
+@pytest.mark.parametrize("short, peak, samples", [("repeat", None, 900), ("zero", 0.9, 90), ("repeat", 0.9, 90)])
+def test_the_example_gives_the_scores_of_tag(tmp_path, rng, monkeypatch, short, peak, samples):
+    inputs = keras.Input((400,))
+    x = keras.layers.Dense(3)(layers.FitLength(400, sample_rate=RATE, short=short, peak=peak)(inputs))
+    model = keras.Model(inputs, layers.ClassScores(class_names=NAMES)(x))
+    write_litert(model, tmp_path / "model.tflite")
+    soundfile.write(tmp_path / "dog.wav", rng.uniform(-0.1, 0.1, samples), RATE, "FLOAT")
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "export.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "Interpreter(" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(example, found := {})
+    (tagged,) = tag_files(model, find_audio(["dog.wav"]))
+    np.testing.assert_allclose(found["scores"], tagged.scores[0], rtol=0, atol=1e-6)
+
+
+@tensorflow_alone
+def test_command_compares_a_model_of_any_length_on_audio(tmp_path, rng, monkeypatch, capsys):
+    def export(model, path, to, precision, window_seconds, windows):
+        """Without the comparison in another process."""
+        assert windows.shape[1] == patch_layout(model, window_seconds).patch_samples
+        write_litert(model, path, precision, window_seconds)
+        return 0.0
+
+    for name in ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS"):  # The command sets them.
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(formats, "export", export)
+    monkeypatch.chdir(tmp_path)
+    small_classifier(NAMES, open_length=True).save("any.keras")
+    for name in NAMES[:2]:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "data" / name / "a.wav", rng.uniform(-0.3, 0.3, 2 * RATE), RATE)
+    arguments = ["--to", "litert", "--output", "any.tflite", "--data", "data", "--no-cache"]
+    assert cli.main(["export", "any.keras", *arguments, "--window-seconds", "0.25"]) == 0
+    out = capsys.readouterr().out
+    assert "windows of 2 clips" in out and "time-1 consistency" in out
 
 
 @tensorflow_alone

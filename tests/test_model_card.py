@@ -86,13 +86,24 @@ def test_names_stay_in_their_lines(patches, tmp_path):
     assert "a \\# b, \\<script\\>\\|\\`." in card and "<script" not in card.replace("\\<script", "")
 
 
+def test_a_trained_model_is_named_in_place_of_the_settings_of_a_new_one(patches, tmp_path):
+    model, found = patches
+    settings = SETTINGS.changed(network="eat-s", initial="vgg41-esc10", width=0.25)
+    card = write_card(model, found, settings, {"parameters": 5, "mAP": 0.5}, tmp_path).read_text(encoding="utf-8")
+    assert "eat-s" not in card and "\nsmall, from mono waveforms" in card
+    assert "| initial " in card and "vgg41-esc10" in card
+    assert not any(f"| {name} " in card for name in ("front_end", "pooling", "width", "spec_augment"))
+
+
 def test_limits_are_those_of_the_run(patches):
     _, found = patches
     shifted = SETTINGS.changed(protocols=("time-1", "freq-3"))
-    assert "Of shifts it was tested against time-1, freq-3 alone." in limits(found, shifted)
+    values = {"mAP": 0.5, "time-1 consistency (%)": 99.0, "time-1 MAC": 0.01, "freq-3 consistency (%)": 98.0}
+    assert "Of shifts it was tested against time-1, freq-3 alone." in limits(found, shifted, values)
+    assert "It was not tested against shifts." in limits(found, shifted, {"mAP": 0.5})  # Whatever was asked for.
     chosen = "The epoch was chosen by the validation clips: figures of these are too high."
-    assert chosen in limits(found, SETTINGS)
-    assert chosen not in limits(found, SETTINGS.changed(restore_best_weights=False))
+    assert chosen in limits(found, SETTINGS, {})
+    assert chosen not in limits(found, SETTINGS.changed(restore_best_weights=False), {})
 
 
 class TestReadResults:

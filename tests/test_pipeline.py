@@ -212,6 +212,27 @@ class TestBackgroundNoise:
         assert 2.99 < snr.min() < 3.5 and 11.5 < snr.max() < 12.01
         assert not noise.add(np.zeros((20, 100), "float32"), np.random.default_rng(1)).any()
 
+    def test_only_what_is_added_is_read(self, noise, rng, monkeypatch):
+        patches, draws, expected = rng.normal(size=(40, 100)).astype("float32"), np.random.default_rng(1), []
+        for place in range(-3, 40):
+            chosen, snr = draws.random() < 0.5, draws.uniform(3.0, 12.0)
+            recording = noise.cache.waveform(draws.integers(2))
+            start = draws.integers(max(len(recording) - 100, 0), endpoint=True)
+            added = np.resize(recording[start : start + 100], 100)
+            powers = [np.mean(samples**2, dtype="float64") for samples in (patches[place], added)]
+            factor = np.float32(np.sqrt(powers[0] / powers[1]) * 10 ** (-snr / 20))
+            expected += [patches[place] + added * factor if chosen else patches[place]] * (place >= 0)
+        read, section = [], noise.cache.section
+        monkeypatch.setattr(noise.cache, "section", lambda *args: read.append(args) or section(*args))
+        found = noise.add(patches, np.random.default_rng(1), first=3)
+        np.testing.assert_array_equal(found, expected)
+        assert len(read) == (found != patches).any(axis=1).sum() and {samples for *_, samples in read} == {100}
+
+    def test_another_rate_is_refused(self, patches, noise):
+        noise.cache.sample_rate = 50
+        with pytest.raises(ValueError, match="`background` must have .* 100 Hz: .* Received: 50 Hz"):
+            PatchDataset(patches.cache, 100, background=noise)
+
     def test_in_training_only_and_the_same_after_resuming(self, patches, noise):
         data = PatchDataset(patches.cache, 100, background=noise)
         np.testing.assert_array_equal(data.waveforms(range(12)), patches.waveforms(range(12)))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from keras_audio_si.cli.train import _print_plan
 from keras_audio_si.data import Clip, ClipStatistics, Manifest, clip_statistics
 from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.presets import AN_HOUR, PRESETS, preset
@@ -68,6 +69,17 @@ def test_labels_choose_the_loss(network, losses):
     assert [preset("quick", network, some).training.loss for some in clips] == losses
 
 
+def test_eat_is_trained_as_published_where_that_goes_with_what_is_given():
+    def chosen(single=True, **changes):
+        training = preset("quick", "eat-s", ClipStatistics(300, 1.0, single), **changes).training
+        return training.label_smoothing, training.loss_reduction, training.mixing_from_epoch
+
+    assert chosen() == (0.1, "mean", 12)
+    assert chosen(single=False) == (0.0, "batch-mean", 12)
+    assert chosen(loss="score-bce", mixing_from_epoch=0) == (0.0, "mean", 0)
+    assert chosen(epochs=20)[-1] == 0  # Few epochs are not mixed unless that is asked for, and then from the first on.
+
+
 def test_parts_that_do_not_go_with_the_loss_or_the_shift_of_vgg():
     assert preset("quick", "vgg41", head="attention").training.loss == "score-bce"
     assert preset("quick", "vgg41", mixings=("freqmix",)).training.loss == "softmax-or-bce"
@@ -91,10 +103,32 @@ def test_statistics_follow_the_steps_of_the_training():
 def test_what_is_given_counts():
     settings = preset("quick", "vgg41", epochs=3, frames=101, mixup_alpha=None, pooling="max")
     assert (settings.training.epochs, settings.data.frames, settings.training.mixup_alpha) == (3, 101, None)
-    assert preset("quick", "vgg41", initial="model.keras").data.frames is None  # The model has its own length.
+    for name, network in (("quick", "vgg41"), ("paper", "vgg41"), ("quick", "eat-s"), ("paper", "eat-s")):
+        data = preset(name, network, initial="model.keras").data  # The model has its own length and scaling.
+        assert data.frames is None and data.peak is None
+    assert preset("quick", "eat-s", initial="model.keras", peak=0.5).data.peak == 0.5
     fixed = preset("quick", "vgg41", ClipStatistics(300, 12.0, True))
     random = preset("quick", "vgg41", ClipStatistics(300, 12.0, True), crops="random")
     assert fixed.training.epochs < random.training.epochs
+
+
+def test_phases_take_the_epochs_of_the_preset_together():
+    def epochs(name, network="heurinet", **changes):
+        settings = preset(name, network, ClipStatistics(7000, 4.0, True), icebreaker=True, **changes)
+        return list(settings.stage_epochs.values()), settings.training.epochs
+
+    found, together = epochs("quick")
+    assert abs(sum(found) - together) <= 2 and found[0] > found[1] == found[2] == found[3]
+    assert epochs("quick", epochs=60)[0] == epochs("paper", epochs=60)[0] == [30, 10, 10, 10]
+    assert epochs("quick", "mstnet", epochs=60, phase_epochs=7)[0] == [5, 30, 7, 7, 7]  # The first is forcing.
+    assert epochs("quick", epochs=2)[0] == [1, 1, 1, 1]
+    assert epochs("paper")[0] == [300, 100, 100, 100]
+
+
+def test_the_plan_of_a_training_names_the_phases(capsys):
+    data = Manifest([Clip(f"{split}.wav", ("dog",), split=split) for split in ("train", "val", "test")])
+    _print_plan({"": preset("quick", "heurinet", icebreaker=True, epochs=60)}, {"": data}, [0], None)
+    assert "built, 30 epochs of phase0, 10 epochs of phase1, 10 epochs of phase2" in capsys.readouterr().out
 
 
 def test_unknown():

@@ -3,7 +3,10 @@
 import pytest
 
 from keras_audio_si.cli import main as cli
+from keras_audio_si.cli import train
+from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.synthetic import write_dataset
+from keras_audio_si.experiments.report import RunScore
 from keras_audio_si.experiments.results import append_results, format_results, read_results
 
 pytestmark = pytest.mark.once
@@ -21,6 +24,29 @@ def test_values_of_one_training_are_one_line(tmp_path):
         "| PiczakNet decibels | 0.6 | 0.6 | ten clips | 1 |  | 2026-01-01 |",
         "| vgg41 |  | 0.9 mAP |  |  |  | 2026-01-01 |",
     ]
+
+
+@pytest.mark.parametrize(
+    "recipe, given, found",
+    [
+        ("fonseca2021", "", {"baseline": "III", "tlpf5+aps": "III"}),
+        ("fonseca2021", "--row blur3 baseline+mixup", {"blur3": "I", "baseline+mixup": "II", "baseline": "I"}),
+        ("liu2022-nsynth", "--table 2 3", {"hop of 3 ms": "2", "leaf": "3"}),
+        ("liu2022-audioset", "--table 3", {"mel": "3"}),
+    ],
+)
+def test_results_of_recipes_come_to_the_table_of_their_row(recipe, given, found, tmp_path):
+    """Also those of a row that an earlier command gave to the same report: `baseline`, next to `--row`."""
+    path = tmp_path / "results.csv"
+    command = f"train --data x --output y --recipe {recipe} {given} --results {path}"
+    args = cli.build_parser().parse_args(command.split())
+    divisions = {"test": Manifest([Clip(f"{split}.wav", ("dog",), split) for split in ("train", "val", "test")])}
+    scores = [RunScore(row, "test", 0, "1/1/1", 0, {"parameters": 9, "mAP": 0.5}) for row in found]
+    train._append_results(args, {}, scores, None, "mAP", divisions)
+    assert {result["row"]: result["table"] for result in read_results(path)} == found
+    page = format_results(read_results(path))
+    assert "Other experiments" not in page and page.count("0.500 mAP") == len(found)
+    assert "## liu2022-audioset, table 3: ROC AUC\n" in page
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from keras_audio_si.cli import main as cli
-from keras_audio_si.data import ClipCache, Manifest, PatchDataset, prepare, read_dataset, write_dataset
+from keras_audio_si.data import ClipCache, Manifest, PatchDataset, preparation, prepare, read_dataset, write_dataset
 from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip
@@ -106,6 +106,8 @@ class TestShards:
         damaged.write_bytes(b"12345678901234567890")
         (found,) = find_audio([damaged])
         assert "is damaged" in found.problem
+        (found,) = find_audio([write_shard(shard.with_stem("empty"), [])])
+        assert found.problem == "is a shard without clips"
 
     def test_array_record_is_missing(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "array_record.python", None)
@@ -247,6 +249,37 @@ class TestPrepare:
             ".._.._up-00000-of-00001.tfrecord",
             "clips-00000-of-00001.tfrecord",
         ]
+
+    @pytest.mark.parametrize("splits", [("dev 1", "dev_1"), ("Train", "train")])
+    def test_splits_share_no_shard(self, tmp_path, splits):
+        manifest = Manifest([Clip(f"{split}.wav", split=split) for split in splits])
+        with pytest.raises(ValueError, match=f"'{splits[0]}' and '{splits[1]}' would have shards of one name"):
+            prepare(manifest, tmp_path / "shards", format="tfrecord")
+        assert not (tmp_path / "shards").exists()
+
+    def test_what_could_not_be_read_is_tried_again(self, sounds, tmp_path, monkeypatch):
+        folder, locked = tmp_path / "shards", str(sounds.paths()[7])
+        with monkeypatch.context() as patched:
+            patched.setattr("os.access", lambda path, mode: str(path) != locked)
+            assert prepare(sounds, folder, clips_per_shard=5, progress=False)["failed"] == 2
+            times = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
+            assert prepare(sounds, folder, clips_per_shard=5, progress=False)["failed"] == 2
+            assert times == {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
+        shards = plan_shards(sounds, folder, None, 5, "arrayrecord")
+        assert len(list(preparation.write_shard(shards[1]))) == 5
+        assert not (folder / "manifest.csv").exists()  # Until the end: its numbers are those of the old shard.
+        assert prepare(sounds, folder, clips_per_shard=5, progress=False)["failed"] == 1
+        after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
+        assert [name for name in after if after[name] != times[name]] == ["train-00001-of-00003.array_record"]
+        prepare(sounds, tmp_path / "whole", clips_per_shard=5, progress=False)
+        assert files_of(folder) == files_of(tmp_path / "whole")
+
+    @pytest.mark.parametrize("name", ["plan.json", "train-00000-of-00002.json"])
+    def test_a_damaged_record_is_named(self, sounds, tmp_path, name):
+        prepare(sounds, tmp_path / "shards", clips_per_shard=10, progress=False)
+        (tmp_path / "shards" / name).write_text('{"clips": [')
+        with pytest.raises(ValueError, match=f"shards/{name} must be a JSON file"):
+            prepare(sounds, tmp_path / "shards", clips_per_shard=10, progress=False)
 
     def test_labels_that_no_manifest_can_have(self, tmp_path):
         manifest = Manifest([Clip("a.wav", ("dog;rain",))], root=tmp_path)

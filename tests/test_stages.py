@@ -207,6 +207,12 @@ def test_the_icebreaker_has_the_numbers_of_the_paper():
     assert {stage.settings.batch_size for stage in stages} == {1000}
 
 
+def test_forcing_leaves_out_what_is_for_losses_of_labels():
+    of_labels = {"label_smoothing": 0.1, "loss_reduction": "sum", "auxiliary_layers": ("relu",)}
+    settings = forcing_settings(dataclasses.replace(MST_SETTINGS, **of_labels), 10)
+    assert (settings.label_smoothing, settings.loss_reduction, settings.auxiliary_layers) == (0.0, "mean", ())
+
+
 def test_settings_that_exclude_each_other():
     with pytest.raises(ValueError, match="need each other"):
         TrainingSettings(loss="mse")

@@ -148,6 +148,9 @@ def test_what_is_there_is_kept_and_other_settings_are_refused(tmp_path):
     assert manifest.paths()[1].is_file()
     with pytest.raises(ValueError, match="'seed': 0.*'seed': 5"):
         write_dataset(tmp_path, **settings, seed=5)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match="settings.json must be a JSON file"):
+        write_dataset(tmp_path, **settings)
 
 
 def test_multi_label_clips_have_one_to_three_classes(tmp_path):

@@ -207,6 +207,14 @@ class TestScores:
         np.testing.assert_allclose(windows.scores[:-1].mean(axis=0), clip.scores[0], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("by_window", [False, True])
+    def test_a_remainder_without_a_window_counts(self, model, tmp_path, rng, by_window):
+        samples = patch_layout(model).patch_samples
+        soundfile.write(tmp_path / "a.wav", rng.uniform(-0.4, 0.4, samples + samples // 100), RATE)
+        (result,) = tag_files(model, find_audio([tmp_path]), by_window)
+        assert result.seconds == (samples + samples // 100) / RATE
+        assert result.ends.tolist() == [samples / RATE if by_window else result.seconds]
+
+    @pytest.mark.parametrize("by_window", [False, True])
     def test_batch_size_and_company_change_no_score(self, model, sounds, by_window):
         files = find_audio([sounds])
         expected = list(tag_files(model, files, by_window, batch_size=64))
@@ -258,6 +266,14 @@ class TestScores:
             list(tag_files(model, files))
         (result,) = tag_files(model, files, by_window=True, window_seconds=0.5)
         assert result.starts[0] == 0 and result.ends[0] == pytest.approx(0.5, abs=0.01)
+
+    @pytest.mark.once
+    @pytest.mark.parametrize("seconds", [-3.0, 0.0, float("nan"), float("inf")])
+    def test_windows_of_no_length(self, seconds):
+        with pytest.raises(ValueError, match=r"`window_seconds` must be in \(0, inf\)"):
+            patch_layout(small_classifier(NAMES, open_length=True), seconds)
+        with pytest.raises(ValueError, match=r"`hop_seconds` must be in \(0, inf\)"):
+            patch_layout(small_classifier(NAMES), hop_seconds=seconds)
 
     def test_models_that_cannot_tag(self, model):
         with pytest.raises(ValueError, match="must take waveforms"):
@@ -327,7 +343,7 @@ class TestCommand:
 
     def test_any_batch_size_writes_the_same_file(self, saved, sounds, tmp_path, capsys):
         written = []
-        for batch_size, name in ((3, "a.csv"), (64, "b.csv")):
+        for batch_size, name in ((3, "a.csv"), (64, "b.CSV")):
             args = ("--windows", "--output", tmp_path / name, "--batch-size", batch_size)
             assert command(capsys, "tag", saved, sounds, *args)[0] == 1
             with open(tmp_path / name, newline="", encoding="utf-8") as file:
@@ -360,7 +376,7 @@ class TestCommand:
         assert code == 2 and "no model file" in err
         output = tmp_path / "gone" / "tags.json"
         code, _, err = command(capsys, "tag", saved, sounds, "--output", output)
-        assert code == 2 and "tags.json" in err
+        assert code == 2 and f"cannot write to '{output.parent}'" in err
         code, _, err = command(capsys, "tag", saved, sounds, "--top-k", 0, "--output", tmp_path / "tags.json")
         assert code == 2 and "`top_k`" in err and not (tmp_path / "tags.json").exists()
         with pytest.raises(SystemExit):

@@ -169,12 +169,13 @@ def add_source(parser, required=True):
     cache.add_argument("--no-cache", dest="cache_dir", action="store_const", const=None, help=help)
 
 
-def add_choice(parser, required=True):
+def add_choice(parser, required=True, batches=True):
     """Adds which clips of the data a saved model is applied to."""
     add_source(parser, required)
     parser.add_argument("--split", metavar="NAME", help="clips of this split")
     parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="clips of these folds")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")
+    if batches:
+        parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="patches per batch (default: 64)")
 
 
 def add_saving(parser):

@@ -13,7 +13,7 @@ def load_models(paths):
     return models
 
 
-def clips_for(model, args):
+def clips_for(model, args, any_length=False):
     """Clips that the arguments choose, decoded at the model's rate, with labels in the model's order."""
     import dataclasses
 
@@ -33,4 +33,4 @@ def clips_for(model, args):
         manifest = dataclasses.replace(manifest, class_names=names or manifest.class_names)
     except ValueError as error:
         raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
-    return read_clips(manifest, front_end_of(model).sample_rate, args.cache_dir)
+    return read_clips(manifest, front_end_of(model, any_length).sample_rate, args.cache_dir)

@@ -129,20 +129,20 @@ def export(args):
     if args.data:
         from keras_audio_si.export.before_after import windows_over
 
-        cache = clips_for(model, args)
-        windows = windows_over(model, cache, 100 if args.precision == "int8" else 8)
+        cache = clips_for(model, args, any_length=args.window_seconds is not None)
+        windows = windows_over(model, cache, 100 if args.precision == "int8" else 8, args.window_seconds)
     largest = export_model(model, args.output, args.to, args.precision, args.window_seconds, windows)
     runtime = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}[args.to]
     print(f"Exported and compared by {runtime} alone: {args.output}, scores within {largest:.1g}")
     if args.to == "litert" and cache is not None:
-        _print_before_after(model, args.output, cache)
+        _print_before_after(model, args.output, cache, args.window_seconds)
 
 
-def _print_before_after(model, path, cache):
+def _print_before_after(model, path, cache, window_seconds):
     from keras_audio_si.evaluation.report import format_text
     from keras_audio_si.export.before_after import before_after
 
-    found = before_after(model, path, cache)
+    found = before_after(model, path, cache, window_seconds=window_seconds)
     print(format_text(found.rows))
     print(
         f"{found.windows} windows of {len(cache)} clips: scores differ by {found.largest:.2g} at most and by "
@@ -151,14 +151,14 @@ def _print_before_after(model, path, cache):
 
 
 def import_weights(args):
+    from keras_audio_si.data.text_files import read_text
     from keras_audio_si.export import eat_weights
     from keras_audio_si.export.pytorch_files import read_checkpoint
     from keras_audio_si.files import written_whole
 
     names = None
     if args.class_names:
-        with open(args.class_names, encoding="utf-8") as file:
-            names = tuple(line.strip() for line in file if line.strip())
+        names = tuple(line.strip() for line in read_text(args.class_names).splitlines() if line.strip())
     model, report = eat_weights.import_state_dict(
         read_checkpoint(args.checkpoint),
         heads=args.heads,

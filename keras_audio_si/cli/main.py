@@ -172,7 +172,7 @@ def _add_plot_arguments(add):
     kernels.add_argument("--shown", type=int, default=12, metavar="N", help="kernels to draw (default: 12)")
 
     activations = add_subject("activations", "What front-ends make of clips, beside the mel spectrogram.", several=True)
-    add_choice(activations)
+    add_choice(activations, batches=False)
     activations.add_argument("--clips", nargs="+", metavar="ID", help="which (the first of each class)")
 
     confusion = add_subject("confusion", "Which classes a model takes for which.")
@@ -297,7 +297,8 @@ def build_parser(arguments=("train",)):
     export.add_argument("--precision", choices=precisions, default="float32", help="of litert (float32)")
     help = "of litert, for a model that takes waveforms of any length"
     export.add_argument("--window-seconds", type=float, metavar="X", help=help)
-    add_choice(export.add_argument_group("real audio to compare on, which int8 needs"), required=False)
+    group = export.add_argument_group("real audio to compare on, which int8 needs")
+    add_choice(group, required=False, batches=False)
 
     taking = add("import-weights", "import_weights", "Turn published weights, a PyTorch file, into a .keras model.")
     taking.add_argument("model", choices=("eat",), help="network that the weights are of")

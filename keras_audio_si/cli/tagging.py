@@ -119,12 +119,15 @@ def _tag_format(args):
     for name in ("offset_threshold", "min_seconds"):
         if getattr(args, name) is not None and not args.events:
             raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")
-    formats = EVENT_FORMATS if args.events else FORMATS
-    if args.format is not None and args.format not in formats:
-        kind = "events" if args.events else "tags"
-        raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {args.format}")
-    suffix = os.path.splitext(args.output or "")[1].removeprefix(".")
-    return args.format or (suffix if suffix in formats else next(iter(formats)))
+    kind, formats, others = ("events", EVENT_FORMATS, FORMATS) if args.events else ("tags", FORMATS, EVENT_FORMATS)
+    suffix = os.path.splitext(args.output or "")[1].lower()
+    format = args.format or suffix.removeprefix(".")
+    if format in formats:
+        return format
+    if format in others:
+        received = args.format or f"the suffix {suffix} of `--output`: give another, or `--format`"
+        raise ValueError(f"`--format` of {kind} must be one of {', '.join(formats)}. Received: {received}")
+    return next(iter(formats))
 
 
 def _standard_input(args, paths):

@@ -63,8 +63,8 @@ def _train(args, place):
     seeds = range(args.seeds[0]) if len(args.seeds) == 1 else args.seeds
     if args.recipe is not None:
         rows, paper, recipe = _recipe_rows(args, given)
-        layout, quantity = (recipe.layout if args.layout == "auto" else args.layout), recipe.quantity
-        folds = recipe.folds
+        quantity = recipe.quantity_of(recipe.tables_of(args.table, args.row).values())
+        layout, folds = (recipe.layout if args.layout == "auto" else args.layout), recipe.folds
     else:
         for name in ("table", "row"):
             if getattr(args, name):
@@ -172,14 +172,18 @@ def _divisions(args, manifest, data, folds):
 
 
 def _append_results(args, rows, scores, paper, quantity, divisions):
+    from keras_audio_si.experiments.recipes import RECIPES
     from keras_audio_si.experiments.report import row_table
     from keras_audio_si.experiments.results import append_results
 
+    tables = {}
+    if args.recipe:  # A report that is continued may have rows of other tables.
+        recipe = RECIPES[args.recipe]
+        tables = recipe.tables_of(recipe.tables) | recipe.tables_of(args.table, args.row)
     first = next(iter(divisions.values()))
     clips = "/".join(str(len(first.select(split=split))) for split in ("train", "val", "test"))
     shared = {
         "paper": args.recipe or "",
-        "table": " ".join(args.table or ()),
         "data": f"{args.data}, {', '.join(divisions)} ({clips} clips)",
         "seeds": ", ".join(map(str, dict.fromkeys(score.seed for score in scores))),
         "command": _command(),
@@ -188,7 +192,8 @@ def _append_results(args, rows, scores, paper, quantity, divisions):
     for line in row_table(scores, paper, quantity):
         row = line["row"] if args.recipe else f"{_parts(rows[''])}, preset {args.preset or 'quick'}"
         measured = [name for name in line if name in (quantity, *_RECORDED) or name.endswith("consistency (%)")]
-        results += [{**shared, "row": row, "metric": name, "ours": _shown(line[name])} for name in measured]
+        of_row = {**shared, "table": tables.get(row, ""), "row": row}
+        results += [{**of_row, "metric": name, "ours": _shown(line[name])} for name in measured]
     append_results(args.results, results)
 
 
@@ -223,11 +228,18 @@ def _print_plan(rows, divisions, seeds, args):
     )
     for row, settings in rows.items():
         model, training = settings.model, settings.training
+        stages = [f"{epochs} epochs of {stage}" for stage, epochs in settings.stage_epochs.items()]
+        width = "" if model.width is None else f", width {model.width:g}"
+        epochs = ", ".join(stages) or f"{training.epochs} epochs"
+        lengths = {"frames": settings.data.frames, "samples": settings.data.input_samples}
+        length = " ".join(f" of {number} {unit}" for unit, number in lengths.items() if number)
+        momentum = model.batch_norm_momentum or "of the network"
         print(
-            f"  {row + ': ' if row else ''}{_parts(settings)}, {training.epochs} epochs, "
-            f"batches of {training.batch_size}, {training.optimizer} {training.learning_rate:g}, {training.schedule}, "
-            f"loss {training.loss}, augmentation {model.augment}, "
+            f"  {row + ': ' if row else ''}{_parts(settings)}{width}, {epochs}, "
+            f"batches of {training.batch_size} patches{length}, {training.optimizer} {training.learning_rate:g}, "
+            f"{training.schedule}, loss {training.loss}, augmentation {model.augment}, "
             f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}, "
-            f"SpecAugment {'on' if model.spec_augment else 'off'}",
+            f"SpecAugment {'on' if model.spec_augment else 'off'}, batch normalisation momentum {momentum}, "
+            f"averages of the weights {training.ema_decay or 'none'}",
         )
     sys.stdout.flush()

@@ -21,6 +21,7 @@ LARGEST_SAMPLE = 2.0**31  # 32-bit integers that were saved as floats. Larger va
 _CLAIMED = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _OPEN_LENGTH = 0x7FFFFF00  # Bytes: what writes to a stream cannot go back to fill in the length.
 _VARIABLE_RATE = ("VORBIS", "OPUS", "MPEG", "ALAC")  # Encodings, beside FLAC, whose silence takes next to nothing.
+_SYSTEM_ERROR = 2  # Code of libsndfile for what the operating system refuses.
 _MOST_SAMPLES_PER_BYTE = 16  # Of all others; GSM has 5. libsndfile goes on decoding GSM behind the end of a file.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
@@ -31,12 +32,14 @@ class AudioError(ValueError):
     Args:
         path: Path of the file.
         reason: What is wrong with it.
+        passing: Whether it may pass while the file stays as it is, as a missing permission or an error of the disk.
     """
 
-    def __init__(self, path, reason):
-        super().__init__(str(path), reason)
+    def __init__(self, path, reason, passing=False):
+        super().__init__(str(path), reason, passing)
         self.path = str(path)
         self.reason = reason
+        self.passing = passing
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
@@ -141,8 +144,8 @@ def read_audio(path, sample_rate=None, mono=True):
 def read_section(path, sample_rate, start, samples):
     """Decodes a part of an audio file, equal to that part of `read_audio(path, sample_rate)`.
 
-    Of WAV and FLAC at that rate nothing else is decoded; formats of blocks are not exact at any sample, and a resampler
-    needs what comes before.
+    Of WAV and FLAC at that rate nothing else is decoded, unless libsndfile cannot seek in the encoding (GSM 6.10,
+    G.721, NMS ADPCM); formats of blocks are not exact at any sample, and a resampler needs what comes before.
 
     Args:
         path: Path of a file, as of `read_audio`.
@@ -157,12 +160,13 @@ def read_section(path, sample_rate, start, samples):
         AudioError: As for `read_audio`.
     """
     with _open(path) as file:
-        if file.samplerate == sample_rate and file.format in ("WAV", "FLAC") and start + samples <= file.frames:
+        exact = file.samplerate == sample_rate and file.format in ("WAV", "FLAC") and file.seekable()
+        if exact and start + samples <= file.frames:
             try:
                 file.seek(start)
                 waveform = file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
             except soundfile.SoundFileError as error:
-                raise AudioError(path, f"is damaged ({_reason(error)})") from error
+                raise _failed(path, "is damaged", error) from error
             return conformed(waveform, sample_rate, path)[0]
         waveform, file_rate = _decode(file, path, True), file.samplerate
     return conformed(waveform, file_rate, path, sample_rate)[0][start : start + samples]
@@ -214,7 +218,8 @@ def conformed(waveform, file_rate, path, sample_rate=None):
     try:
         resampled = soxr.resample(waveform, file_rate, sample_rate)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise AudioError(path, f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}") from error
+        reason = f"cannot be resampled from {file_rate} to {sample_rate} Hz: {error}"
+        raise AudioError(path, reason, isinstance(error, MemoryError)) from error
     if not len(resampled):
         raise AudioError(path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz")
     return resampled, sample_rate
@@ -225,7 +230,7 @@ def _open(path):
     file = file_of(path)
     try:
         if not file.exists():
-            raise AudioError(path, "there is no such file")
+            raise AudioError(path, "there is no such file", passing=True)
         if file.is_dir():
             raise AudioError(path, "is a folder, not a file")
         if not file.is_file():
@@ -233,13 +238,14 @@ def _open(path):
         if file.stat().st_size == 0:
             raise AudioError(path, "is empty (0 bytes)")
         if not os.access(file, os.R_OK):
-            raise AudioError(path, "may not be read: no permission")
+            raise AudioError(path, "may not be read: no permission", passing=True)
     except OSError as error:
-        raise AudioError(path, f"cannot be read: {error.strerror}") from error
+        raise AudioError(path, f"cannot be read: {error.strerror}", passing=True) from error
+    name = os.fsencode(path) if os.name == "posix" else path  # Of text soundfile would make UTF-8.
     try:
-        opened = ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(path)
+        opened = ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(name)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: ".raw" has no header to read.
-        raise AudioError(path, f"is not audio that can be read ({_reason(error)})") from error
+        raise _failed(path, "is not audio that can be read", error) from error
     fixed_rate = opened.format != "FLAC" and not opened.subtype.startswith(_VARIABLE_RATE)
     frames = opened.frames
     if fixed_rate and frames > _MOST_SAMPLES_PER_BYTE * file.stat().st_size:
@@ -268,10 +274,11 @@ def _decode(file, path, mono):
                 break
             blocks.append(block.mean(axis=1) if mono else block)
     except soundfile.SoundFileError as error:
-        raise AudioError(path, f"is damaged ({_reason(error)})") from error
+        raise _failed(path, "is damaged", error) from error
     return np.concatenate(blocks) if blocks else np.zeros(0, "float32")
 
 
-def _reason(error):
+def _failed(path, what, error):
     # libsndfile's own words, without the path and the "Error : " that come before them.
-    return str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
+    words = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
+    return AudioError(path, f"{what} ({words})", passing=getattr(error, "code", None) == _SYSTEM_ERROR)

@@ -49,13 +49,13 @@ class BackgroundNoise:
         noisy = patches.copy()
         for place in range(-first, len(noisy)):
             chosen, snr = rng.random() < self.probability, rng.uniform(*self.snr_decibels)
-            recording = self.cache.waveform(rng.integers(len(self.cache)))
-            start = rng.integers(max(len(recording) - patches.shape[1], 0), endpoint=True)
-            if place < 0:
+            index = rng.integers(len(self.cache))
+            start = rng.integers(max(self.cache.lengths[index] - patches.shape[1], 0), endpoint=True)
+            if place < 0 or not chosen:
                 continue
             patch = noisy[place]
-            noise = np.resize(recording[start : start + len(patch)], len(patch))
+            noise = np.resize(self.cache.section(index, start, len(patch)), len(patch))
             power, noise_power = np.mean(patch**2, dtype="float64"), np.mean(noise**2, dtype="float64")
-            if chosen and noise_power > 0:
+            if noise_power > 0:
                 patch += noise * np.float32(np.sqrt(power / noise_power) * 10 ** (-snr / 20))
         return noisy

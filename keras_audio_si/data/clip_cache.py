@@ -1,9 +1,11 @@
 """Cache of the decoded clips of a manifest, in one memory-mapped file."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -16,6 +18,7 @@ from keras_audio_si.data.decoded_clips import DecodedClips, report_failures
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import file_state
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import AGAIN, writing
 
 FORMAT = 1  # Part of the key of a cache; to be increased when the format of its files changes.
@@ -101,7 +104,9 @@ class ClipCache(DecodedClips):
 
         The files lie in a folder of `cache_dir` whose name depends on the path, size and time of change of
         every clip and on the rate: other labels or splits use the same folder, other audio does not. The
-        folder appears when it is complete. Files that give no audio are left out and reported.
+        folder appears when it is complete. Files that give no audio are left out and reported. Those that could not be
+        read for a reason that may pass, such as a missing permission, are tried again; if one is audio now, all are
+        decoded anew.
 
         Args:
             manifest: The `Manifest`.
@@ -122,19 +127,19 @@ class ClipCache(DecodedClips):
             OSError: If they cannot be written.
         """
         check_choice("decoder", decoder, DECODERS)
-        folder = pathlib.Path(cache_dir) / _key(manifest, sample_rate)
-        if not (folder / INDEX_FILE).is_file():
-            with writing(cache_dir, AGAIN):
-                _decode_all(
-                    manifest.paths(), sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder
-                )
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        lengths = np.array(index["lengths"], "int64")
-        paths = manifest.paths()
-        failures = {number: (paths[number], reason) for number, reason in index["failures"]}
-        report_failures(manifest, failures)
+        folder, paths = pathlib.Path(cache_dir) / _key(manifest, sample_rate), manifest.paths()
+        with writing(cache_dir, AGAIN):
+            if (folder / INDEX_FILE).is_file() and not _still_complete(folder, paths, sample_rate):
+                with contextlib.suppress(FileNotFoundError):  # Another process may do the same.
+                    shutil.rmtree(folder)
+            if not (folder / INDEX_FILE).is_file():
+                _decode_all(paths, sample_rate, folder, num_workers or os.cpu_count() or 1, progress, decoder)
+        index = read_json(folder / INDEX_FILE)
+        lengths = np.array(index.get("lengths", ()), "int64")
         if os.path.getsize(folder / SAMPLES_FILE) != 4 * lengths.sum():
             raise ValueError(f"{folder / SAMPLES_FILE} is damaged: delete {folder} to decode the audio again.")
+        failures = {number: (paths[number], reason) for number, reason in index["failures"]}
+        report_failures(manifest, failures)
         samples = np.memmap(folder / SAMPLES_FILE, "float32", mode="r")
         starts = np.cumsum(lengths) - lengths
         kept = np.flatnonzero(lengths)
@@ -148,12 +153,18 @@ def _key(manifest, sample_rate):
     return digest.hexdigest()[:16]
 
 
+def _still_complete(folder, paths, sample_rate):
+    """Whether none of the files that could not be read for a reason that may pass has another result now."""
+    tried = [paths[number] for number in read_json(folder / INDEX_FILE).get("passing", ())]
+    return all(isinstance(got := _decoded(path, sample_rate), AudioError) and got.passing for path in tried)
+
+
 def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="part-") as temporary:
         part = pathlib.Path(temporary) / folder.name
         part.mkdir()
-        lengths, failures = [], []
+        lengths, failures, passing = [], [], []
         try:
             with open(part / SAMPLES_FILE, "wb") as file:
                 clips = DECODERS[decoder](paths, sample_rate, num_workers)
@@ -161,11 +172,12 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
                 for number, decoded in enumerate(clips):
                     if isinstance(decoded, AudioError):
                         failures.append((number, decoded.reason))
+                        passing += [number] * decoded.passing
                         lengths.append(0)
                     else:
                         file.write(decoded.data)
                         lengths.append(len(decoded))
-            index = {"sample_rate": sample_rate, "lengths": lengths, "failures": failures}
+            index = {"sample_rate": sample_rate, "lengths": lengths, "failures": failures, "passing": passing}
             (part / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
         except OSError as error:  # A full disk does not say which one it is, nor how much was wanted.
             reason = (
@@ -182,14 +194,14 @@ def _decode_all(paths, sample_rate, folder, num_workers, progress, decoder):
 
 def _by_soundfile(paths, sample_rate, num_workers):
     """Each path's waveform, or its `AudioError`, in order."""
+    return in_threads(lambda path: _decoded(path, sample_rate), paths, num_workers)
 
-    def decode(path):
-        try:
-            return np.ascontiguousarray(read_audio(path, sample_rate)[0])
-        except AudioError as error:
-            return error
 
-    return in_threads(decode, paths, num_workers)
+def _decoded(path, sample_rate):
+    try:
+        return np.ascontiguousarray(read_audio(path, sample_rate)[0])
+    except AudioError as error:
+        return error
 
 
 def _by_tensorflow_io(paths, sample_rate, num_workers):

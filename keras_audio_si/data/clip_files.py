@@ -44,7 +44,8 @@ class ClipFiles(DecodedClips):
         wanted = min(int(samples), int(length - start))
         section = read_section(path, self.sample_rate, int(start), wanted)
         if len(section) != wanted:
-            raise AudioError(path, f"ends before its {length} samples: leave it out, or `prepare` the data, which does")
+            remedy = "leave it out, or use a cache or `prepare`, which take what there is"
+            raise AudioError(path, f"ends before its {length} samples: {remedy}")
         return section
 
     def _view(self, manifest, kept):
@@ -88,12 +89,20 @@ def read_clips(manifest, sample_rate, cache_dir, decoder="soundfile"):
         manifest: `Manifest`
         sample_rate: In Hz.
         cache_dir: Folder for decoded audio, as of `ClipCache.build`; None for `ClipFiles`.
-        decoder: As of `ClipCache.build`; used with a folder only.
+        decoder: As of `ClipCache.build`; without a folder only "soundfile".
 
     Returns:
         `ClipCache` or `ClipFiles`.
+
+    Raises:
+        ValueError: If no clip of a split could be read, or the decoder is unknown or needs a folder.
     """
     if cache_dir is None:
+        if decoder != "soundfile":
+            raise ValueError(
+                "`decoder` must be 'soundfile' where clips are decoded each time they are read: leave it out, or use a "
+                f"cache. Received: decoder={decoder!r}"
+            )
         return ClipFiles.build(manifest, sample_rate)
     return ClipCache.build(manifest, sample_rate, cache_dir, decoder=decoder)
 
@@ -112,9 +121,9 @@ def _known_lengths(manifest, sample_rate):
     files = [manifest.root / name for name in (INDEX_FILE, PLAN_FILE, CLIPS_FILE)]
     if not all(file.is_file() for file in files):
         return None
-    if read_json(files[1])["sample_rate"] != sample_rate:
+    if read_json(files[1]).get("sample_rate") != sample_rate:
         return None
-    rows = read_rows(files[2], ("clip_id", "seconds"))
+    rows = read_rows(files[2], ("clip_id", "seconds"), errors="surrogateescape")  # As `write_csv` writes it.
     try:
         seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for _, row in rows}
         return [round(seconds[clip.clip_id] * sample_rate) for clip in manifest.clips]

@@ -1,5 +1,6 @@
 """Readers of data set layouts: from a folder to a `Manifest`."""
 
+import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -140,7 +141,8 @@ def _read_uploaders(path):
 def read_class_folders(root):
     """Reads a folder per class, `root/class/*`, or a folder per split and class, `root/split/class/*`.
 
-    Folders whose names begin with "." or "_" and files that are not audio by their suffix are passed over.
+    Folders whose names begin with "." or "_" and files that are not audio by their suffix are passed over. Links to
+    folders of these two levels are followed, except to a folder that they lie in.
 
     Args:
         root: Folder of the data set.
@@ -153,11 +155,8 @@ def read_class_folders(root):
     """
     root = pathlib.Path(root)
     by_depth = {}
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        hidden = any(part.startswith((".", "_")) for part in parts[:-1])
-        if path.suffix.lower() in AUDIO_SUFFIXES and not hidden and not parts[-1].startswith("."):
-            by_depth.setdefault(len(parts) - 1, []).append(parts)
+    for parts in sorted(_audio_below(root)):
+        by_depth.setdefault(len(parts) - 1, []).append(parts)
     if set(by_depth) not in ({1}, {2}):
         example = {depth: "/".join(found[0]) for depth, found in sorted(by_depth.items())}
         raise ValueError(
@@ -168,6 +167,22 @@ def read_class_folders(root):
     splits = depth == 2
     clips = [Clip("/".join(parts), (parts[-2],), split=parts[0] if splits else "") for parts in found]
     return Manifest(clips, root=root)
+
+
+def _audio_below(root):
+    """Names from the root to each audio file in class folders."""
+
+    def entered(folder, depth):
+        if folder.is_symlink() and (depth > 1 or folder.parent.resolve().is_relative_to(folder.resolve())):
+            return False
+        return not folder.name.startswith((".", "_"))
+
+    for folder, folders, files in os.walk(root, followlinks=True):
+        parts = pathlib.Path(folder).relative_to(root).parts
+        folders[:] = [name for name in folders if entered(pathlib.Path(folder, name), len(parts))]
+        for name in files:
+            if pathlib.Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                yield *parts, name
 
 
 class Layout(NamedTuple):

@@ -4,14 +4,16 @@ import csv
 import dataclasses
 import os
 import pathlib
+import re
 
 import numpy as np
 
-from keras_audio_si.files import plain_text, safe_cell
+from keras_audio_si.files import plain_text, safe_cell, written_whole
 
 COLUMNS = ("path", "labels", "split", "fold", "clip_id", "group")
 REQUIRED_COLUMNS = ("path", "labels")
 LABEL_SEPARATOR = ";"
+_BYTE = re.compile(r"\\udc[89a-f][0-9a-f]")  # As "backslashreplace" writes a byte of a name that is not UTF-8.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,19 +139,26 @@ class Manifest:
         return dataclasses.replace(self, clips=tuple(self.clips[index] for index in indices))
 
     def check_writable(self):
-        """Raises a `ValueError` if a label contains the separator ";" of the file that `write` writes."""
+        """Raises a `ValueError` if a label would not come back from the file that `write` writes.
+
+        It may not contain the separator ";", be empty, or begin or end with a space.
+        """
         for label in sorted({label for clip in self.clips for label in clip.labels}):
             if LABEL_SEPARATOR in label:
                 raise ValueError(f"Label {label!r} contains {LABEL_SEPARATOR!r}, which separates labels: rename it.")
+            if label != label.strip() or not label:
+                raise ValueError(f"Label {label!r} is empty, or begins or ends with a space: rename it.")
 
     def write(self, path):
         """Writes a CSV file, with paths relative to its folder where they lie in it and absolute elsewhere.
+
+        It is UTF-8 even if names of files are not: `read` takes the bytes of these from text such as `\\udcff`.
 
         Args:
             path: Path of the file to write.
 
         Raises:
-            ValueError: If a label contains the separator ";".
+            ValueError: If a label contains the separator ";", is empty, or begins or ends with a space.
         """
         self.check_writable()
         path = pathlib.Path(path)
@@ -162,10 +171,9 @@ class Manifest:
             labels = LABEL_SEPARATOR.join(clip.labels)
             row = (written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group)
             rows.append([safe_cell(cell) for cell in row])
-        temporary = path.with_name(path.name + ".part")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
-        os.replace(temporary, path)
+        with written_whole(path) as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                csv.writer(file).writerows([COLUMNS, *rows])
 
     @classmethod
     def read(cls, path, class_names=None):
@@ -193,7 +201,7 @@ class Manifest:
                 ) from None
             if not row["path"]:
                 raise ValueError(f"{path}, line {line}: `path` is empty.")
-            row = {name: plain_text(row.get(name) or "") for name in COLUMNS}
+            row = {name: _BYTE.sub(_as_text, plain_text(row.get(name) or "")) for name in COLUMNS}
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
             clips.append(Clip(row["path"], labels, row["split"], fold, row["clip_id"], row["group"]))
         try:
@@ -202,12 +210,17 @@ class Manifest:
             raise ValueError(f"{path}: {error}") from None
 
 
-def read_rows(path, required_columns):
+def _as_text(byte):
+    return chr(int(byte[0].removeprefix("\\u"), 16))
+
+
+def read_rows(path, required_columns, errors="strict"):
     """Reads a CSV file that must have some columns.
 
     Args:
         path: Path of the file.
         required_columns: Names of columns.
+        errors: What becomes of bytes that are not UTF-8, as of `open`.
 
     Returns:
         List of `(line number, {column: text})`.
@@ -216,7 +229,7 @@ def read_rows(path, required_columns):
         ValueError: If the file is no CSV file in UTF-8, a required column is missing, a row ends before one or
             has values beyond the last, or there are no rows.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors=errors) as file:
         reader = csv.DictReader(file)
         try:
             columns = reader.fieldnames or []

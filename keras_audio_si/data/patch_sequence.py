@@ -21,10 +21,11 @@ class PatchSequence(keras.utils.PyDataset):
         seed: Non-negative integer that sets the order, the crops and the noise.
         start_epoch: First epoch.
         mixed: Whether to give `((waveforms, labels), labels)`, as `training.AugmentedModel` takes them.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
+        **kwargs: `workers` (threads) and `max_queue_size` of `keras.utils.PyDataset`. With several workers, and with 1
+            or 2 batches, Keras reads whole epochs ahead, so that one may be left out or come twice.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or `use_multiprocessing` is set.
 
     Example:
 
@@ -36,6 +37,11 @@ class PatchSequence(keras.utils.PyDataset):
     """
 
     def __init__(self, patches, batch_size, training=True, seed=0, start_epoch=0, mixed=False, **kwargs):
+        if kwargs.get("use_multiprocessing"):
+            raise ValueError(
+                "`use_multiprocessing` must be False, as processes do not share the epoch: use `workers`. "
+                f"Received: use_multiprocessing={kwargs['use_multiprocessing']!r}"
+            )
         super().__init__(**kwargs)
         self.epoch, self.mixed = start_epoch, mixed
         self._read, self._steps = patches.reader(batch_size, training, seed)

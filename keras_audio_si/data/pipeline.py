@@ -53,7 +53,8 @@ class PatchDataset:
         num_short: Number of clips that are, or were, shorter than a patch.
 
     Raises:
-        ValueError: If a length is not a positive integer, another argument is none of its values, or no clip is left.
+        ValueError: If a length is not a positive integer, another argument is none of its values, `background` has
+            another rate, or no clip is left.
 
     Example:
 
@@ -96,6 +97,11 @@ class PatchDataset:
         check_choice("peak_of", peak_of, PEAK_OF)
         if peak is not None:
             check_interval("(0, 1]", peak=peak)
+        if background is not None and background.cache.sample_rate != cache.sample_rate:
+            raise ValueError(
+                f"`background` must have the sampling rate of the clips, {cache.sample_rate} Hz: decode its recordings "
+                f"at that rate. Received: {background.cache.sample_rate} Hz"
+            )
         self.crops, self.short, self.sampling = crops, short, sampling
         self.peak, self.peak_of, self.background = peak, peak_of, background
         self.class_names = cache.manifest.class_names

@@ -24,6 +24,7 @@ from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, shard_writer
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import AGAIN, write_csv, writing, written_whole
 from keras_audio_si.locks import locked
 
@@ -83,8 +84,9 @@ def prepare(
         The statistics, a dict, as in `statistics.json`.
 
     Raises:
-        ValueError: If an argument is out of its range, a label contains ";", the folder has shards of other files or
-            settings, or no clip can be read.
+        ValueError: If an argument is out of its range, a label contains ";", is empty, or begins or ends with a space,
+            two splits would have shards of one name, the folder has shards of other files or settings, or no clip can
+            be read.
         BlockingIOError: If another process prepares data in the folder.
         ImportError: If what writes the format, or Apache Beam, is not installed.
         OSError: If the pipeline of Apache Beam fails.
@@ -97,11 +99,11 @@ def prepare(
     if pipeline_options is not None:
         check_folder(output_dir)
     folder = pathlib.Path(output_dir)
+    shards = plan_shards(manifest, folder, sample_rate, clips_per_shard, format)
     with locked(folder, "prepare.lock"):
         _check_plan(
             folder, manifest, {"sample_rate": sample_rate, "clips_per_shard": clips_per_shard, "format": format}
         )
-        shards = plan_shards(manifest, folder, sample_rate, clips_per_shard, format)
         if pipeline_options is None:
             clips = itertools.chain.from_iterable(write_shard(shard, num_workers) for shard in shards)
             for _ in with_progress(clips, len(manifest), "Preparing", progress):
@@ -113,13 +115,20 @@ def prepare(
 
 
 def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
-    """Divides clips into shards, each of one split, in the order of the manifest: a list of `Shard`."""
-    by_split, paths, shards = {}, manifest.paths(), []
+    """Divides clips into shards, each of one split, in the order of the manifest: a list of `Shard`.
+
+    Raises:
+        ValueError: If two splits would have shards of one name.
+    """
+    by_split, names, paths, shards = {}, {}, manifest.paths(), []
     for number, clip in enumerate(manifest.clips):
         by_split.setdefault(clip.split or "clips", []).append(number)
     for split, numbers in by_split.items():
         parts = [tuple(numbers[first : first + clips_per_shard]) for first in range(0, len(numbers), clips_per_shard)]
         name = re.sub(r"[^\w.-]", "_", split)
+        other = names.setdefault(name.lower(), split)  # Some file systems take "Train" and "train" for one name.
+        if other != split:
+            raise ValueError(f"The splits {other!r} and {split!r} would have shards of one name: rename one.")
         for index, part in enumerate(parts):
             path = pathlib.Path(folder) / f"{name}-{index:05d}-of-{len(parts):05d}{SUFFIXES[format]}"
             shards.append(Shard(str(path), part, tuple(str(paths[number]) for number in part), sample_rate))
@@ -128,6 +137,8 @@ def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
 
 def write_shard(shard, num_workers=None):
     """Writes a shard and then what is known of its clips; what an earlier run has finished is left as it is.
+
+    It is written anew if one of its files could not be read for a reason that may pass, and can be now.
 
     Args:
         shard: `Shard`
@@ -138,8 +149,15 @@ def write_shard(shard, num_workers=None):
     """
     path, facts_path = pathlib.Path(shard.path), _facts_path(shard)
     if facts_path.exists() and path.exists():
-        yield from json.loads(facts_path.read_text(encoding="utf-8"))["clips"]
-        return
+        clips = read_json(facts_path)["clips"]
+        if not any(
+            facts.get("passing") and not _clip(source, shard.sample_rate)[0].get("passing")
+            for source, facts in zip(shard.sources, clips, strict=True)
+        ):
+            yield from clips
+            return
+        for outdated in (facts_path, path.with_name(MANIFEST_FILE)):  # Other clips get the numbers.
+            outdated.unlink(missing_ok=True)
     clips = []
     with writing(path.parent, AGAIN):
         with written_whole(path) as temporary:
@@ -186,7 +204,7 @@ def _clip(source, sample_rate):
         except soundfile.SoundFileError as error:
             raise AudioError(source, f"cannot be written as FLAC at {rate} Hz ({error})") from error
     except AudioError as error:
-        return {"error": error.reason}, None
+        return {"error": error.reason, "passing": error.passing}, None
     levels = np.abs(waveform)
     return {
         "seconds": len(waveform) / rate,
@@ -206,7 +224,7 @@ def _check_plan(folder, manifest, settings):
         digest.update(repr((os.path.abspath(path), file_state(path), clip)).encode())
     plan, path = settings | {"clips": len(manifest), "digest": digest.hexdigest()}, folder / PLAN_FILE
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_json(path)
         if kept != plan:
             names = [name for name in settings | {"clips": 0} if kept.get(name) != plan[name]]
             differing = ", ".join(f"{name} {kept.get(name)} there and {plan[name]} here" for name in names)
@@ -235,7 +253,7 @@ def finish(manifest, folder, shards):
     folder, found, failures, listed = pathlib.Path(folder).resolve(), {}, {}, []
     for shard in shards:
         path = folder / os.path.basename(shard.path)
-        written = json.loads(_facts_path(shard).read_text(encoding="utf-8"))
+        written = read_json(_facts_path(shard))
         places = map(clip_of, itertools.repeat(path), itertools.count())
         for number, source, facts in zip(shard.numbers, shard.sources, written["clips"], strict=True):
             if "error" in facts:

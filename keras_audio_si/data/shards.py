@@ -48,7 +48,7 @@ def file_state(path):
     """Size and time of change of the file that has the audio of a path; None if there is none."""
     try:
         status = os.stat(file_of(path))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what no file can be called.
         return None
     return status.st_size, status.st_mtime_ns
 

@@ -1,7 +1,6 @@
 """Synthetic sound events of ten classes, and data sets made of them without a download."""
 
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -10,6 +9,8 @@ import soundfile
 from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.datasets import MANIFEST_FILE
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.text_files import read_json
+from keras_audio_si.files import written_whole
 
 GENERATOR = 1  # To be increased when the sounds change, so that a folder with older sounds is not reused.
 SETTINGS_FILE = "settings.json"
@@ -265,7 +266,7 @@ def write_dataset(
     }
     settings_file = folder / SETTINGS_FILE
     if settings_file.is_file():
-        present = json.loads(settings_file.read_text(encoding="utf-8"))
+        present = read_json(settings_file)
         if present != settings:
             raise ValueError(
                 f"{folder} holds synthetic clips made with {present}, not with {settings}: "
@@ -282,16 +283,13 @@ def write_dataset(
         clip = Clip(f"audio/{index:06d}.wav", labels, SPLITS[index // len(CLASS_NAMES) % len(SPLITS)])
         seconds = rng.uniform(min_seconds, max_seconds)
         waveform = synthesize_clip(labels, seconds, sample_rate, rng, signal_to_noise_decibels)
-        path = folder / clip.path
-        temporary = path.with_suffix(".part")
-        soundfile.write(temporary, waveform, sample_rate, subtype="PCM_16", format="WAV")
-        os.replace(temporary, path)
+        with written_whole(folder / clip.path) as temporary:
+            soundfile.write(temporary, waveform, sample_rate, subtype="PCM_16")
         clips.append(clip)
     manifest = Manifest(clips, CLASS_NAMES, folder)
     manifest.write(folder / MANIFEST_FILE)
-    temporary = settings_file.with_suffix(".part")
-    temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    os.replace(temporary, settings_file)  # Written last, as a sign that the data set is complete.
+    with written_whole(settings_file) as temporary:  # Last, as a sign that the data set is complete.
+        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return manifest
 
 

@@ -57,6 +57,9 @@ def divide(
         others = [fold for fold in train_folds or known if fold not in (*test, *validation)]
         return assign_splits(manifest, others, validation, test, **share)
 
+    for name, given in (("folds", folds), ("test_folds", test_folds)):
+        if not set(given or ()) <= set(known):
+            raise ValueError(f"`{name}` must be some of {known}. Received: {name}={list(given)}")
     if validation_folds == "previous":
         before = dict(zip(known, (known[-1], *known[:-1]), strict=True))
         if len(known) < 3:
@@ -68,7 +71,4 @@ def divide(
         validation_of = lambda test: list(validation_folds or ())  # noqa: E731
     if test_folds:
         return {"test": division(list(test_folds), validation_of(list(test_folds)))}
-    missing = sorted(set(folds or ()) - set(known))
-    if missing:
-        raise ValueError(f"`folds` must be some of {known}. Received: folds={list(folds)}")
     return {f"fold-{fold}": division([fold], validation_of([fold])) for fold in folds or known}

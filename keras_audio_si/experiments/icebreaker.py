@@ -6,8 +6,9 @@ import shutil
 import keras
 
 from keras_audio_si import models
-from keras_audio_si.experiments.model import build_model, class_activation
-from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks
+from keras_audio_si.experiments.model import build_augmentation, build_model, class_activation
+from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks, shifted_patches
+from keras_audio_si.experiments.settings import FORCED
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.models.loading import load_model
 from keras_audio_si.training.forcing import forcing_model, normalised, spectrogram_statistics
@@ -17,7 +18,6 @@ from keras_audio_si.training.stages import Stage, train_stages
 from keras_audio_si.visualization.pictures import write_pictures
 
 NETWORKS_IN_STAGES = ("heurinet", "mstnet", "melconvnet")
-FORCED = "mstnet"  # Its front-end is fitted to spectrograms before phase 1.
 
 
 def train_in_stages(splits, settings, run):
@@ -34,6 +34,9 @@ def train_in_stages(splits, settings, run):
     Returns:
         Dict of the measured values by name, as `run.measured` has them.
 
+    Raises:
+        ValueError: If the network has no front-end that learns, or there is a teacher.
+
     Reference:
         juettner, section 2.3.
     """
@@ -42,9 +45,14 @@ def train_in_stages(splits, settings, run):
         raise ValueError(
             f"`icebreaker` is for the networks {', '.join(NETWORKS_IN_STAGES)}. Received: network={network!r}"
         )
+    if run.teacher is not None:
+        raise ValueError(
+            f"`teacher` must be None with `icebreaker`, whose stages learn from labels alone. Received: {run.teacher}"
+        )
     class_names = splits["train"].manifest.class_names
     keras.utils.set_random_seed(settings.training.seed)
     model = build_model(class_names, settings)
+    shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
     patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
     stages = plan_stages(model, settings, patches["train"])
 
@@ -59,13 +67,14 @@ def train_in_stages(splits, settings, run):
         patches["val"],
         run.folder,
         callbacks_of=lambda stage: run_callbacks(stage.model, patches["val"], run),
+        augmentation=build_augmentation(settings),
         after_stage=after_stage,
         verbose=run.verbose,
         **run.saving,
     )
     with writing(run.folder), written_whole(run.folder / BEST_MODEL) as temporary:
         shutil.copyfile(run.folder / stages[-1].name / BEST_MODEL, temporary)
-    return measured(model, patches, settings, run, results.values())
+    return measured(model, patches, settings, run, results.values(), shifted)
 
 
 def plan_stages(model, settings, train_patches):

@@ -177,6 +177,7 @@ def _recipe(data_set):
         tables,
         layout=data_set,
         quantity=settings.training.monitor.removeprefix("val_"),
+        quantities={"3": "ROC AUC"} if data_set == "audioset" else {},
     )
 
 

@@ -82,6 +82,9 @@ def build_model(class_names, settings):
     with precision(settings.model.mixed_precision):
         if settings.model.initial is not None:
             return _trained(class_names, settings)
+        if settings.data.peak is not None and not _scales(settings.model.network):
+            name = _name(settings.model.network)
+            raise ValueError(f"The network {name!r} has no `peak`: leave that setting out, or set `peak_of`.")
         if _takes(settings.model.network) == "waveform":
             return _waveform_network(class_names, settings)
         return _spectrogram_network(class_names, settings)
@@ -224,7 +227,7 @@ def _waveform_network(class_names, settings):
         raise ValueError(f"`standardise` is for networks with a spectrogram, which {_name(model.network)!r} has not.")
     samples = data.input_samples or _default_shape(model.network)[0]
     kept = {"sample_rate": data.sample_rate, "short": data.short, "peak": data.peak}
-    if not isinstance(model.network, str) or "peak" not in network_of(model.network).options:
+    if not _scales(model.network):
         kept = {"sample_rate": data.sample_rate}
     kept = {name: value for name, value in kept.items() if value is not None}
     if model.content == "waveform":
@@ -288,7 +291,7 @@ def _with_head(network, x, settings, activation, class_names):
 
 
 def _trained(class_names, settings):
-    """A trained network with a new last layer; its `FitLength` stores sampling rate, `short` and `peak` of the data."""
+    """A trained network with a new last layer; its `FitLength` stores what is given of rate, `short` and `peak`."""
     model, data = load_model(model_file(settings.model.initial)), settings.data
     if data.input_samples is not None and model.input_shape[1] != data.input_samples:
         model = models.with_input_length(model, data.input_samples)
@@ -298,7 +301,10 @@ def _trained(class_names, settings):
         fit_length.sample_rate = fit_length.sample_rate or data.sample_rate
         if data.short is not None:
             fit_length.short = data.short
-        fit_length.peak = data.peak
+        if data.peak is not None:
+            fit_length.peak = data.peak
+    elif data.peak is not None:
+        raise ValueError(f"The model {model.name!r} has no `peak`: leave that setting out, or set `peak_of`.")
     return model
 
 
@@ -307,6 +313,11 @@ def _takes(network):
     if isinstance(network, str):
         return network_of(network).input
     return "waveform" if len(_default_shape(network)) == 1 else "spectrogram"
+
+
+def _scales(network):
+    """Whether a network stores the peak that patches are scaled to."""
+    return isinstance(network, str) and "peak" in network_of(network).options
 
 
 def _standardises(network):

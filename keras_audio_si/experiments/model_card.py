@@ -14,6 +14,7 @@ CARD = "model_card.md"
 FEW_CLIPS = 10  # A class with fewer test clips is named among the limits.
 _LISTED = 30
 _NOT_MEASURED = ("parameters", "epochs", "seconds")
+_OF_SHIFTS = " consistency (%)"  # Of the names of what a shift test measures, see `evaluation.report.quantities`.
 _TEMPLATE = """# {name}
 
 {network}, from mono waveforms at {sample_rate} Hz in windows of {seconds:.2f} s to scores of {num_classes} classes:
@@ -71,11 +72,11 @@ def write_card(model, patches, settings, values, folder, command=""):
         Path of the card.
     """
     folder = pathlib.Path(folder)
-    test, record = patches["test"], settings.record()
+    test = patches["test"]
     names = [_plain(name) for name in test.class_names]
     text = _TEMPLATE.format(
         name=_plain(folder.resolve().name),
-        network=_plain(str(record["model"]["network"])),
+        network=_plain(_network_name(model, settings)),
         sample_rate=test.sample_rate,
         seconds=test.patch_samples / test.sample_rate,
         num_classes=len(names),
@@ -85,11 +86,11 @@ def write_card(model, patches, settings, values, folder, command=""):
         data=_plain(pathlib.Path(test.cache.manifest.root).resolve().name),
         splits=format_markdown([_split_row(split, part) for split, part in patches.items()]),
         command=f"    {command}\n" if command else "",
-        settings=format_markdown(_setting_rows(record, values)),
+        settings=format_markdown(_setting_rows(settings, values)),
         test_clips=test.num_clips,
         seed=settings.training.seed,
         results=format_markdown([{"metric": name, "value": value} for name, value in _results(values)]),
-        limits="\n".join(f"- {limit}" for limit in limits(patches, settings)),
+        limits="\n".join(f"- {limit}" for limit in limits(patches, settings, values)),
         version=keras_audio_si.__version__,
         keras_version=keras.__version__,
         backend=keras.backend.backend(),
@@ -100,12 +101,13 @@ def write_card(model, patches, settings, values, folder, command=""):
     return folder / CARD
 
 
-def limits(patches, settings):
+def limits(patches, settings, values):
     """What the results do not show, one sentence or two each.
 
     Args:
         patches: As for `write_card`.
         settings: `Settings`
+        values: As for `write_card`.
 
     Returns:
         List of str.
@@ -120,8 +122,9 @@ def limits(patches, settings):
         more = f" and {len(few) - _LISTED} more" if len(few) > _LISTED else ""
         found.append(f"Fewer than {FEW_CLIPS} test clips have: {', '.join(few[:_LISTED])}{more}.")
     found.append(f"It gives scores of its {len(counts)} classes for any sound, also for one that is none of them.")
-    if settings.evaluation.protocols:
-        found.append(f"Of shifts it was tested against {', '.join(settings.evaluation.protocols)} alone.")
+    shifts = [name.removesuffix(_OF_SHIFTS) for name in values if name.endswith(_OF_SHIFTS)]
+    if shifts:
+        found.append(f"Of shifts it was tested against {', '.join(shifts)} alone.")
     else:
         found.append("It was not tested against shifts.")
     found.append(
@@ -140,17 +143,28 @@ def _split_row(split, patches):
     return row | ({"folds": ", ".join(map(str, folds))} if folds else {})
 
 
-def _setting_rows(record, values):
+def _network_name(model, settings):
+    """The network of the settings; of a trained model that was taken instead, its own name or that of its network."""
+    if settings.model.initial is None:
+        return str(settings.record()["model"]["network"])
+    last = model.layers[-1]
+    return last.name if isinstance(last, keras.Model) else model.name
+
+
+def _setting_rows(settings, values):
     """The settings that matter the most; all are in `settings.json` and in the `experiment.json` of the experiment."""
+    record = settings.record()
     model, training, data = record["model"], record["training"], record["data"]
+    built = ("front_end", "pooling", "width", "spec_augment") if model["initial"] is None else ("initial",)
+    epochs = sum(settings.stage_epochs.values()) or training["epochs"]
     shown = {
-        **{name: model[name] for name in ("front_end", "pooling", "width", "augment", "mixings", "spec_augment")},
+        **{name: model[name] for name in (*built, "augment", "mixings")},
         "crops": data["crops"],
         "loss": training["loss"],
         "optimizer": training["optimizer"],
         "learning_rate": training["learning_rate"],
         "batch_size": training["batch_size"],
-        "epochs": f"{values['epochs']} of {training['epochs']}" if "epochs" in values else training["epochs"],
+        "epochs": f"{values['epochs']} of {epochs}" if "epochs" in values else epochs,
         "mixup_alpha": training["mixup_alpha"],
         "mixed_precision": model["mixed_precision"],
     }

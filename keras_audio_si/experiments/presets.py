@@ -5,7 +5,7 @@ import math
 from keras_audio_si.checks import check_choice
 from keras_audio_si.data.statistics import ClipStatistics
 from keras_audio_si.experiments.recipes import RECIPES
-from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.experiments.settings import Settings, StageSettings
 from keras_audio_si.models.networks import NETWORKS
 
 PRESETS = ("quick", "thorough", "paper")
@@ -34,7 +34,16 @@ _SHARED = {
 }
 _FAMILIES = {
     "vgg": {"batch_size": 16},
-    "eat": {"batch_size": 16, "crops": "random", "optimizer": "adamw", "peak": 0.95},
+    "eat": {
+        "batch_size": 16,
+        "crops": "random",
+        "peak": 0.95,
+        "optimizer": "adamw",
+        "learning_rate": 5e-4,
+        "beta_2": 0.99,
+        "epsilon": 1e-4,
+        "gradient_clip_norm": 1.0,
+    },
     "efficientnet": {"batch_size": 16, "crops": "random", "short": "repeat"},
     "juettner": {"batch_size": 64, "dense_units": 500, "peak_of": "clip", "short": "repeat", "gradient_clip_norm": 3.0},
 }
@@ -51,7 +60,11 @@ _VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 3000, "efficientnet": 3000,
 _MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2}
 _VARIED = {
     "vgg": _MASKED,
-    "eat": {"mixings": ("mixup", "timemix", "freqmix", "phasemix"), "augment": "eat-light"},
+    "eat": {
+        "mixings": ("mixup", "timemix", "freqmix", "phasemix"),
+        "mixing_from_epoch": 12,
+        "augment": "eat-light",
+    },
     "efficientnet": _MASKED | {"augment": "eat-light"},
     "juettner": {},
 }
@@ -67,7 +80,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
             docs/training.md has the rules and the trials. "paper": as published, whatever the clips.
         network: Name of a network.
         clips: `data.ClipStatistics` of the training clips.
-        **changes: Flat settings that count in place of those of the preset.
+        **changes: Flat settings that count in place of those of the preset. With `icebreaker` the phases share the
+            epochs of the preset, or `epochs`, as in the paper, unless theirs are given.
 
     Returns:
         `Settings`
@@ -89,21 +103,23 @@ def preset(name, network, clips=AN_HOUR, **changes):
     """
     check_choice("preset", name, PRESETS)
     check_choice("network", network, NETWORKS)
+    own = {"frames": None, "peak": None} if changes.get("initial") else {}  # A trained model has its own.
     if name == "paper":
-        settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=())
-        return settings.changed(resolution="none", frames_per_second=None).changed(**changes)
+        settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=(), **own)
+        phases = _phases(changes["epochs"]) if changes.get("icebreaker") and "epochs" in changes else {}
+        return settings.changed(resolution="none", frames_per_second=None).changed(**{**phases, **changes})
     family, factor = _family(network), _THOROUGH if name == "thorough" else 1
     chosen = _SHARED | _FAMILIES[family] | _labels(family, clips, changes)
     if family == "vgg":
         chosen |= _vgg(name, changes)
     settings = Settings().changed(network=network, **chosen)
-    patch = {} if changes.get("initial") else _patch(family, settings.changed(**changes), clips)
+    patch = own or _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
     seconds = _seconds(family, settings)
     per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
     epochs = round(factor * _AUDIO_SECONDS[family] / (seconds * settings.training.batch_size * per_epoch))
     epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
-    chosen = {"epochs": epochs}
+    chosen = {"epochs": epochs, **(_phases(epochs) if changes.get("icebreaker") else {})}
     steps = epochs * per_epoch
     if steps >= _VARIED_STEPS[family] and epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
@@ -121,10 +137,21 @@ def _family(network):
 def _labels(family, clips, changes):
     """One label per clip: scores that add up to 1, also where examples are mixed; several: one score for each class."""
     if family == "eat":
-        return {"loss": "softmax-or-bce" if clips.single_label else "bce"}
+        return _eat(clips, changes)
     if family != "vgg" or not clips.single_label or changes.get("head") == "attention":
         return {}
     return {"loss": "softmax-or-bce" if changes.get("mixings") else "softmax"}
+
+
+def _eat(clips, changes):
+    """The published losses, with what they take."""
+    loss = changes.get("loss", "softmax-or-bce" if clips.single_label else "bce")
+    chosen = {"loss": loss}
+    if "softmax" in loss:
+        chosen["label_smoothing"] = 0.1
+    elif loss == "bce":
+        chosen["loss_reduction"] = "batch-mean"
+    return chosen
 
 
 def _vgg(name, changes):
@@ -153,6 +180,14 @@ def _patch(family, settings, clips):
         return {"factors": factors, "input_samples": token * max(_FEWEST_TOKENS, samples // token)}
     window, hop = settings.model.frame_seconds or 0.03, settings.model.hop_seconds or 0.01
     return {"frames": max(8, 1 + int((seconds - window) / hop))}
+
+
+def _phases(epochs):
+    """Settings of the IceBreaker for so many epochs of its four phases together, in the proportions of the default."""
+    default = StageSettings()
+    share = epochs / (default.first_epochs + 3 * default.phase_epochs)
+    names = ("first_epochs", "phase_epochs", "forcing_epochs")
+    return {name: max(1, round(share * getattr(default, name))) for name in names}
 
 
 def _seconds(family, settings):

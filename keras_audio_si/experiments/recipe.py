@@ -18,6 +18,7 @@ class Recipe:
             settings; the value is a number, an `evaluation.report.Estimate` or None.
         layout: Layout of the data, as `data.datasets.read_dataset` calls it.
         quantity: Measured value that the paper has.
+        quantities: Dict of those of other tables, by number of the table, where they have another.
         folds: Arguments of `divisions.divide`, for data that come in folds.
         default_table: Table that is run unless another is asked for; None for the first.
 
@@ -35,6 +36,7 @@ class Recipe:
     tables: dict
     layout: str = "auto"
     quantity: str = "mAP"
+    quantities: dict = dataclasses.field(default_factory=dict)
     folds: dict = dataclasses.field(default_factory=dict)
     default_table: str | None = None
 
@@ -52,17 +54,45 @@ class Recipe:
         Raises:
             ValueError: If a table or row is unknown, or a model setting is changed in which the rows differ.
         """
-        if not tables:
-            tables = list(self.tables) if names else [self.default_table or next(iter(self.tables))]
-        for table in tables:
-            check_choice("table", table, self.tables)
-        known = {row: entry for table in tables for row, entry in self.tables[table].items()}
-        for name in names or ():
-            check_choice("row", name, known)
-        chosen = {name: known[name] for name in names or known}
+        chosen = {name: self.tables[table][name] for name, table in self.tables_of(tables, names).items()}
         self._check(chosen, changes)
         rows = {name: self.settings.changed(**{**own, **changes}) for name, (own, _) in chosen.items()}
         return rows, {name: value for name, (_, value) in chosen.items() if value is not None}
+
+    def tables_of(self, tables=None, names=None):
+        """Returns the number of the table of each row: a dict, by row. Arguments and errors are those of `rows`.
+
+        A row that is in several of the tables is that of the first.
+
+        Example:
+
+        >>> recipe = Recipe("example", "An example.", Settings(), {"1": {"max": ({}, 0.457)}, "2": {"aps": ({}, 0.48)}})
+        >>> recipe.tables_of(), recipe.tables_of(names=["aps"])
+        ({'max': '1'}, {'aps': '2'})
+        """
+        if not tables:
+            tables = list(self.tables) if names else [self.default_table or next(iter(self.tables))]
+        known = {}
+        for table in tables:
+            check_choice("table", table, self.tables)
+            known |= {name: table for name in self.tables[table] if name not in known}
+        for name in names or ():
+            check_choice("row", name, known)
+        return {name: known[name] for name in names or known}
+
+    def quantity_of(self, tables):
+        """Returns the measured value that the paper has in tables, by their numbers.
+
+        Raises:
+            ValueError: If it is not the same in all of them.
+        """
+        found = {table: self.quantities.get(table, self.quantity) for table in tables}
+        if len(set(found.values())) > 1:
+            raise ValueError(
+                "`table` must be of one measured value, as a report compares one with the paper: choose tables or rows "
+                f"of one. Received: {', '.join(f'table {table} with {value}' for table, value in found.items())}"
+            )
+        return next(iter(found.values()))
 
     def _check(self, chosen, changes):
         for name in changes:

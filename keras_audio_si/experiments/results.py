@@ -76,7 +76,7 @@ def format_results(results):
             others = [result for result in left if _key(result)[:2] == (recipe.name, table)]
             lines += [_line(result, None) for result in _joined(others)]
             left = [result for result in left if result not in others]
-            parts.append(_section(f"{recipe.name}, table {table}: {recipe.quantity}", lines))
+            parts.append(_section(f"{recipe.name}, table {table}: {recipe.quantity_of([table])}", lines))
     for paper in dict.fromkeys(result["paper"] for result in left):
         lines = [_line(result, None) for result in _joined(result for result in left if result["paper"] == paper)]
         parts.append(_section(f"Other experiments: {paper}" if paper else "Other experiments", lines))

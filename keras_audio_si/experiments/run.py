@@ -16,7 +16,7 @@ from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
 from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.patches import evaluate_patches
+from keras_audio_si.evaluation.patches import check_single_labels, evaluate_patches
 from keras_audio_si.evaluation.report import quantities, trainable_parameters, write_table
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
@@ -90,6 +90,8 @@ def train_and_test(splits, settings, run):
     # Before the training, so that unusable clips are reported early.
     shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
     patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
+    if settings.evaluation.patch_scores:
+        check_single_labels(patches["test"])
     result = fit(
         model,
         patches["train"],
@@ -163,7 +165,7 @@ def measured(model, patches, settings, run, trainings, shifted=None):
         "epochs": sum(len(training.history["loss"]) for training in trainings),
         **({} if None in seconds else {"seconds": round(math.fsum(seconds), 1)}),
         **quantities(clips),
-        "ROC AUC": roc_auc_of(clips.d_prime),
+        "ROC AUC": clips.roc_auc,
     }
     if settings.evaluation.train_scores:
         learned = evaluate_clips(model, patches["train"], batch_size)
@@ -203,17 +205,6 @@ def write_shift_clips(test, settings, folder):
         f"Shift test: {len(patches.starts)} clips, of {patches.num_eligible} that can be used among "
         f"{patches.num_clips} ({folder / 'shift_clips.csv'})"
     )
-
-
-def roc_auc_of(d_prime):
-    """Returns the area under the ROC curve that a d' stands for.
-
-    Example:
-
-    >>> round(roc_auc_of(2.0), 4)
-    0.9214
-    """
-    return 0.5 * (1 + math.erf(d_prime / 2))
 
 
 def run_callbacks(model, validation, run):

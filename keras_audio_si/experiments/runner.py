@@ -3,7 +3,9 @@
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
+import zlib
 
 from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
@@ -22,6 +24,7 @@ from keras_audio_si.training.stages import PLAN
 RECORD = "experiment.json"
 MANIFEST = "manifest.csv"
 LEFT_OUT = "left_out.csv"
+_TABLES = (RUNS, "table.csv", "table.md", "folds.csv", "folds.md", LEFT_OUT)
 
 
 def run_experiment(
@@ -79,17 +82,26 @@ def run_experiment(
     # Seed by seed, so that what an interruption leaves compares all rows on all divisions.
     plan = [(row, fold, seed) for seed, row, fold in itertools.product(seeds, rows, divisions)]
     manifest = merged(divisions.values())
+    record = {
+        "rows": {row: settings.record() for row, settings in rows.items()},
+        "divisions": list(divisions),
+        "seeds": list(seeds),
+        "splits": {name: _splits(part) for name, part in divisions.items()},
+        "teacher": None if teacher is None else os.path.relpath(teacher, folder),
+        "decoder": decoder,
+    }
     teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
     caches = {
         rate: read_clips(manifest, rate, cache_dir, decoder)
         for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
     }
+    # Recorded are the divisions as they are given: which clips can be decoded may change.
     for cache in caches.values():
         divisions = {name: decoded(part, cache) for name, part in divisions.items()}
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
     with own_folder(folder) as folder, locked(folder, "comparison.lock"):
         places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
-        recorded = claim(folder, rows, divisions, seeds, manifest, resume, overwrite)
+        recorded = claim(folder, record, manifest, resume, overwrite)
         failures = next(iter(caches.values())).failures
         describe(folder, recorded, manifest, failures)
         scores = read_scores(folder) if resume else []
@@ -143,45 +155,36 @@ def merged(manifests):
     return dataclasses.replace(first, clips=tuple(dataclasses.replace(clip, split="") for clip in clips.values()))
 
 
-def claim(folder, rows, divisions, seeds, manifest, resume, overwrite):
+def claim(folder, record, manifest, resume, overwrite):
     """Checks that runs neither replace others nor continue a different experiment.
 
     Args:
         folder: Folder of the report.
-        rows: As for `run_experiment`.
-        divisions: As for `run_experiment`.
-        seeds: As for `run_experiment`.
+        record: What the experiment is, a dict in values that JSON has.
         manifest: `Manifest` of all clips.
         resume: As for `run_experiment`.
         overwrite: As for `run_experiment`.
 
     Returns:
-        The record of the experiment, a dict in values that JSON has; with the rows of an earlier one that is continued.
+        The record, with the rows of an earlier one that is continued.
 
     Raises:
         ValueError: If a report is continued with other settings or data.
         FileExistsError: If the folder has runs, and neither `resume` nor `overwrite` is set.
     """
-    record = {
-        "rows": {row: settings.record() for row, settings in rows.items()},
-        "divisions": list(divisions),
-        "seeds": list(seeds),
-    }
     if resume and (folder / RECORD).exists():  # It is written last: with it there is a manifest.
         before = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        shared = {"rows": {row: before["rows"][row] for row in record["rows"] if row in before["rows"]}}
-        now = {"rows": {row: record["rows"][row] for row in shared["rows"]}}
-        refuse_differences(
-            _properties({**before, **shared}, Manifest.read(folder / MANIFEST)),
-            _properties({**record, **now}, manifest),
-        )
-        record["rows"] = before["rows"] | record["rows"]
-        return record
+        now = {name: record[name] for name in before if name in record}  # An earlier version recorded less.
+        shared = [row for row in record["rows"] if row in before["rows"]]
+        then, now = ({**known, "rows": {row: known["rows"][row] for row in shared}} for known in (before, now))
+        refuse_differences(_properties(then, Manifest.read(folder / MANIFEST)), _properties(now, manifest))
+        return {**record, "rows": before["rows"] | record["rows"]}
     taken = [path for path in (folder, *folder.rglob("*/")) if run_folder.has_run(path)]
     if overwrite:
         for path in taken:
             run_folder.clear(path)
-        for left in (*folder.rglob(PLAN), folder / RUNS):
+        tables = [folder / name for name in _TABLES] if (folder / RECORD).exists() else []
+        for left in (*folder.rglob(PLAN), *tables):
             left.unlink(missing_ok=True)
     elif not resume:
         for path in taken:
@@ -209,9 +212,17 @@ def describe(folder, record, manifest, failures=()):
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def _splits(manifest):
+    """The numbers of clips by split, and a checksum of which they are."""
+    clips = repr(sorted((clip.clip_id, clip.split) for clip in manifest.clips))
+    counts = "/".join(str(len(manifest.select(split=split))) for split in SPLITS)
+    return f"{counts} clips, CRC {zlib.crc32(clips.encode()):08x}"
+
+
 def _properties(record, manifest):
     """The properties that must not change when a report is continued. The location of the audio may change."""
-    flat = {f"{key}": record[key] for key in ("divisions", "seeds")}
+    flat = {key: record[key] for key in ("divisions", "seeds", "teacher", "decoder") if key in record}
+    flat |= {f"{name}: splits": splits for name, splits in record.get("splits", {}).items()}
     defaults = Settings().record()
     for row, parts in record["rows"].items():
         prefix = f"{row}: " if row else ""

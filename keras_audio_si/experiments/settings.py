@@ -16,6 +16,7 @@ from keras_audio_si.training.settings import TrainingSettings
 
 AUGMENTATIONS = ("none", "roll-gain", "roll-gain-speed", "eat-released", "eat-table1", "eat-light")
 STANDARDISED = ("piczak", "heurinet", "melconvnet")
+FORCED = "mstnet"  # With the IceBreaker its front-end is fitted to spectrograms before phase 1.
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 LABEL_RULES = ("convex", "union")
 CONTENTS = ("waveform", "phase", "magnitude", "both")
@@ -91,7 +92,7 @@ class ModelSettings:
             initial weights, and "none" for others.
         initial: Trained model to start from, instead of the settings above; its last layer is new. A .keras file, or a
             name of `keras-audio-si list pretrained`.
-        mixed_precision: "bfloat16" or "float16"; None for float32 throughout.
+        mixed_precision: "bfloat16" or "float16"; None for float32 throughout, or what `initial` has.
 
     Raises:
         ValueError: If a value is none of those known.
@@ -162,6 +163,11 @@ class ModelSettings:
         check_choice("content", self.content, CONTENTS)
         check_choice("standardise", self.standardise, ("auto", "set", "bands", "none"))
         check_choice("mixed_precision", self.mixed_precision, PRECISIONS)
+        if self.initial is not None and self.mixed_precision is not None:
+            raise ValueError(
+                "`mixed_precision` must be None with `initial`, whose layers keep theirs: leave it out. "
+                f"Received: mixed_precision={self.mixed_precision!r}"
+            )
         named = isinstance(self.resolution, str)
         if named and (self.resolution != "none") != (self.frames_per_second is not None):
             raise ValueError(
@@ -183,15 +189,16 @@ class DataSettings:
 
     Args:
         sample_rate: Rate that all audio is resampled to, in Hz.
-        frames: Length of a patch in frames of the front-end; None for the network's default.
+        frames: Length of a patch in frames of the front-end; None for the network's default, or what `initial` has.
         input_samples: Length of a patch in samples, of a network on waveforms; None for the network's default.
         crops: Patches of a clip in training: "fixed", all patches, overlapping by half, or "random", one patch at a
             random position in each epoch.
         sampling: How examples are drawn: "once", "class_balanced" or "psla" (weights of rare classes).
         short: Filling of clips shorter than a patch: "repeat" or "zero"; "drop" leaves them out. None for the default
             of the network.
-        peak: Largest magnitude that each patch is scaled to; None for no scaling.
-        peak_of: Scaling to a peak of 1 per "clip" or per "patch" (juettner); None to use `peak`.
+        peak: Largest magnitude that each patch is scaled to, for EAT; None for no scaling, or that of `initial`.
+        peak_of: Scaling to a peak of 1 per "clip" or per "patch" (juettner), of fixed patches without background noise;
+            None to use `peak`.
         silence_decibels: Mean level in dB up to which a patch is left out as silent; None keeps all.
         background_noise: Whether the noise that comes with Speech Commands is mixed in, at 0 to 30 dB.
         validation_split: Share of the training recordings held out to choose the epoch, if none are given.
@@ -226,6 +233,13 @@ class DataSettings:
         check_choice("peak_of", self.peak_of, (None, "clip", "patch"))
         if self.silence_decibels is not None and self.peak_of is None:
             raise ValueError("`silence_decibels` needs `peak_of`, which says what is scaled before the level is taken.")
+        without = {"crops": "fixed", "background_noise": False, "peak": None}  # What patches by `peak_of` have.
+        for name, value in without.items():
+            if self.peak_of is not None and getattr(self, name) != value:
+                raise ValueError(
+                    f"`{name}` must be {value!r} with `peak_of`={self.peak_of!r}: leave it out, or set `peak_of` to "
+                    f"None. Received: {name}={getattr(self, name)!r}"
+                )
         sizes = {name: getattr(self, name) for name in ("sample_rate", "frames", "input_samples")}
         check_positive(**{name: value for name, value in sizes.items() if value is not None})
 
@@ -236,7 +250,7 @@ class StageSettings:
 
     Args:
         icebreaker: Whether to train with the IceBreaker: PiczakNet on spectrograms, then the front-end, then the
-            front-end with more and more layers of PiczakNet (section 2.3.1).
+            front-end with more and more layers of PiczakNet (section 2.3.1). The epochs are those below, not `epochs`.
         first_epochs: Epochs of PiczakNet alone, phase 0.
         phase_epochs: Epochs of each of the phases 1 to 3.
         forcing_epochs: Epochs of spectrogram forcing, of MSTNet (section 2.3.2).
@@ -318,6 +332,22 @@ class Settings:
     training: TrainingSettings = TrainingSettings()
     stages: StageSettings = StageSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    def __post_init__(self):
+        if self.model.initial is not None and self.data.frames is not None:
+            raise ValueError(
+                "`frames` must be None with `initial`, which has its own length: leave it out. "
+                f"Received: frames={self.data.frames!r}"
+            )
+
+    @property
+    def stage_epochs(self):
+        """Dict of the epochs of the stages of the IceBreaker by their names; empty without it."""
+        if not self.stages.icebreaker:
+            return {}
+        forcing = {"forcing": self.stages.forcing_epochs} if self.model.network == FORCED else {}
+        phases = dict.fromkeys(("phase1", "phase2", "phase3"), self.stages.phase_epochs)
+        return {**forcing, "phase0": self.stages.first_epochs, **phases}
 
     def changed(self, **settings):
         """Returns the same settings with other values of some, by flat keyword arguments.

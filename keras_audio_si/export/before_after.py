@@ -8,7 +8,7 @@ from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import ClipScores, average_over_clips, score_clips
 from keras_audio_si.evaluation.report import quantities
 from keras_audio_si.evaluation.shift import compare_scores
-from keras_audio_si.evaluation.shift_clips import shift_patches
+from keras_audio_si.evaluation.shift_clips import select_patches
 from keras_audio_si.export.litert_file import litert_scores
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.inference.tagging import score_windows
@@ -36,9 +36,9 @@ class BeforeAfter(NamedTuple):
     agreement: float
 
 
-def windows_over(model, cache, count):
+def windows_over(model, cache, count, window_seconds=None):
     """Windows of clips as evaluation cuts them, at most `count`, spread evenly: `(windows, samples)` float32."""
-    patches = patch_dataset(model, cache)
+    patches = patch_dataset(model, cache, window_seconds)
     return np.asarray(patches.waveforms(spread_evenly(patches, count)), "float32")
 
 
@@ -47,22 +47,23 @@ def spread_evenly(patches, count):
     return np.unique(np.linspace(0, patches.num_patches - 1, count).round().astype("int64"))
 
 
-def before_after(model, path, cache, max_shift_clips=200):
+def before_after(model, path, cache, max_shift_clips=200, window_seconds=None):
     """Evaluates a model and its LiteRT file on clips.
 
     Args:
-        model: Classifier of waveforms of a fixed length.
+        model: Classifier of waveforms.
         path: Its LiteRT file.
         cache: `ClipCache` with labels in the model's order of classes.
         max_shift_clips: Largest number of clips that are shifted.
+        window_seconds: Length of the window for a model that takes waveforms of any length.
 
     Returns:
         `BeforeAfter`.
     """
-    patches = patch_dataset(model, cache)
-    hop, layout = front_end_of(model).hop_length, patch_layout(model)
+    patches, layout = patch_dataset(model, cache, window_seconds), patch_layout(model, window_seconds)
+    hop = front_end_of(model, any_length=True).hop_length
     try:
-        context = shift_patches(model, cache, (PROTOCOL,), max_shift_clips).waveforms
+        context = select_patches(cache, layout.patch_samples, hop, max_shift_clips).waveforms
     except ValueError:  # No clip with a single label is long enough.
         context = None
     found, rows = [], []

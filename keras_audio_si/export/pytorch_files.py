@@ -22,21 +22,24 @@ def read_checkpoint(path):
     torch = _torch()
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        for wrapper in WRAPPERS:
+            if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+                content = content[wrapper]
+                break
+        items = content.items() if isinstance(content, dict) else ()
+        named = all(isinstance(name, str) and torch.is_tensor(value) for name, value in items)
+        arrays = {name: _array(value) for name, value in items} if named else {}
     except FileNotFoundError:
         raise
-    except Exception as error:  # A damaged file can raise anything in the unpickler: IndexError, struct.error, ...
+    except Exception as error:  # A damaged file can raise anything in the unpickler; a sparse tensor has no array.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a PyTorch file of tensors alone: {reason}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
+    if not arrays:
         raise ValueError(
-            f"{path} holds no state dict: it must be a dict of tensors, or have one under a key of "
+            f"{path} holds no state dict: it must be a dict of names and tensors, or have one under a key of "
             f"{', '.join(map(repr, WRAPPERS))}. Received: {type(content).__name__}"
         )
-    return {name: (value.float() if value.is_floating_point() else value).numpy() for name, value in content.items()}
+    return arrays
 
 
 def write_checkpoint(tensors, path):
@@ -53,6 +56,10 @@ def write_checkpoint(tensors, path):
     state = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
     with written_whole(path) as temporary:
         torch.save(state, temporary)
+
+
+def _array(tensor):
+    return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
 
 
 def _torch():

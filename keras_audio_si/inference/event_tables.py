@@ -60,7 +60,7 @@ def _write_csv(results, file, _):
     for result, events in results:
         path = safe_cell(printable(result.path))
         if result.error is not None:
-            file.write(csv_line([path, "", "", "", "", result.error]))
+            file.write(csv_line([path, "", "", "", "", safe_cell(result.error)]))
         for onset, offset, name, score in events:
             cells = [path, f"{onset:.6f}", f"{offset:.6f}", safe_cell(name), f"{score:.7g}", ""]
             file.write(csv_line(cells))

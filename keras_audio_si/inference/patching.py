@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_audio_si.checks import check_positive
+from keras_audio_si.checks import check_interval
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.layers.fit_length import FitLength
 from keras_audio_si.layers.frame_mask import FrameMask
@@ -41,7 +41,7 @@ def patch_layout(model, window_seconds=None, hop_seconds=None):
 
     Raises:
         ValueError: If the model is not a classifier of waveforms, not exactly one of `window_seconds` and the model
-            says how long the patches are, or the hop is longer than a patch.
+            says how long the patches are, a length is not positive, or the hop is longer than a patch.
     """
     front_end = front_end_of(model, any_length=True)
     if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
@@ -60,6 +60,7 @@ def patch_layout(model, window_seconds=None, hop_seconds=None):
         hop_samples = max(1, patch_samples // 2 if hop_seconds is None else _hop(hop_seconds, rate, patch_samples))
         return PatchLayout(rate, patch_samples, hop_samples, front_end.short, front_end.peak)
     if window_seconds is not None:
+        check_interval("(0, inf)", window_seconds=window_seconds)
         frames = max(1, front_end.num_frames(round(window_seconds * front_end.sample_rate)))
         patch_samples = front_end.num_samples(frames)
     if hop_seconds is None:
@@ -72,7 +73,7 @@ def patch_layout(model, window_seconds=None, hop_seconds=None):
 
 
 def _hop(seconds, sample_rate, patch_samples):
-    check_positive(hop_seconds=seconds)
+    check_interval("(0, inf)", hop_seconds=seconds)
     if round(seconds * sample_rate) > patch_samples:
         raise ValueError(
             f"`hop_seconds` must be at most the length of a window, {patch_samples / sample_rate:.3g} s. Received: "
@@ -81,12 +82,13 @@ def _hop(seconds, sample_rate, patch_samples):
     return round(seconds * sample_rate)
 
 
-def patch_dataset(model, cache, **training):
+def patch_dataset(model, cache, window_seconds=None, **training):
     """Cuts clips into the patches that a model takes, by `patch_layout`.
 
     Args:
         model: Classifier of waveforms, see `front_end_of`.
         cache: `ClipCache` at the model's sample rate.
+        window_seconds: As for `patch_layout`.
         **training: `crops`, `sampling` and `background` of `PatchDataset`.
 
     Returns:
@@ -96,7 +98,7 @@ def patch_dataset(model, cache, **training):
         ValueError: If the clips are at another rate.
     """
     check_sample_rate(model, cache.sample_rate)
-    layout = patch_layout(model)
+    layout = patch_layout(model, window_seconds)
     return PatchDataset(
         cache, layout.patch_samples, layout.hop_samples, short=layout.short, peak=layout.peak, **training
     )

@@ -132,7 +132,7 @@ def _write_csv(rows, class_names, file, _):
     file.write(csv_line(header + [f"score {name}" for name in class_names]))
     for path, start, end, scores, tags, error in rows:
         if error is not None:
-            file.write(csv_line([safe_cell(path), "", "", "", error] + [""] * len(class_names)))
+            file.write(csv_line([safe_cell(path), "", "", "", safe_cell(error)] + [""] * len(class_names)))
         else:
             names = LABEL_SEPARATOR.join(class_names[number] for number in tags)
             found = [safe_cell(path), f"{start:.6f}", f"{end:.6f}", safe_cell(names), ""]

@@ -81,8 +81,8 @@ def find_audio(paths):
 
     Folders are searched to any depth for files with a suffix in `data.audio_io.AUDIO_SUFFIXES`, hidden ones as well;
     links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. Of a shard
-    (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio, or one
-    without permission.
+    (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio, a
+    shard without clips, or a folder without permission.
 
     Args:
         paths: Paths of files and folders.
@@ -104,10 +104,14 @@ def find_audio(paths):
 
     def add_shard(path):
         try:
-            for clip in clips_of(path):
-                add(clip)
+            clips = clips_of(path)
         except (OSError, ValueError) as error:
             add(path, str(error))
+            return
+        for clip in clips:
+            add(clip)
+        if not clips:
+            add(path, "is a shard without clips")
 
     for path in paths:
         if not os.path.isdir(path):
@@ -220,8 +224,7 @@ def tag_files(
                 blocks = stream_audio(path, layout.sample_rate, cut_off=file.warn)
             else:
                 blocks = stream(path, layout.sample_rate)
-            for window in cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short):
-                file.end = window.end
+            for window in cut_windows(file.counted(blocks), layout.patch_samples, layout.hop_samples, layout.short):
                 if by_window or window.evaluated:
                     file.unscored += 1
                     batch.append((file, window))
@@ -314,7 +317,7 @@ class _File:
     def __init__(self, path, by_window, sample_rate, num_classes, error):
         self.path, self.by_window, self.sample_rate, self.error = path, by_window, sample_rate, error
         self.warning = None
-        self.end, self.unscored, self.scored, self.read = 0, 0, 0, False
+        self.samples, self.unscored, self.scored, self.read = 0, 0, 0, False
         self.sum = np.zeros(num_classes)
         # Rows of windows, without an object for each: at a hop of 0.1 s, ten hours have 360,000.
         self.times, self.scores = array.array("q"), array.array("f")
@@ -322,6 +325,11 @@ class _File:
     @property
     def done(self):
         return self.read and (self.error is not None or not self.unscored)
+
+    def counted(self, blocks):
+        for block in blocks:
+            self.samples += len(block)
+            yield block
 
     def warn(self, missing_seconds):
         self.warning = f"ends {missing_seconds:.3f} s before its header says"
@@ -341,7 +349,7 @@ class _File:
             self.scored += 1
 
     def result(self):
-        seconds = self.end / self.sample_rate
+        seconds = self.samples / self.sample_rate
         if self.error is not None:
             none = np.zeros(0)
             return FileScores(self.path, seconds, none, none, np.zeros((0, len(self.sum))), self.error)

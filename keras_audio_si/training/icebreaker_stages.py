@@ -27,7 +27,7 @@ def forcing_settings(settings, epochs, learning_rate=3e-4):
     """The settings of spectrogram forcing: Adam against the squared error.
 
     Args:
-        settings: `TrainingSettings` for the rest, such as the batch size.
+        settings: `TrainingSettings` for the rest, such as the batch size; what is for losses of labels is left out.
         epochs: number of epochs; the paper has none.
         learning_rate: of Adam.
 
@@ -49,6 +49,9 @@ def forcing_settings(settings, epochs, learning_rate=3e-4):
         learning_rate=learning_rate,
         gradient_clip_norm=None,
         loss="mse",
+        loss_reduction="mean",
+        label_smoothing=0.0,
+        auxiliary_layers=(),
         monitor=FORCING_MONITOR,
     )
 
