@@ -43,6 +43,9 @@ def __dir__():
 # to 2.3 times as long without it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# The command does not import Keras for `--help`; commands that need the layers import them.
-if os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0] != "keras-audio-si":
+# The command, also as `python -m keras_audio_si`, does not import Keras for `--help`, nor before `--backend` is read;
+# commands that need the layers import them.
+_program = os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0]
+_as_module = _program == "-m" and "-m keras_audio_si" in " ".join(sys.orig_argv)
+if _program != "keras-audio-si" and not _as_module:
     from keras_audio_si import layers, metrics, models  # noqa: F401

@@ -65,6 +65,12 @@ def test_help_imports_no_framework():
 
 
 @pytest.mark.once
+def test_a_module_that_is_run_takes_the_backend():
+    result = python("-m", "keras_audio_si", "list", "networks", "--backend", "none-such")
+    assert "error: Unable to import backend : none-such" in result.stderr
+
+
+@pytest.mark.once
 class TestList:
     def test_everything(self, capsys):
         out = cli_output(capsys, "list")
