@@ -78,8 +78,9 @@ def test_a_full_disk_says_which_one(manifest, tmp_path, monkeypatch):
 
     monkeypatch.setitem(clip_cache.DECODERS, "soundfile", full)
     place = "no space left on device after 1 of 5 decoded clips .4 MiB."
-    with pytest.raises(OSError, match=f"cannot write to .*cache.*{place}; make room, and run it again"):
+    with pytest.raises(OSError, match=f"cannot write to .*cache.*{place}; make room, and run it again") as caught:
         ClipCache.build(manifest, 16000, tmp_path / "cache", progress=False)
+    assert caught.value.errno == errno.ENOSPC
     assert list((tmp_path / "cache").iterdir()) == []
 
 
