@@ -118,6 +118,68 @@ def computed(function, *tensors, **settings):
     return keras.tree.map_structure(numpy, call(*keras.tree.map_structure(ops.convert_to_tensor, tensors)))
 
 
+def slopes(function, *arrays, weights=1.0, check=None):
+    """Gradients of `sum(function(*arrays)[0] * weights)`, compiled where the backend compiles.
+
+    The results of the same compiled programs go to `check`. On TensorFlow there are two, with XLA and without.
+    """
+    backend = keras.backend.backend()
+
+    def weighted(*tensors):
+        results = function(*tensors)
+        return ops.sum(ops.multiply(results[0], weights)), results
+
+    if backend == "jax":
+        import jax
+
+        places = tuple(range(len(arrays)))
+        programs = [jax.jit(jax.grad(weighted, places, has_aux=True))]
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        def run(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value, results = weighted(*tensors)
+            return tape.gradient(value, tensors), results
+
+        programs = [tf.function(run, jit_compile=jit) for jit in (True, False)]
+        arrays = [tf.constant(a) for a in arrays]
+    else:
+        import torch
+
+        def run(*tensors):
+            value, results = weighted(*tensors)
+            return torch.autograd.grad(value, tensors), results
+
+        programs, arrays = [run], [torch.tensor(a, requires_grad=True) for a in arrays]
+    found = []
+    for program in programs:
+        gradients, results = program(*arrays)
+        found.append([ops.convert_to_numpy(g) for g in gradients])
+        if check is not None:
+            check(*[ops.convert_to_numpy(y) for y in results])
+    for one, other in zip(found[0], found[-1], strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    return found[0]
+
+
+def central_differences(function, array, positions, step=1e-4):
+    """Slopes of a NumPy function in float64 at a few positions of one argument."""
+    found = []
+    for position in positions:
+        moved = [array.astype("float64") for _ in range(2)]
+        moved[0][position] += step
+        moved[1][position] -= step
+        found.append((function(moved[0]) - function(moved[1])) / (2 * step))
+    return np.array(found)
+
+
+def spread(shape, count=24):
+    flat = np.linspace(0, np.prod(shape) - 1, min(count, int(np.prod(shape)))).astype(int)
+    return list(zip(*np.unravel_index(flat, shape), strict=True))
+
+
 def gradients(layer, x):
     """Gradients of the sum of squares of the output with respect to the input and the trainable weights."""
     backend = keras.backend.backend()

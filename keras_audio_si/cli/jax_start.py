@@ -11,7 +11,7 @@ import sys
 # may not know it, and stop at flags that they do not know.
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _KNOWN_TO = "0.10."
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # Of mallopt in malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8  # Of mallopt in malloc.h.
 _LARGEST, _MEBIBYTE = 2**31 - 1, 2**20
 
 
@@ -47,5 +47,6 @@ def keep_memory():
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
-    options = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST, _TOP_PAD: 64 * _MEBIBYTE}
+    # One arena: those of other threads than the first give blocks of more than 64 MB back, whatever the threshold.
+    options = {_ARENA_MAX: 1, _MMAP_MAX: 0, _TRIM_THRESHOLD: _LARGEST, _TOP_PAD: 64 * _MEBIBYTE}
     return all(libc.mallopt(option, value) for option, value in options.items())

@@ -128,15 +128,34 @@ def _correlate(x, taps, strides):
 
 def _correlate_slopes(x, taps, upstream, strides):
     """Returns the gradients of `_correlate` for the map and for the taps."""
-    height, width, channels, _ = taps.shape
     by_tap = _tap_slopes(x, taps, upstream, strides)
-    dilated = dilate(upstream, strides)
-    around = [
-        (k - 1, n - size)
-        for k, n, size in zip((height, width), ops.shape(x)[1:3], ops.shape(dilated)[1:3], strict=True)
-    ]
-    dilated = pad_spatial(dilated, around, "same")
-    return _correlate(dilated, ops.flip(taps, (0, 1)), (1, 1)), ops.reshape(by_tap, taps.shape)
+    return _map_slopes(ops.shape(x)[1:3], taps, upstream, strides), ops.reshape(by_tap, taps.shape)
+
+
+def _map_slopes(sizes, taps, upstream, strides):
+    """Returns the gradient for a map of these sizes.
+
+    Positions of the map that are a stride apart see the same taps, every stride-th one. Each such phase is a
+    correlation of stride 1; a map of zeros between the values of `upstream` would take all taps everywhere.
+    """
+    window, channels = taps.shape[:2], taps.shape[2]
+    steps = [-(-size // stride) for size, stride in zip(sizes, strides, strict=True)]
+    lead = [(taps - 1) // stride for taps, stride in zip(window, strides, strict=True)]
+    after = [n - size for n, size in zip(steps, ops.shape(upstream)[1:3], strict=True)]
+    upstream = materialise(pad_spatial(upstream, list(zip(lead, after, strict=True)), "same"))
+
+    def phase(*places):
+        y = ops.zeros_like(upstream[:, : steps[0], : steps[1]])
+        for i in range(places[0], window[0], strides[0]):
+            rows = upstream[:, lead[0] - i // strides[0] :][:, : steps[0]]
+            for j in range(places[1], window[1], strides[1]):
+                y = y + rows[:, :, lead[1] - j // strides[1] :][:, :, : steps[1]] * taps[i, j, :, 0]
+        return y
+
+    phases = [ops.stack([phase(p, q) for q in range(strides[1])], axis=3) for p in range(strides[0])]
+    slopes = ops.stack(phases, axis=2)
+    slopes = ops.reshape(slopes, (-1, steps[0] * strides[0], steps[1] * strides[1], channels))
+    return materialise(slopes[:, : sizes[0], : sizes[1]])
 
 
 def _tap_slopes(x, taps, upstream, strides, groups=4):
@@ -155,12 +174,3 @@ def _tap_slopes(x, taps, upstream, strides, groups=4):
         product = shifted[:, : rows * groups] * upstream
         folded.append(ops.sum(ops.reshape(product, (-1, groups, rows, *ops.shape(product)[2:])), axis=1))
     return ops.cast(sum_positions(folded), taps.dtype)
-
-
-def dilate(x, strides):
-    """Puts `stride - 1` zeros between neighbours on time and mel."""
-    _, time, mel, channels = ops.shape(x)
-    widths = ((0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0))
-    x = ops.pad(ops.reshape(x, (-1, time, 1, mel, 1, channels)), widths)
-    x = ops.reshape(x, (-1, time * strides[0], mel * strides[1], channels))
-    return x[:, : (time - 1) * strides[0] + 1, : (mel - 1) * strides[1] + 1]
