@@ -517,6 +517,7 @@ class TestModel:
             ({"network": "eat-s", "head": "mean"}, "`head` must be 'attention' or a function for .*'eat-s'"),
             ({"network": "eat-s", "head": "attention", "content": "phase"}, "`head` needs `content`='waveform'"),
             ({"front_end": "leaf", "fft_length": 512}, "The front-end 'leaf' has no `fft_length`"),
+            ({"front_end": "leaf", "top_db": 40.0, "reference": "max"}, "The front-end 'leaf' has no `top_db`"),
             ({"front_end": "mel-pcen", "filter_stride": 4}, "The front-end 'mel-pcen' has no `filter_stride`"),
             ({"front_end": "leaf", "filter_stride": 7}, "`filter_stride` must divide the hop"),
             ({"resolution": "stretch", "frames_per_second": 25}, "`resolution` must be one of"),

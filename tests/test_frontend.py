@@ -16,6 +16,7 @@ VARIANTS = [
     {"center": True, "mel_scale": "slaney", "mel_normalization": "slaney", "power": 1.0},
     {"compression": "decibel", "top_db": 60.0, "min_hz": 50.0, "max_hz": 7000.0},
     {"compression": None, "fft_length": 321},
+    {"top_db": 40.0, "reference": "max"},
 ]
 
 
@@ -54,11 +55,20 @@ def librosa_reference(layer, waveform):
         htk=layer.mel_scale == "htk",
         norm=layer.mel_normalization,
     ).T
-    if layer.compression == "log":
-        return np.log(np.maximum(bands, layer.floor))
-    if layer.compression == "decibel":
-        return librosa.power_to_db(bands, amin=layer.floor, top_db=layer.top_db)
-    return bands
+    if layer.compression is None:
+        return bands
+    reference = np.max if layer.reference == "max" else 1.0
+    decibels = librosa.power_to_db(bands, ref=reference, amin=layer.floor, top_db=layer.top_db)
+    return decibels * np.log(10) / 10 if layer.compression == "log" else decibels
+
+
+def test_relative_levels_do_not_depend_on_the_gain(rng):
+    layer = LogMelSpectrogram(**SMALL, top_db=40.0, reference="max")
+    x = noise(rng, 1, 2000)
+    loud, quiet = run(layer, x), run(layer, 0.01 * x)
+    np.testing.assert_allclose(quiet, loud, atol=1e-4)
+    np.testing.assert_allclose(loud.max(), 0.0, atol=1e-6)
+    assert loud.min() >= np.log(1e-4) - 1e-5
 
 
 @pytest.mark.parametrize("samples", [1999, 2000])
@@ -112,6 +122,8 @@ def test_silence_is_finite_and_so_is_its_gradient(options):
     layer = LogMelSpectrogram(**SMALL, **options)
     x = np.zeros((2, 1200), "float32")
     silence = {"log": np.log(1e-10), "decibel": -100.0, None: 0.0}[layer.compression]
+    if layer.reference == "max":
+        silence = np.log(1e-4)
     np.testing.assert_allclose(run(layer, x), silence, rtol=1e-6)
     np.testing.assert_array_equal(gradient(layer, x), 0.0)
 
@@ -225,7 +237,10 @@ def test_real_audio(shared_data):
     [
         ({"compression": "sqrt"}, "`compression` must be"),
         ({"dft": "dct"}, "`dft` must be"),
-        ({"top_db": 80.0}, "`top_db` must be None without `compression`='decibel'"),
+        ({"compression": None, "top_db": 80.0}, "`top_db` must be None without `compression`"),
+        ({"top_db": 0.0}, "`top_db` must be positive"),
+        ({"reference": "max"}, "`reference`='max' needs `top_db`"),
+        ({"reference": "min"}, "`reference` must be"),
         ({"floor": 0.0}, "`floor` must be positive"),
         ({"power": -1.0}, "`power` must be positive"),
         ({"fft_length": 128}, "`fft_length` must be at least 256"),

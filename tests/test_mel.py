@@ -67,6 +67,19 @@ def test_decibels_equal_librosa_for_each_example(rng, top_db):
     np.testing.assert_array_equal(alone[0], result[2])
 
 
+def test_relative_decibels(rng):
+    librosa = pytest.importorskip("librosa", reason="librosa is the reference here")
+    x = (rng.standard_normal((3, 30, 8)) ** 2 * np.float32([1e4, 1e-3, 0.0])[:, None, None]).astype("float32")
+    x[:, :3] *= 1e-9
+    result = to_numpy(mel.power_to_decibels(x, top_db=40.0, reference="max"))
+    for example, decibels in zip(x[:2], result, strict=False):
+        np.testing.assert_allclose(decibels, librosa.power_to_db(example, ref=np.max, top_db=40.0), atol=1e-4)
+    np.testing.assert_allclose(result[2], -40.0, atol=1e-4)  # Silence; librosa has 0.
+    # From there to sound without a jump.
+    faint = to_numpy(mel.power_to_decibels(np.float32([[1e-10, 2e-10], [1e-10, 1e-6]]), top_db=40.0, reference="max"))
+    np.testing.assert_allclose(faint, [[-40.0, -36.9897], [-40.0, 0.0]], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
@@ -79,6 +92,8 @@ def test_decibels_equal_librosa_for_each_example(rng, top_db):
         ),
         (lambda: mel.log_compress(SIGNAL, floor=0.0), ValueError, "`floor` must be at least"),
         (lambda: mel.power_to_decibels(SIGNAL, top_db=-1.0), ValueError, "`top_db` must be positive"),
+        (lambda: mel.power_to_decibels(SIGNAL, reference="max"), ValueError, "`reference`='max' needs `top_db`"),
+        (lambda: mel.power_to_decibels(SIGNAL, reference="peak"), ValueError, "`reference` must be"),
     ],
 )
 def test_errors_say_what_was_wrong(call, error, message):

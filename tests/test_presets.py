@@ -89,7 +89,9 @@ def test_parts_that_do_not_go_with_the_loss_or_the_shift_of_vgg():
 def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
     published = preset("quick", "vgg41", resolution="diffres", frames_per_second=50)
     assert (published.model.hop_seconds, published.model.num_mels) == (None, 64)
-    assert preset("quick", "vgg41").model.hop_seconds == 0.02
+    usual = preset("quick", "vgg41")
+    assert (usual.model.hop_seconds, usual.model.reference, usual.data.short) == (0.02, "max", "zero")
+    assert (published.model.reference, published.data.short) == (None, None)
     for changes in ({"resolution": "diffres", "frames_per_second": 50}, {"front_end": "piczak"}, {"front_end": "leaf"}):
         with keras.StatelessScope(initialize_variables=False):
             build_model(("dog", "rain"), preset("quick", "vgg41", **changes))
@@ -106,6 +108,7 @@ def test_what_is_given_counts():
     for name, network in (("quick", "vgg41"), ("paper", "vgg41"), ("quick", "eat-s"), ("paper", "eat-s")):
         data = preset(name, network, initial="model.keras").data  # The model has its own length and scaling.
         assert data.frames is None and data.peak is None
+    assert preset("quick", "vgg41", initial="model.keras").data.short is None
     assert preset("quick", "eat-s", initial="model.keras", peak=0.5).data.peak == 0.5
     fixed = preset("quick", "vgg41", ClipStatistics(300, 12.0, True))
     random = preset("quick", "vgg41", ClipStatistics(300, 12.0, True), crops="random")

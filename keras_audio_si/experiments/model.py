@@ -41,7 +41,8 @@ DIFFRES = (
     "guide_emptiness",
     "dilations",
 )
-_FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "fft_length", "filter_stride")
+_OF_MEL = ("fft_length", "top_db", "reference")
+_FRONT_END = ("num_mels", "frame_seconds", "hop_seconds", "filter_stride", *_OF_MEL)
 _NETWORK = (
     "pooling",
     "intra_block_pooling",
@@ -108,9 +109,9 @@ def build_front_end(settings):
     if settings.data.short in ("repeat", "zero"):
         options["short"] = settings.data.short
     of_mel = name in ("mel", "mel-pcen")
-    lacking = "filter_stride" if of_mel else "fft_length"
-    if lacking in options:
-        raise ValueError(f"The front-end {name!r} has no `{lacking}`: leave that setting out.")
+    for lacking in ("filter_stride",) if of_mel else _OF_MEL:
+        if lacking in options:
+            raise ValueError(f"The front-end {name!r} has no `{lacking}`: leave that setting out.")
     if of_mel:
         compression = {"compression": None} if name == "mel-pcen" else {}
         return layers.LogMelSpectrogram(settings.data.sample_rate, num_mels=bands, **compression, **options)

@@ -45,6 +45,9 @@ class ModelSettings:
         frame_seconds: Analysis window of the front-end, in seconds.
         hop_seconds: Time from one frame to the next, in seconds.
         fft_length: Points of the Fourier transform.
+        top_db: Range in dB that a mel spectrogram keeps below the loudest sound of each patch.
+        reference: "max" for levels relative to that sound, which do not depend on the gain of a recording; it needs
+            `top_db`. None for absolute levels.
         filter_stride: Samples from one filter output to the next, of a front-end with learned filters. It must divide
             the hop; 4 takes about a third of the time of 1, see docs/front-ends.md.
         augment: Augmentation of the training waveforms: "none", "roll-gain" (a cyclic shift; half of the time another
@@ -109,6 +112,8 @@ class ModelSettings:
     frame_seconds: float | None = None
     hop_seconds: float | None = None
     fft_length: int | None = None
+    top_db: float | None = None
+    reference: str | None = None
     filter_stride: int | None = None
     augment: str = "none"
     augment_noise: bool = True

@@ -103,7 +103,9 @@ class LogMelSpectrogram(FrontEnd):
         power: Exponent of the magnitudes that the bands add up: 2 for energy, 1 for magnitude.
         compression: `"log"` (natural logarithm), `"decibel"`, or None for linear values.
         floor: Smallest band value that is told apart from silence.
-        top_db: With `compression="decibel"`, the range in dB kept below each example's maximum, None for all.
+        top_db: Range in dB kept below each example's maximum, None for all.
+        reference: None for absolute levels, or `"max"`: levels are relative to the maximum of each example, so that the
+            gain of a recording changes nothing. Needs `top_db`, below which is silence.
         center: True extends the waveform, to centre frame `t` on sample `t * hop_length`.
         pad_mode: With `center=True`, by what: `"reflect"` (librosa before 0.10) or `"constant"`, zeros (librosa since).
         drop_last_frame: With `center=True`, whether to leave out the last frame, which may be centred on the end.
@@ -149,6 +151,7 @@ class LogMelSpectrogram(FrontEnd):
         compression="log",
         floor=1e-10,
         top_db=None,
+        reference=None,
         center=False,
         pad_mode="reflect",
         drop_last_frame=False,
@@ -161,8 +164,11 @@ class LogMelSpectrogram(FrontEnd):
         check_choice("pad_mode", pad_mode, ("reflect", "constant"))
         if not center and (pad_mode != "reflect" or drop_last_frame):
             raise ValueError("`pad_mode` and `drop_last_frame` need `center`=True: other frames lie in the waveform.")
-        if top_db is not None and compression != "decibel":
-            raise ValueError(f"`top_db` must be None without `compression`='decibel'. Received: top_db={top_db!r}")
+        if top_db is not None and compression is None:
+            raise ValueError(f"`top_db` must be None without `compression`. Received: top_db={top_db!r}")
+        check_choice("reference", reference, (None, "max"))
+        if reference is not None and top_db is None:
+            raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
         check_positive(floor=floor, power=power, **({} if top_db is None else {"top_db": top_db}))
         self.frame_seconds = frame_seconds
         self.frame_length = self.in_samples("frame_seconds", frame_seconds)
@@ -181,6 +187,7 @@ class LogMelSpectrogram(FrontEnd):
         self.compression = compression
         self.floor = floor
         self.top_db = top_db
+        self.reference = reference
         self.center = center
         self.pad_mode = pad_mode
         self.drop_last_frame = drop_last_frame
@@ -201,10 +208,11 @@ class LogMelSpectrogram(FrontEnd):
         if self.drop_last_frame:
             real, imag = real[:, :-1], imag[:, :-1]
         bands = self.bands(signal.power_spectrum(real, imag, self.power))
-        if self.compression == "log":
+        if self.compression == "log" and self.top_db is None:
             bands = mel.log_compress(bands, self.floor)
-        elif self.compression == "decibel":
-            bands = mel.power_to_decibels(bands, self.floor, self.top_db)
+        elif self.compression is not None:
+            bands = mel.power_to_decibels(bands, self.floor, self.top_db, self.reference)
+            bands = bands / mel.DECIBELS if self.compression == "log" else bands
         return ops.cast(bands, self.compute_dtype)
 
     def spectrum(self, waveforms):
@@ -240,6 +248,7 @@ class LogMelSpectrogram(FrontEnd):
             "compression": self.compression,
             "floor": self.floor,
             "top_db": self.top_db,
+            "reference": self.reference,
             "center": self.center,
             "pad_mode": self.pad_mode,
             "drop_last_frame": self.drop_last_frame,

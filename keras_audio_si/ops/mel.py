@@ -12,6 +12,8 @@ from keras_audio_si.ops.arguments import TINY, as_float32, constant
 from keras_audio_si.ops.padding import pad_axis
 from keras_audio_si.ops.xla import portable
 
+DECIBELS = 10.0 / math.log(10.0)  # Of an energy, per unit of its natural logarithm.
+
 
 @functools.lru_cache(maxsize=32)
 def mel_filterbank(num_mels, fft_length, sample_rate, min_hz=0.0, max_hz=None, scale="htk", normalization=None):
@@ -119,7 +121,7 @@ def log_compress(x, floor=1e-10):
     return ops.log(ops.maximum(x, floor))
 
 
-def power_to_decibels(x, floor=1e-10, top_db=None):
+def power_to_decibels(x, floor=1e-10, top_db=None, reference=None):
     """Energies in decibels, `10 * log10(max(x, floor))`, limited below by each example's own maximum.
 
     Args:
@@ -127,25 +129,35 @@ def power_to_decibels(x, floor=1e-10, top_db=None):
         floor: Smallest energy that is told apart from silence.
         top_db: Range in dB that is kept below the maximum of each example, None for all of it. The maximum is
             taken over all axes but the first, so an example does not depend on what else is in its batch.
+        reference: None for absolute levels; `"max"` for levels relative to that maximum, from `-top_db` to 0, which a
+            constant gain does not change. What is less than `top_db` above `floor` is no maximum: digital silence is at
+            `-top_db` throughout.
 
     Returns:
         Float32 tensor of the shape of `x`.
 
     Raises:
-        ValueError: If `floor` or `top_db` is not positive.
+        ValueError: If `floor` or `top_db` is not positive, or `reference` is `"max"` without `top_db`.
         TypeError: If `x` is not of a real float type.
 
     Example:
 
-    >>> tuple(power_to_decibels(np.float32([[1.0, 0.0]]), top_db=80.0).shape)
-    (1, 2)
+    >>> print(np.asarray(power_to_decibels(np.float32([[1e-2, 1e-4, 0.0]]), top_db=40.0)).round())
+    [[-20. -40. -60.]]
+    >>> print(np.asarray(power_to_decibels(np.float32([[1e-2, 1e-4, 0.0]]), top_db=40.0, reference="max")).round())
+    [[  0. -20. -40.]]
     """
-    decibels = log_compress(x, floor) * (10.0 / math.log(10.0))
+    check_choice("reference", reference, (None, "max"))
+    decibels = log_compress(x, floor) * DECIBELS
     if top_db is None:
+        if reference is not None:
+            raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
         return decibels
     check_positive(top_db=top_db)
     loudest = ops.max(decibels, axis=tuple(range(1, len(decibels.shape))), keepdims=True)
-    return ops.maximum(decibels, loudest - top_db)
+    if reference is None:
+        return ops.maximum(decibels, loudest - top_db)
+    return ops.maximum(decibels - ops.maximum(loudest, math.log(floor) * DECIBELS + top_db), -top_db)
 
 
 def deltas(x, width=9):
