@@ -91,6 +91,8 @@ def test_draws_cover_their_ranges():
     def drawn(layer, samples=4000):
         return {key: numpy(value) for key, value in layer.draw(2000, samples).items()}
 
+    decibels = 20 * np.log10(drawn(layers.RandomGain((-20.0, 10.0), unit="decibels"))["gain"])
+    assert -20.0 <= decibels.min() < -19.5 and 9.5 < decibels.max() <= 10.0 and abs(decibels.mean() + 5.0) < 0.7
     params = drawn(layers.RandomFragmentGain(RATE, seconds=(0.01, 0.02), gain=(0.5, 1.3), probability=0.3))
     assert set(params["length"]) == set(range(80, 161))
     assert params["start"].min() >= 0 and (params["start"] + params["length"]).max() in range(3990, 4001)
@@ -131,6 +133,7 @@ def test_wrong_arguments():
         (lambda: layers.RandomGain(probability=1.5), r"`probability` must be in \[0, 1\]. Received: probability=1.5"),
         (lambda: layers.RandomGain((2.0, 1.0)), r"`gain` must be a range \(lowest, highest\)"),
         (lambda: layers.RandomGain(0.5), "`gain` must be a range"),
+        (lambda: layers.RandomGain((0.0, 6.0), unit="dB"), "`unit` must be one of 'factor', 'decibels'"),
         (lambda: layers.RandomTimeMask(0), "`sample_rate` must be positive"),
         (lambda: layers.RandomTimeMask(RATE, (-1, 1)), "`seconds` must be a range .* from 0"),
         (lambda: layers.RandomMuLaw((0, 8)), "`bits` must be a range .* from 1 to 24"),

@@ -551,7 +551,12 @@ class TestAugmentation:
         assert not any(isinstance(layer, layers.RandomNoise) for layer in augmentation.layers)
 
     @pytest.mark.parametrize(
-        "augment, factors", [("roll-gain", (1.0,)), ("roll-gain-speed", (0.8, 0.9, 1.0, 1.1, 1.2))]
+        "augment, factors",
+        [
+            ("roll-gain", (1.0,)),
+            ("roll-gain-speed", (0.8, 0.9, 1.0, 1.1, 1.2)),
+            ("roll-level-speed", (0.8, 0.9, 1.0, 1.1, 1.2)),
+        ],
     )
     def test_speed_changes_the_pitch(self, augment, factors):
         settings = EAT.changed(mixings=(), augment=augment)
@@ -562,6 +567,14 @@ class TestAugmentation:
         peaks = np.abs(np.fft.rfft(varied)).argmax(axis=1)
         assert {min(factors, key=lambda factor: abs(pitch / factor - peak)) for peak in peaks} == set(factors)
         assert all(min(abs(pitch / factor - peak) for factor in factors) <= 2 for peak in peaks)
+
+    @pytest.mark.parametrize("augment, lowest, highest", [("roll-gain", -6.1, 2.3), ("roll-level-speed", -25.0, 15.0)])
+    def test_levels(self, augment, lowest, highest):
+        settings = EAT.changed(mixings=(), augment=augment)
+        sine = np.sin(2 * np.pi * np.arange(16000) / 32)[None].repeat(400, axis=0).astype("float32")
+        varied = keras.ops.convert_to_numpy(build_augmentation(settings)(sine, training=True))
+        levels = 20 * np.log10(np.abs(varied).max(axis=1))  # At the ends of a faster clip the filter rings.
+        assert lowest - 1.0 < levels.min() < lowest + 2.0 and highest - 2.0 < levels.max() < highest + 1.0
 
     def test_mixed_labels_need_a_loss_of_several(self):
         with pytest.raises(ValueError, match="`mixings` give several labels"):

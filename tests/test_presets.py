@@ -55,7 +55,7 @@ def test_clips_are_varied_in_many_steps_of_many_epochs():
     def varied(name, clips, **changes):
         settings = preset(name, "vgg41", ClipStatistics(clips, 4.0, True), **changes)
         given = (settings.model.spec_augment, settings.training.mixup_alpha, settings.model.augment)
-        assert given in ((True, 0.4, "roll-gain-speed"), (False, None, "roll-gain-speed"))
+        assert given in ((True, 0.4, "roll-level-speed"), (False, None, "roll-level-speed"))
         return given[0]
 
     assert [varied("quick", clips) for clips in (300, 3000)] == [True, False]  # In many and in few epochs.
@@ -90,8 +90,7 @@ def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
     published = preset("quick", "vgg41", resolution="diffres", frames_per_second=50)
     assert (published.model.hop_seconds, published.model.num_mels) == (None, 64)
     usual = preset("quick", "vgg41")
-    assert (usual.model.hop_seconds, usual.model.reference, usual.data.short) == (0.02, "max", "zero")
-    assert (published.model.reference, published.data.short) == (None, None)
+    assert (usual.model.hop_seconds, usual.data.short) == (0.02, "zero")
     for changes in ({"resolution": "diffres", "frames_per_second": 50}, {"front_end": "piczak"}, {"front_end": "leaf"}):
         with keras.StatelessScope(initialize_variables=False):
             build_model(("dog", "rain"), preset("quick", "vgg41", **changes))

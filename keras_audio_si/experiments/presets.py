@@ -68,8 +68,6 @@ _VARIED = {
     "efficientnet": _MASKED | {"augment": "eat-light"},
     "juettner": {},
 }
-# Recordings differ in gain by tens of decibels, which says nothing of their class; silence is what fills short clips.
-_RELATIVE = {"reference": "max", "top_db": 80.0, "short": "zero"}
 _MANY_STEPS = 5000  # From here on the moving statistics keep up at the momentum as published.
 
 
@@ -157,19 +155,16 @@ def _eat(clips, changes):
 
 
 def _vgg(name, changes):
-    """Of the published spectrogram half the frames and two thirds of the bands, relative to the loudest sound.
-
-    Layers that reduce the frames later take the published frames, and DiffRes finds empty ones by absolute levels.
-    """
+    """Of the published spectrogram half the frames, unless they are reduced later, and two thirds of the bands."""
     chosen = {"width": 0.5 if name == "thorough" else 0.25}
     if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
-        chosen["augment"] = "roll-gain-speed"
+        chosen["augment"] = "roll-level-speed"
+    if not changes.get("initial"):  # A trained model has its own.
+        chosen["short"] = "zero"  # Other recordings of a class have silence around it.
     if changes.get("front_end") != "piczak":  # It has its own.
         chosen["num_mels"] = 64
         if "frames_per_second" not in changes:
             chosen |= {"frame_seconds": 0.04, "hop_seconds": 0.02}
-            if changes.get("front_end", "mel") in ("auto", "mel") and not changes.get("initial"):
-                chosen |= _RELATIVE
     return chosen
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.checks import check_positive
+from keras_audio_si.checks import check_choice, check_positive
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, check_range
 from keras_audio_si.ops.quantisation import quantise, quantise_mu_law
 
@@ -13,7 +13,9 @@ class RandomGain(RandomWaveformLayer):
     """Multiplies every waveform by a random factor.
 
     Args:
-        gain: Lowest and highest factor, drawn uniformly.
+        gain: Lowest and highest gain, drawn uniformly.
+        unit: Of `gain`: "factor", or "decibels", in which the recordings of a class differ: from 1 to 10 as from 10 to
+            100.
         probability: Chance of an example to be changed.
         seed: Integer that sets the draws; None for other draws each time.
 
@@ -36,18 +38,21 @@ class RandomGain(RandomWaveformLayer):
         gazneli2022, Table 1, "amplitude"; range of the released code.
     """
 
-    def __init__(self, gain=(0.5, 1.3), probability=1.0, seed=None, **kwargs):
+    def __init__(self, gain=(0.5, 1.3), probability=1.0, seed=None, unit="factor", **kwargs):
         super().__init__(probability, seed, **kwargs)
+        check_choice("unit", unit, ("factor", "decibels"))
         self.gain = check_range("gain", gain)
+        self.unit = unit
 
     def draw_parameters(self, batch_size, num_samples):
-        return {"gain": self.uniform(batch_size, *self.gain)}
+        gain = self.uniform(batch_size, *self.gain)
+        return {"gain": gain if self.unit == "factor" else ops.power(10.0, gain / 20)}
 
     def transform(self, waveforms, params):
         return waveforms * params["gain"][:, None]
 
     def get_config(self):
-        return {**super().get_config(), "gain": self.gain}
+        return {**super().get_config(), "gain": self.gain, "unit": self.unit}
 
 
 class _RandomFragmentLayer(RandomWaveformLayer):
