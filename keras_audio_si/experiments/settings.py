@@ -52,8 +52,8 @@ class ModelSettings:
             the hop; 4 takes about a third of the time of 1, see docs/front-ends.md.
         augment: Augmentation of the training waveforms: "none", "roll-gain" (a cyclic shift; half of the time another
             gain and the opposite sign), "roll-gain-speed" (half of the time another speed, and with it pitch, as well),
-            "roll-level-speed" (the same, and always another gain, of -25 to 15 dB), "eat-released", "eat-table1" or "eat-light" (`layers.eat_augmentations`). Or a layer from `(waveforms,
-            labels)` to the same.
+            "roll-level-speed" (the same, and always another gain, of -25 to 15 dB), "eat-released", "eat-table1" or
+            "eat-light" (`layers.eat_augmentations`). Or a layer from `(waveforms, labels)` to the same.
         augment_noise: Whether these augmentations add noise.
         mixings: Label mixings of gazneli2022: some of mixup, timemix, freqmix, phasemix. One is drawn for each batch.
         mixing_probability: Probability that an example is mixed by them.
