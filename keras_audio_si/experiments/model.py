@@ -31,6 +31,7 @@ FRONT_ENDS = {
     "leaf": layers.LEAF,
 }
 HEADS = {"attention": layers.AttentionHead, **dict.fromkeys((*ORDERS, *STATISTICS), layers.GlobalTimeMelPool)}
+_GAINS = {"gain": {"probability": 0.5}, "level": {"gain": (-25.0, 15.0), "unit": "decibels"}}
 DIFFRES = (
     "aggregations",
     "resolution_encoding",
@@ -150,21 +151,21 @@ def build_augmentation(settings):
         raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
     mixing = (model.mixings, model.mixing_probability, model.label_rule, seed)
     if model.augment.startswith("roll"):
-        speed = [layers.RandomSpeed(probability=0.5, seed=seed + 3)] if model.augment.endswith("speed") else []
+        _, gain, *speed = model.augment.split("-")
+        speed = [layers.RandomSpeed(probability=0.5, seed=seed + 3)] if speed else []
         mixing = [layers.eat_mixing(rate, *mixing)] if model.mixings else []
-        return layers.AugmentationChain([*speed, *_roll_gain(seed, model.augment), *mixing], seed=seed)
+        return layers.AugmentationChain([*speed, *_roll_gain(seed, _GAINS[gain]), *mixing], seed=seed)
     if model.augment != "none":
         strength = model.augment.removeprefix("eat-")
         return layers.eat_augmentations(rate, strength, model.augment_noise, *mixing)
     return layers.eat_mixing(rate, *mixing) if model.mixings else None
 
 
-def _roll_gain(seed, name):
+def _roll_gain(seed, gain):
     """Where a sound begins in a clip, and how loud it is, say nothing of its class."""
-    wide = {"gain": (-25.0, 15.0), "unit": "decibels"}
     return [
         layers.Roll(fractional=False, seed=seed),
-        layers.RandomGain(seed=seed + 1, **(wide if "level" in name else {"probability": 0.5})),
+        layers.RandomGain(**gain, seed=seed + 1),
         layers.PolarityInversion(probability=0.5, seed=seed + 2),
     ]
 

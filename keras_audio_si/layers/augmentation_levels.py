@@ -14,10 +14,9 @@ class RandomGain(RandomWaveformLayer):
 
     Args:
         gain: Lowest and highest gain, drawn uniformly.
-        unit: Of `gain`: "factor", or "decibels", in which the recordings of a class differ: from 1 to 10 as from 10 to
-            100.
         probability: Chance of an example to be changed.
         seed: Integer that sets the draws; None for other draws each time.
+        unit: Of `gain`: "factor", or "decibels", on whose scale the gains are uniform then.
 
     Input shape:
         `(batch, samples)`, or a pair of that and labels.

@@ -166,10 +166,8 @@ class LogMelSpectrogram(FrontEnd):
             raise ValueError("`pad_mode` and `drop_last_frame` need `center`=True: other frames lie in the waveform.")
         if top_db is not None and compression is None:
             raise ValueError(f"`top_db` must be None without `compression`. Received: top_db={top_db!r}")
-        check_choice("reference", reference, (None, "max"))
-        if reference is not None and top_db is None:
-            raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
-        check_positive(floor=floor, power=power, **({} if top_db is None else {"top_db": top_db}))
+        mel.check_levels(top_db, reference)
+        check_positive(floor=floor, power=power)
         self.frame_seconds = frame_seconds
         self.frame_length = self.in_samples("frame_seconds", frame_seconds)
         self.fft_length = 1 << (self.frame_length - 1).bit_length() if fft_length is None else fft_length

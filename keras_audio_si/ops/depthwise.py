@@ -119,11 +119,14 @@ def _shifts(x, window, strides):
 
 def _correlate(x, taps, strides):
     """Correlates without padding, as shifted multiply-adds."""
-    x, y = materialise(x), 0.0
-    by_tap = ops.unstack(ops.reshape(taps, (-1, taps.shape[2])))
+    return materialise(_weighted_sum(materialise(x), taps, strides))
+
+
+def _weighted_sum(x, taps, strides):
+    y, by_tap = 0.0, ops.unstack(ops.reshape(taps, (-1, taps.shape[2])))
     for tap, shifted in zip(by_tap, _shifts(x, taps.shape, strides), strict=True):
         y = y + shifted * tap
-    return materialise(y)
+    return y
 
 
 def _correlate_slopes(x, taps, upstream, strides):
@@ -144,13 +147,14 @@ def _map_slopes(sizes, taps, upstream, strides):
     after = [n - size for n, size in zip(steps, ops.shape(upstream)[1:3], strict=True)]
     upstream = materialise(pad_spatial(upstream, list(zip(lead, after, strict=True)), "same"))
 
-    def phase(*places):
-        y = ops.zeros_like(upstream[:, : steps[0], : steps[1]])
-        for i in range(places[0], window[0], strides[0]):
-            rows = upstream[:, lead[0] - i // strides[0] :][:, : steps[0]]
-            for j in range(places[1], window[1], strides[1]):
-                y = y + rows[:, :, lead[1] - j // strides[1] :][:, :, : steps[1]] * taps[i, j, :, 0]
-        return y
+    def phase(p, q):
+        seen = ops.flip(taps[p :: strides[0], q :: strides[1]], (0, 1))
+        height, width = seen.shape[:2]
+        if not height or not width:  # A stride is longer than the window.
+            return ops.zeros_like(upstream[:, : steps[0], : steps[1]])
+        first = lead[0] - height + 1, lead[1] - width + 1
+        x = upstream[:, first[0] : lead[0] + steps[0], first[1] : lead[1] + steps[1]]
+        return _weighted_sum(x, seen, (1, 1))
 
     phases = [ops.stack([phase(p, q) for q in range(strides[1])], axis=3) for p in range(strides[0])]
     slopes = ops.stack(phases, axis=2)

@@ -147,17 +147,23 @@ def power_to_decibels(x, floor=1e-10, top_db=None, reference=None):
     >>> print(np.asarray(power_to_decibels(np.float32([[1e-2, 1e-4, 0.0]]), top_db=40.0, reference="max")).round())
     [[  0. -20. -40.]]
     """
-    check_choice("reference", reference, (None, "max"))
+    check_levels(top_db, reference)
     decibels = log_compress(x, floor) * DECIBELS
     if top_db is None:
-        if reference is not None:
-            raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
         return decibels
-    check_positive(top_db=top_db)
     loudest = ops.max(decibels, axis=tuple(range(1, len(decibels.shape))), keepdims=True)
     if reference is None:
         return ops.maximum(decibels, loudest - top_db)
     return ops.maximum(decibels - ops.maximum(loudest, math.log(floor) * DECIBELS + top_db), -top_db)
+
+
+def check_levels(top_db, reference):
+    """Raises a ValueError unless `power_to_decibels` takes both."""
+    check_choice("reference", reference, (None, "max"))
+    if top_db is not None:
+        check_positive(top_db=top_db)
+    elif reference is not None:
+        raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
 
 
 def deltas(x, width=9):
