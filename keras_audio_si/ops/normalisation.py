@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_audio_si.ops.arguments import as_float32
-from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise
+from keras_audio_si.ops.xla import compiled_by_xla
 
 
 def standardise(x, mean, variance):
@@ -53,24 +53,9 @@ def normalise_batch(x, scale, offset, epsilon):
             x=x[:, :, None], scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
         )
         return y[:, :, 0], mean, variance
+    values = ops.cast(x, "float32")
+    mean, variance = ops.moments(values, axes=(0, 1))
+    factor = scale * ops.rsqrt(variance + epsilon)
+    y = values * factor + (offset - mean * factor)
     count = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
-
-    def mean_of(values):
-        # Over examples first: XLA vectorises that, and fuses what computes the values into it.
-        return ops.sum(materialise(ops.sum(values, axis=0)), axis=0) / count
-
-    def forward(values, scale, offset):
-        mean = mean_of(values)
-        centred = values - mean
-        variance = mean_of(ops.square(centred))
-        return centred * (scale * ops.rsqrt(variance + epsilon)) + offset, mean, variance
-
-    def backward(args, result, upstream):
-        (values, scale, _), (_, mean, variance) = args, result
-        inverse = ops.rsqrt(variance + epsilon)
-        normal = (values - mean) * inverse
-        level, slope = mean_of(upstream), mean_of(upstream * normal)
-        return (upstream - level - normal * slope) * (scale * inverse), slope * count, level * count
-
-    y, mean, variance = custom_gradient(forward, backward)(ops.cast(x, "float32"), scale, offset)
     return ops.cast(y, x.dtype), mean, variance * (count / (count - 1))
