@@ -54,7 +54,8 @@ def normalise_batch(x, scale, offset, epsilon):
         )
         return y[:, :, 0], mean, variance
     values = ops.cast(x, "float32")
-    mean, variance = ops.moments(values, axes=(0, 1))
+    # Not `ops.moments`, which under PyTorch subtracts the square of the mean from the mean of squares.
+    mean, variance = ops.mean(values, axis=(0, 1)), ops.var(values, axis=(0, 1))
     factor = scale * ops.rsqrt(variance + epsilon)
     y = values * factor + (offset - mean * factor)
     count = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
