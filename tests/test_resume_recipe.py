@@ -188,7 +188,7 @@ def test_runs_of_earlier_versions_go_on(tmp_path):
 
 
 def test_layers_are_described_as_in_earlier_versions():
-    """Digests of 0.2.0, which had none of the arguments `probability`, `per` and `max_start_seconds`."""
+    """Digests of 0.2.0, which had none of the arguments that came later."""
 
     def described(layer):
         return run_identity(network(1), patches(0), patches(1), RESUMED, layer)["augmentation"]
@@ -199,6 +199,7 @@ def test_layers_are_described_as_in_earlier_versions():
     assert described(layers.eat_mixing(16000, seed=3)) == "RandomChoice 0778eddbb4470108"
     assert described(layers.eat_mixing(16000, probability=0.5, seed=3)) != "RandomChoice 0778eddbb4470108"
     assert described(layers.MixUp(10.0, probability=0.5, seed=5)) == "MixUp 0936cb2ec831e53b"
+    assert described(layers.LogMelSpectrogram(16000)) == "LogMelSpectrogram 5fc8d5e95da57c84"
 
 
 class TestRefused:

@@ -17,6 +17,8 @@ _ADDED = {
     "FreqMix": {"probability": 1.0},
     "PhaseMix": {"probability": 1.0},
     "RandomFragmentGain": {"max_start_seconds": None},
+    "LogMelSpectrogram": {"reference": None},
+    "RandomGain": {"unit": "factor"},
     "RandomOrder": {"per": "batch"},
 }
 
