@@ -71,6 +71,24 @@ def test_apply_is_the_formula(rng, shape, label_rule):
         np.testing.assert_allclose(ops.convert_to_numpy(labels[i]), expected, atol=1e-6)
 
 
+def test_gain_aware_labels(rng):
+    """A loud and a soft sound are mixed to the ratio of levels that the weight says, and by that go the labels."""
+    loud, soft = (rng.normal(size=4000).astype("float32") * scale for scale in (0.5, 0.02))
+    x, y = np.stack([loud, soft]), np.eye(2, dtype="float32")
+    params = {"weight": np.float32([0.8, 0.8]), "partner": np.array([1, 0])}
+    layer = MixUp(gain_aware=True, labels_by="loudness")
+    mixed, labels = (ops.convert_to_numpy(part) for part in layer.apply((x, y), params))
+    np.testing.assert_allclose(labels, [[0.8, 0.2], [0.2, 0.8]], atol=1e-6)
+    for example, share in zip(mixed, (4.0, 1 / 4), strict=True):
+        parts, *_ = np.linalg.lstsq(x.T.astype("float64"), example.astype("float64"), rcond=None)
+        levels = np.abs(parts) * np.sqrt((x.astype("float64") ** 2).mean(axis=1))
+        assert levels[0] / levels[1] == pytest.approx(share, rel=1e-3)
+    _, released = MixUp(gain_aware=True).apply((x, y), params)
+    assert float(ops.convert_to_numpy(released)[0, 0]) < 0.2  # The amplitude of the louder one.
+    with pytest.raises(ValueError, match="labels_by"):
+        MixUp(labels_by="energy")
+
+
 def test_call_draws_and_applies(rng):
     x, y = batch(rng)
     one, two = MixUp(seed=5), MixUp(seed=5)

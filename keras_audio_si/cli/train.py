@@ -234,11 +234,12 @@ def _print_plan(rows, divisions, seeds, args):
         lengths = {"frames": settings.data.frames, "samples": settings.data.input_samples}
         length = " ".join(f" of {number} {unit}" for unit, number in lengths.items() if number)
         momentum = model.batch_norm_momentum or "of the network"
+        mixup = "gain-aware mixup" if training.mixup_gain_aware else "mixup"
         print(
             f"  {row + ': ' if row else ''}{_parts(settings)}{width}, {epochs}, "
             f"batches of {training.batch_size} patches{length}, {training.optimizer} {training.learning_rate:g}, "
             f"{training.schedule}, loss {training.loss}, augmentation {model.augment}, "
-            f"mixing {', '.join(model.mixings) or ('mixup' if training.mixup_alpha else 'none')}, "
+            f"mixing {', '.join(model.mixings) or (mixup if training.mixup_alpha else 'none')}, "
             f"SpecAugment {'on' if model.spec_augment else 'off'}, batch normalisation momentum {momentum}, "
             f"averages of the weights {training.ema_decay or 'none'}",
         )

@@ -150,8 +150,9 @@ class MixUp(BatchMixing):
         seed: integer that sets the draws; None for other draws each time.
         gain_aware: True takes the weight as how loud the example is heard beside its partner: the amplitudes are
             mixed by `p = weight * r' / (weight * r' + (1 - weight) * r)`, with the root mean squares r of the example
-            and r' of the partner, and divided by `sqrt(p^2 + (1 - p)^2)`; `p` is the weight of the labels. For
-            waveforms.
+            and r' of the partner, and divided by `sqrt(p^2 + (1 - p)^2)`. For waveforms.
+        labels_by: with `gain_aware`, what the labels are mixed by: `"amplitude"`, by p (released code of EAT), which is
+            small for the louder of two sounds that are heard alike, or `"loudness"`, by the weight as it is heard.
         weight_range: pair of the least and the largest weight, to which the draws, from 0 to 1, are scaled.
         union_limit: with `"union"`, the weight of the labels from which on those of the partner are left out, 0.9 in
             the released code of EAT; None for never.
@@ -196,12 +197,15 @@ class MixUp(BatchMixing):
         weight_range=(0.0, 1.0),
         union_limit=None,
         probability=1.0,
+        labels_by="amplitude",
         **kwargs,
     ):
         super().__init__(weight_range, label_rule, union_limit, seed, probability, **kwargs)
         check_interval("(0, inf)", alpha=alpha)
+        check_choice("labels_by", labels_by, ("amplitude", "loudness"))
         self.alpha = float(alpha)
         self.gain_aware = gain_aware
+        self.labels_by = labels_by
         self._table = _beta_logits(self.alpha)
 
     def draw_weight(self, batch_size):
@@ -219,13 +223,13 @@ class MixUp(BatchMixing):
         partner, weight = params["partner"], params["weight"]
         if not self.gain_aware:
             return mixing.mix_amplitudes(inputs, partner, weight), weight
-        weight = mixing.gain_aware_weight(inputs, partner, weight)
-        mixed = mixing.mix_amplitudes(inputs, partner, weight)
-        factor = ops.reshape(mixing.equal_power(weight), (-1,) + (1,) * (len(inputs.shape) - 1))
-        return factor * mixed, weight
+        amplitude = mixing.gain_aware_weight(inputs, partner, weight)
+        mixed = mixing.mix_amplitudes(inputs, partner, amplitude)
+        factor = ops.reshape(mixing.equal_power(amplitude), (-1,) + (1,) * (len(inputs.shape) - 1))
+        return factor * mixed, weight if self.labels_by == "loudness" else amplitude
 
     def get_config(self):
-        names = ("alpha", "gain_aware")
+        names = ("alpha", "gain_aware", "labels_by")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -265,7 +265,9 @@ def augmentation_layers(settings, augmentation):
     """The layers that a batch goes through before the model."""
     layers = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
-        layers.append(MixUp(settings.mixup_alpha, seed=settings.seed, probability=settings.mixup_probability))
+        common = {"seed": settings.seed, "probability": settings.mixup_probability}
+        levels = {"gain_aware": True, "labels_by": "loudness"} if settings.mixup_gain_aware else {}
+        layers.append(MixUp(settings.mixup_alpha, **common, **levels))
     return layers
 
 

@@ -19,6 +19,7 @@ _ADDED = {
     "RandomFragmentGain": {"max_start_seconds": None},
     "LogMelSpectrogram": {"reference": None},
     "RandomGain": {"unit": "factor"},
+    "MixUp": {"labels_by": "amplitude"},
     "RandomOrder": {"per": "batch"},
 }
 

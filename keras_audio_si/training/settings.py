@@ -52,6 +52,8 @@ class TrainingSettings:
             a one-cycle schedule needs.
         mixup_alpha: Parameter of the Beta distribution of mixup; None for no mixing. fonseca2021 has 1.25.
         mixup_probability: Probability that an example is mixed.
+        mixup_gain_aware: Whether mixup levels the two clips first, so that its labels say how loud each of them is heard
+            (`layers.MixUp` with `labels_by="loudness"`). For clips or augmentations of different levels.
         monitor: Logged value that measures improvement: val_mAP, val_d_prime or val_accuracy. For clips of one label
             each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
             (`evaluation.patches`); with the loss `"mse"` `"val_explained_variance"`.
@@ -121,6 +123,7 @@ class TrainingSettings:
     early_stopping_patience: int | None = 20
     mixup_alpha: float | None = None
     mixup_probability: float = 1.0
+    mixup_gain_aware: bool = False
     mixing_from_epoch: int = 0
     monitor: str = "val_mAP"
     restore_best_weights: bool = True
@@ -165,6 +168,7 @@ class TrainingSettings:
             "schedule": SCHEDULES,
             "gradient_clip_by": CLIPPED,
             "gradient_norms": (True, False),
+            "mixup_gain_aware": (True, False),
             "loss": LOSSES,
             "loss_reduction": REDUCTIONS,
             "ema_update": UPDATES,
