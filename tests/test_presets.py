@@ -96,12 +96,6 @@ def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
             build_model(("dog", "rain"), preset("quick", "vgg41", **changes))
 
 
-def test_mixup_levels_the_clips_whose_levels_are_varied():
-    assert preset("thorough", "vgg41").training.mixup_gain_aware
-    assert not preset("thorough", "vgg41", augment="roll-gain-speed").training.mixup_gain_aware
-    assert not preset("paper", "vgg41").training.mixup_gain_aware
-
-
 def test_statistics_follow_the_steps_of_the_training():
     assert preset("quick", "vgg41").model.batch_norm_momentum == 0.9
     assert preset("thorough", "vgg41").model.batch_norm_momentum is None
