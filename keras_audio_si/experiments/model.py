@@ -85,8 +85,7 @@ def build_model(class_names, settings):
         if settings.model.initial is not None:
             return _trained(class_names, settings)
         if settings.data.peak is not None and not _scales(settings.model.network):
-            name = _name(settings.model.network)
-            raise ValueError(f"The network {name!r} has no `peak`: leave that setting out, or set `peak_of`.")
+            raise _no_peak("network", _name(settings.model.network))
         if _takes(settings.model.network) == "waveform":
             return _waveform_network(class_names, settings)
         return _spectrogram_network(class_names, settings)
@@ -307,8 +306,12 @@ def _trained(class_names, settings):
         if data.peak is not None:
             fit_length.peak = data.peak
     elif data.peak is not None:
-        raise ValueError(f"The model {model.name!r} has no `peak`: leave that setting out, or set `peak_of`.")
+        raise _no_peak("model", model.name)
     return model
+
+
+def _no_peak(part, name):
+    return ValueError(f"The {part} {name!r} has no `peak`: leave that setting out, or set `peak_of`.")
 
 
 def _takes(network):
