@@ -96,6 +96,12 @@ def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
             build_model(("dog", "rain"), preset("quick", "vgg41", **changes))
 
 
+def test_mixup_levels_the_clips_whose_levels_are_varied():
+    for changes, mixup in (({}, (True, 0.5)), ({"augment": "roll-gain-speed"}, (False, 1.0))):
+        training = preset("thorough", "vgg41", **changes).training
+        assert (training.mixup_gain_aware, training.mixup_probability) == mixup
+
+
 def test_statistics_follow_the_steps_of_the_training():
     assert preset("quick", "vgg41").model.batch_norm_momentum == 0.9
     assert preset("thorough", "vgg41").model.batch_norm_momentum is None
