@@ -160,7 +160,7 @@ def _vgg(name, changes):
     if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
         chosen["augment"] = "roll-level-speed"
         if changes.get("augment", "roll-level-speed") == "roll-level-speed":
-            # Of two clips 40 dB apart only one is heard, whatever their weights; other augmentations vary levels by 8 dB.
+            # Of two clips 40 dB apart only one is heard, whatever their weights. The others vary levels by 8 dB.
             chosen |= {"mixup_gain_aware": True, "mixup_probability": 0.5}
     if not changes.get("initial"):  # A trained model has its own.
         chosen["short"] = "zero"  # Other recordings of a class have silence around it.

@@ -52,7 +52,7 @@ class TrainingSettings:
             a one-cycle schedule needs.
         mixup_alpha: Parameter of the Beta distribution of mixup; None for no mixing. fonseca2021 has 1.25.
         mixup_probability: Probability that an example is mixed.
-        mixup_gain_aware: Whether mixup levels the two clips first, so that its labels say how loud each of them is heard
+        mixup_gain_aware: Whether mixup levels the two clips first, so that its labels say how loud each is heard
             (`layers.MixUp` with `labels_by="loudness"`). For clips or augmentations of different levels.
         monitor: Logged value that measures improvement: val_mAP, val_d_prime or val_accuracy. For clips of one label
             each also `"val_patch_balanced_accuracy"`, `"val_vote_balanced_accuracy"` or `"val_mean_balanced_accuracy"`
