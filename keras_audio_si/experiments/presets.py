@@ -159,7 +159,7 @@ def _vgg(name, changes):
     chosen = {"width": 0.5 if name == "thorough" else 0.25}
     if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
         chosen["augment"] = "roll-level-speed"
-        if changes.get("augment", "roll-level-speed") == "roll-level-speed":
+        if changes.get("augment", chosen["augment"]) == chosen["augment"]:
             # Of two clips 40 dB apart only one is heard, whatever their weights. The others vary levels by 8 dB.
             chosen |= {"mixup_gain_aware": True, "mixup_probability": 0.5}
     if not changes.get("initial"):  # A trained model has its own.

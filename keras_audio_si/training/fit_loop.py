@@ -265,9 +265,14 @@ def augmentation_layers(settings, augmentation):
     """The layers that a batch goes through before the model."""
     layers = [] if augmentation is None else [augmentation]
     if settings.mixup_alpha is not None:
-        common = {"seed": settings.seed, "probability": settings.mixup_probability}
-        levels = {"gain_aware": True, "labels_by": "loudness"} if settings.mixup_gain_aware else {}
-        layers.append(MixUp(settings.mixup_alpha, **common, **levels))
+        mixup = MixUp(
+            settings.mixup_alpha,
+            seed=settings.seed,
+            gain_aware=settings.mixup_gain_aware,
+            probability=settings.mixup_probability,
+            labels_by="loudness",
+        )
+        layers.append(mixup)
     return layers
 
 
