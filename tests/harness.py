@@ -105,6 +105,15 @@ def compiled_training_call(layer, x, runs=None, jit_compile=True):
     return results if runs else results[0]
 
 
+def traced(function, *arrays, jit_compile=False):
+    """The result of a function as NumPy arrays, in a graph of TensorFlow, compiled by JAX, or called on PyTorch."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(function, jit_compile=jit_compile)
+    return computed(function, *arrays)
+
+
 def computed(function, *tensors, **settings):
     """The result of a function as NumPy arrays; on JAX compiled as a whole, see `run`."""
 

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from harness import compiled_training_call, numpy
+from harness import compiled_training_call, numpy, traced
 
 from keras_audio_si.layers import (
     AugmentationChain,
@@ -14,7 +14,12 @@ from keras_audio_si.layers import (
     PolarityInversion,
     RandomChoice,
     RandomGain,
+    RandomNoise,
     RandomOrder,
+    RandomSpeed,
+    RandomTimeShift,
+    Roll,
+    TimeMix,
     eat_augmentations,
 )
 
@@ -143,6 +148,43 @@ def test_round_trip_repeats_the_draws(rng):
     assert clone.get_config() == layer.get_config()
     for got, want in zip(*(one((waveforms, labels), training=True) for one in (clone, layer)), strict=True):
         np.testing.assert_array_equal(numpy(got), numpy(want))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_each_by_itself_is_all_together(rng, jit_compile, batch):
+    """A chain in compiled code, where each example is taken by itself, and called eagerly, with the same draws."""
+    if jit_compile and keras.backend.backend() != "tensorflow":
+        pytest.skip("XLA is an option on TensorFlow alone")
+    half = [RandomGain((0.5, 2.0), probability=0.5, seed=1), RandomTimeShift(8000, fractional=False, seed=2)]
+    chain = AugmentationChain(
+        [
+            AugmentationChain([PolarityInversion(0.5, seed=3), RandomOrder(half, seed=4)]),
+            RandomOrder([*half, Roll(fractional=False, probability=0.5, seed=5)], seed=6, per="example"),
+            RandomChoice([RandomNoise("pink", seed=7), RandomSpeed(num_zeros=4, seed=8)], seed=9, per="example"),
+            RandomChoice([RandomNoise(seed=10), PolarityInversion(1.0, seed=11)], seed=12),
+            RandomChoice([MixUp(seed=13), TimeMix(seed=14)], seed=15),
+            RandomGain(seed=16),
+        ]
+    )
+    inputs = pair(rng, batch, samples=501)
+    for _ in range(3):
+        params = keras.tree.map_structure(numpy, chain.draw(batch, 501))
+        wanted = chain.apply(inputs, params)
+        got = traced(lambda x, y, params=params: chain.apply((x, y), params), *inputs, jit_compile=jit_compile)
+        for one, other in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(one, numpy(other), atol=2e-6)
+
+
+def test_chain_in_the_pipeline(rng):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.data calls functions of TensorFlow")
+    import tensorflow as tf
+
+    waveforms, _ = pair(rng, batch=5)
+    chain = AugmentationChain([RandomGain((3.0, 3.0)), PolarityInversion(1.0)])
+    data = tf.data.Dataset.from_tensor_slices(waveforms).batch(2).map(lambda x: chain(x, training=True))
+    np.testing.assert_allclose(np.concatenate(list(data.as_numpy_iterator())), -3 * waveforms, rtol=1e-6)
 
 
 def test_trains_in_the_step(rng):

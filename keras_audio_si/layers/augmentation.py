@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_interval
 from keras_audio_si.ops.arguments import as_float32
+from keras_audio_si.ops.xla import compiled_for_cpu
 
 
 class RandomWaveformLayer(keras.layers.Layer):
@@ -71,10 +72,17 @@ class RandomWaveformLayer(keras.layers.Layer):
         """
         waveforms, labels = split_pair(inputs)
         params = {name: ops.convert_to_tensor(value) for name, value in params.items()}
-        changed = self.transform(as_float32(waveforms, "waveforms"), params)
-        changed = ops.cast(changed, waveforms.dtype)
-        if "applied" in params:
-            changed = ops.where(params["applied"][:, None], changed, waveforms)
+
+        def change(waveforms):
+            return ops.cast(self.transform(as_float32(waveforms, "waveforms"), params), waveforms.dtype)
+
+        if "applied" not in params:
+            changed = change(waveforms)
+        elif is_one_compiled(waveforms):
+            applied, waveforms = params.pop("applied")[0], ops.convert_to_tensor(waveforms)
+            changed = ops.cond(applied, lambda: change(waveforms), lambda: waveforms)
+        else:
+            changed = ops.where(params["applied"][:, None], change(waveforms), waveforms)
         return changed if labels is None else (changed, labels)
 
     def draw_parameters(self, batch_size, num_samples):
@@ -125,6 +133,11 @@ def split_pair(inputs):
             "keras.ops.mean(x, -1)."
         )
     return waveforms, labels
+
+
+def is_one_compiled(waveforms):
+    """Whether a batch is one example in compiled code or a graph, where a condition leaves out what is not needed."""
+    return waveforms.shape[0] == 1 and compiled_for_cpu(waveforms)
 
 
 def check_probability(probability, name="probability"):

@@ -1,17 +1,22 @@
 """Compositions of augmentations: in sequence, in random order, or one of several."""
 
+import itertools
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.layers.augmentation import RandomWaveformLayer, split_pair
+from keras_audio_si.layers.augmentation import RandomWaveformLayer, is_one_compiled, split_pair
+from keras_audio_si.ops.xla import compiled, compiled_for_cpu, map_examples
 
 PER = ("batch", "example")
 
 
 class _Composition(keras.layers.Layer):
     """Base class of layers that contain augmentations and draw their parameters."""
+
+    per = "batch"
 
     def __init__(self, layers, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -78,6 +83,10 @@ class _Composition(keras.layers.Layer):
 class AugmentationChain(_Composition):
     """Applies augmentations in sequence.
 
+    In compiled code and graphs on a CPU each example of a known length goes through the chain by itself, up to the
+    first layer that mixes examples: only what is drawn for it is computed, and its samples stay in the cache. In graphs
+    of TensorFlow XLA compiles this part.
+
     Args:
         layers: Random* layers, compositions of them, and at places where pairs come in, mixings such as `MixUp`.
 
@@ -104,9 +113,13 @@ class AugmentationChain(_Composition):
 
     def apply(self, inputs, params):
         """Changes waveforms, or waveforms and labels, as `params` says."""
-        for layer, drawn in zip(self.layers, params["layers"], strict=True):
-            inputs = layer.apply(inputs, drawn)
-        return inputs
+        steps = list(zip(self.layers, params["layers"], strict=True))
+        waveforms, labels = split_pair(inputs)
+        apart = list(itertools.takewhile(lambda step: not mixes_labels(step[0]), steps))
+        if apart and compiled_for_cpu(waveforms) and waveforms.shape[0] != 1 and waveforms.shape[1] is not None:
+            waveforms = _each_by_itself(apart, waveforms)
+            inputs, steps = waveforms if labels is None else (waveforms, labels), steps[len(apart) :]
+        return _in_sequence(steps, inputs)
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -114,13 +127,14 @@ class RandomOrder(_Composition):
     """Applies augmentations in sequence, in random order.
 
     Each layer is compiled once, in a loop over the places of the order. XLA can therefore not fuse neighbouring layers
-    into one pass over memory, as it does in an `AugmentationChain`.
+    into one pass over memory, as it does with others of an `AugmentationChain`.
 
     Args:
         layers: As for `AugmentationChain`.
         seed: Integer that sets the orders; None for other orders each time.
         per: `"batch"` draws one order for the whole batch, and a condition picks the layer at each place. `"example"`
-            draws one order for each example; all layers are then computed at every place.
+            draws one order for each example; all layers are then computed at every place, except
+            in an `AugmentationChain` on a CPU.
 
     Input shape:
         `(batch, samples)`, or a pair of that and labels, `(batch, ...)`.
@@ -172,7 +186,7 @@ class RandomChoice(_Composition):
         chances: Of the layers to be taken, in any scale; None for equal ones.
         per: `"batch"` draws one layer for the whole batch, and only that one is computed: "one noise type and one
             mixing strategy in each iteration", as the paper says. `"example"` draws for each example, and all
-            layers are computed for all of them.
+            layers are computed for all of them, except in an `AugmentationChain` on a CPU.
         seed: Integer that sets the choices; None for other choices each time.
 
     Input shape:
@@ -232,6 +246,36 @@ def mixes_labels(layer):
     return layer.mixes_labels if isinstance(layer, _Composition) else not isinstance(layer, RandomWaveformLayer)
 
 
+def _in_sequence(steps, inputs):
+    for layer, drawn in steps:
+        inputs = layer.apply(inputs, drawn)
+    return inputs
+
+
+def _each_by_itself(steps, waveforms):
+    """Applies layers, with their draws, to batches of one example."""
+
+    @compiled
+    def one(waveform, params):
+        return _in_sequence(zip([layer for layer, _ in steps], params, strict=True), waveform[None])[0]
+
+    def of(index):
+        return one(ops.take(waveforms, index, axis=0), [_draws_of(index, layer, drawn) for layer, drawn in steps])
+
+    return map_examples(of, (ops.arange(ops.shape(waveforms)[0], dtype="int32"),), waveforms.dtype)
+
+
+def _draws_of(index, layer, params):
+    """What was drawn for one example of a batch, as for a batch of this example alone."""
+    own = {name: value for name, value in params.items() if name != "layers"}
+    if not isinstance(layer, _Composition) or layer.per == "example":
+        own = {name: ops.take(value, ops.reshape(index, (1,)), axis=0) for name, value in own.items()}
+    if "layers" in params:
+        inner = zip(layer.layers, params["layers"], strict=True)
+        own["layers"] = [_draws_of(index, layer, drawn) for layer, drawn in inner]
+    return own
+
+
 def _tensors(inputs):
     """Waveforms as a tensor, a pair as a tuple of tensors, as layers return them."""
     if isinstance(inputs, (list, tuple)):
@@ -241,6 +285,8 @@ def _tensors(inputs):
 
 def _chosen(layers, params, choice, inputs, per):
     """Applies the layer of a number, or for each example the layer of its own number."""
+    if per == "example" and is_one_compiled(split_pair(inputs)[0]):
+        choice, per = choice[0], "batch"
     if per == "batch":
         branches = [
             lambda inputs, layer=layer, drawn=drawn: layer.apply(inputs, drawn)

@@ -134,6 +134,17 @@ def compiled_for_cpu(x):
     return compiled_by_xla(x) and on_cpu()
 
 
+def compiled(function):
+    """Has XLA compile what a graph of TensorFlow calls `function` for, where the graph itself is not compiled."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    if tf.executing_eagerly() or not tf.test.is_built_with_xla() or compiled_by_xla(None):
+        return function
+    return tf.function(function, autograph=False, jit_compile=True)
+
+
 def by_example(function, x, shared, indices=None):
     """Calls `function(x, *shared, index) -> (y, index)` for one example at a time.
 
