@@ -88,6 +88,7 @@ def _train(args, place):
         quantity,
         args.teacher,
         args.decoder,
+        verbose="auto" if sys.stdout.isatty() else 2,  # In a log file a line for each epoch.
         command=_command(),
         **saving_of(args),
     )

@@ -65,7 +65,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
             one may be shorter.
         num_examples: Number of examples in `batches`.
         batch_size: Examples per batch.
-        verbose: Whether to show a progress bar; 0 for none.
+        verbose: 0 shows nothing, 2 a line at the end, anything else a progress bar.
 
     Returns:
         Array `(num_examples, ...)`, in the model's output dtype.
@@ -85,7 +85,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
 
     # Not `predict`: on TensorFlow it keeps the first batches of every generator that it is given.
     steps, outputs = math.ceil(num_examples / batch_size), []
-    progress = keras.utils.Progbar(steps) if verbose else None
+    progress = keras.utils.Progbar(steps, verbose=2 if verbose == 2 else 1) if verbose else None
     for batch in itertools.islice(batches, steps):
         outputs.append(np.asarray(model.predict_on_batch(keras.tree.map_structure(padded, batch)))[:batch_size])
         if progress is not None:
