@@ -15,8 +15,9 @@ def direct(x, scale, offset):
     return (x - mean) / np.sqrt(variance + EPSILON) * scale + offset
 
 
-def test_normalise_batch_and_its_gradients(rng):
-    x = (3.0 + 2.0 * rng.normal(size=(2, 21, 5))).astype("float32")
+@pytest.mark.parametrize("shape", [(2, 21, 5), (4, 40, 5)])  # The second in groups of 32 positions.
+def test_normalise_batch_and_its_gradients(rng, shape):
+    x = (3.0 + 2.0 * rng.normal(size=shape)).astype("float32")
     scale, offset = rng.uniform(0.5, 2.0, 5).astype("float32"), rng.normal(size=5).astype("float32")
     arrays = [x, scale, offset]
 
