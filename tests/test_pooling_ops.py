@@ -164,11 +164,13 @@ def test_every_criterion_equals_the_direct_formula(rng, criterion):
     x, taps = np.abs(signed_map(rng, batch=6)), some_taps(rng, 3, 3)
     x[4:] = signed_map(rng, batch=2)
 
-    def run(x, taps):
-        return adaptive_sample(x, (2, 2), criterion, taps, dense=lambda x: dense_max(x, (2, 2)))
-
-    for part in (x, x[:4])[: 2 if criterion in ("channel_l1", "l1") else 1]:
+    for part, non_negative in ((x, False), (x[:4], False), (x[:4], True)):
         expected, indices = direct_sample(part, taps, (2, 2), (2, 2), criterion, "same")
+
+        def run(x, taps, non_negative=non_negative):
+            dense = lambda x: dense_max(x, (2, 2))  # noqa: E731
+            return adaptive_sample(x, (2, 2), criterion, taps, dense=dense, non_negative=non_negative)
+
         for y, chosen in run_everywhere(run, part, taps):
             np.testing.assert_array_equal(ops.convert_to_numpy(chosen), indices)
             np.testing.assert_allclose(ops.convert_to_numpy(y), expected, atol=2e-6)

@@ -248,6 +248,8 @@ class AdaptivePolyphasePool(_FilteredPool):
             initializer of Keras. Before the softmax these are the logarithm of a binomial kernel, and zeros, plus
             `RandomNormal(stddev=0.01)`.
         return_indices: Whether to return the chosen grids as well.
+        non_negative: Whether the input is never negative, as after a ReLU. The grid can then be chosen before
+            filtering without a test, which is faster on a CPU.
 
     Call arguments:
         x: Feature map.
@@ -289,6 +291,7 @@ class AdaptivePolyphasePool(_FilteredPool):
         padding="same",
         initializer="binomial",
         return_indices=False,
+        non_negative=False,
         **kwargs,
     ):
         check_choice("filter", filter, (None, *FILTERS))
@@ -298,13 +301,14 @@ class AdaptivePolyphasePool(_FilteredPool):
         check_choice("criterion", criterion, CRITERIA)
         self.criterion = criterion
         self.return_indices = return_indices
+        self.non_negative = non_negative
 
     def call(self, x, indices=None, mask=None):
         frames, dense = self._as_map(x, mask), self._dense
         if mask is not None:
             frames, dense = self._dense(frames, mask), None
         y, indices = adaptive_sample(
-            frames, self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, dense
+            frames, self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, dense, self.non_negative
         )
         y = y[:, :, 0] if len(x.shape) == 3 else y
         return (y, indices) if self.return_indices else y
@@ -323,4 +327,5 @@ class AdaptivePolyphasePool(_FilteredPool):
         return (y, keras.KerasTensor(x.shape[:1], "int32")) if self.return_indices else y
 
     def get_config(self):
-        return {**super().get_config(), "criterion": self.criterion, "return_indices": self.return_indices}
+        own = {name: getattr(self, name) for name in ("criterion", "return_indices", "non_negative")}
+        return {**super().get_config(), **own}

@@ -32,7 +32,7 @@ _FILTERED = re.compile(
 )
 
 
-def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
+def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None, non_negative=False):
     """Builds the pooling layer that a name, a callable or a layer config describes.
 
     Args:
@@ -45,6 +45,7 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
         strides: Subsampling.
         padding: One of `ops.padding.PADDINGS`.
         name: Name of the layer.
+        non_negative: Whether its input is never negative, for `AdaptivePolyphasePool`.
 
     Returns:
         A `keras.layers.Layer`.
@@ -94,7 +95,7 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None):
         common["initializer"] = "box"
     if not match["aps"]:
         return AntiAliasPool(**common)
-    return AdaptivePolyphasePool(criterion=match["criterion"] or "channel_l1", **common)
+    return AdaptivePolyphasePool(criterion=match["criterion"] or "channel_l1", non_negative=non_negative, **common)
 
 
 def _called(pooling, strides):

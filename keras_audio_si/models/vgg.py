@@ -91,7 +91,7 @@ def VGG41(
             x = build_pooling("max", 3, 1, padding, name=f"block{block}_dense_pool")(x)
         x = convolution(x, filters, f"block{block}b")
         if block < 4:
-            x = build_pooling(pooling, padding=padding, name=f"pool{block}")(x)
+            x = build_pooling(pooling, padding=padding, name=f"pool{block}", non_negative=True)(x)
     x = GlobalTimeMelPool(global_pooling, name="global_pool")(x)
     x = layers.Dense(num_classes, name="logits")(x)
     outputs = ClassScores(activation, class_names, name="scores")(x)

@@ -6,7 +6,7 @@ effect is in docs/benchmarks.md:
 
 - The gradient is computed for the chosen component only (`_select_filtered`).
 - XLA processes one example at a time (`by_example`), so that no map of a whole batch is allocated.
-- XLA chooses the component before filtering (`choose_early`).
+- The component is chosen before filtering (`choose_early`), in graphs only where the map is known not to be negative.
 """
 
 import numpy as np
@@ -20,7 +20,9 @@ from keras_audio_si.ops.xla import by_example, compiled_by_xla, compiled_for_cpu
 NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "circular": "wrap"}
 
 
-def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None):
+def adaptive_sample(
+    x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None, non_negative=False
+):
     """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
 
     Args:
@@ -31,6 +33,7 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         padding: One of `PADDINGS`, for the filter and for `polyphase.pad_to_multiple`.
         indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
         dense: Function of the map to apply first, such as a `dense_max`; it must treat examples one by one.
+        non_negative: Whether neither the dense map nor the taps are ever negative.
 
     Returns:
         The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
@@ -39,6 +42,9 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
         fonseca2021, section II-B.
     """
     dense = dense or (lambda x: x)
+    fast = compiled_for_cpu(x) and None not in x.shape[1:3]
+    # The test of a map, in a graph of VGG41, made TensorFlow's gradients differ in the last bit from run to run.
+    early = fast and criterion in ("channel_l1", "l1") and (non_negative or compiled_by_xla(x))
     if indices is not None:
         indices = ops.cast(indices, "int32")
 
@@ -48,49 +54,44 @@ def adaptive_sample(x, strides, criterion="channel_l1", taps=None, padding="same
     def choose_late(x, taps):
         return choose(pad_to_multiple(filtered(x, taps), strides, padding), strides, criterion)
 
-    def of_one(x, *args):
-        taps, index = args if len(args) == 2 else (None, *args)
-        x = dense(x)
-        index = choose_early(x, taps, strides, criterion, padding, choose_late) if index is None else index[None]
-        return chosen(x, taps, index), index[0]
-
-    fast = compiled_for_cpu(x) and None not in x.shape[1:3]
-
     def chosen(x, taps, indices):
         if fast and taps is not None and _can_shift(strides, padding):
             return _select_filtered(x, taps, strides, padding, indices)
         return select(filtered(x, taps), indices, strides, padding)
 
+    def sample(x, *args):
+        taps, indices = args if len(args) == 2 else (None, *args)
+        x = dense(x)
+        if indices is None and early:
+            indices = choose_early(x, taps, strides, criterion, padding, None if non_negative else choose_late)
+        elif indices is None:
+            indices = choose_late(x, taps)
+        return chosen(x, taps, indices), indices
+
+    shared = () if taps is None else (taps,)
     if fast and compiled_by_xla(x):
-        return by_example(of_one, x, () if taps is None else (taps,), indices)
-    x = dense(x)
-    if indices is None:
-        # Not `choose_early`: with its condition in the graph of VGG41, TensorFlow's gradients differ in the last bit
-        # from run to run.
-        indices = choose_late(x, taps)
-    return chosen(x, taps, indices), indices
+        return by_example(sample, x, shared, indices)
+    return sample(x, *shared, indices)
 
 
-def choose_early(x, taps, strides, criterion, padding, choose_late):
-    """Choose the component of each example before any of them is computed, where that is possible.
+def choose_early(x, taps, strides, criterion, padding, choose_late=None):
+    """Choose the component of each example before any of them is computed.
 
     If neither the map nor the taps are negative, the sum of absolute values of a filtered component is a sum of taps
-    times sums of the map, which is computed by two small matrix products. This is the case after a ReLU. For other
-    examples, and for the other criteria, `choose_late(x, taps)` is used.
+    times sums of the map, which is computed by two small matrix products. This is the case after a ReLU.
 
     Args:
         x: Feature map of known size, shape `(batch, time, mel, channels)`.
         taps: Filter taps for `low_pass`, or None for no filter.
         strides: Strides on time and mel.
-        criterion: See `polyphase.criterion_values`.
+        criterion: "channel_l1" or "l1", see `polyphase.criterion_values`.
         padding: One of `PADDINGS`.
-        choose_late: Function of `x` and `taps` that filters them all and chooses.
+        choose_late: Function of `x` and `taps` that filters them all and chooses, for examples with negative values;
+            None if there are none.
 
     Returns:
         int32 tensor of shape `(batch,)`.
     """
-    if criterion not in ("channel_l1", "l1"):
-        return choose_late(x, taps)
     x, taps = ops.stop_gradient(x), None if taps is None else ops.stop_gradient(taps)
     _, time, mel, channels = x.shape
     weights = ops.ones((1, 1, channels)) if taps is None else ops.cast(taps, "float32")[..., 0]
@@ -109,6 +110,8 @@ def choose_early(x, taps, strides, criterion, padding, choose_late):
         values = ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, strides[0] * strides[1]))
         return ops.cast(ops.argmax(values, axis=-1), "int32")
 
+    if choose_late is None:
+        return early()
     # The choice of an example must not depend on what else is in its batch.
     non_negative = ops.logical_and(
         ops.min(ops.reshape(x, (-1, time * mel * channels)), axis=1) >= 0, ops.min(weights) >= 0

@@ -146,13 +146,13 @@ def compiled(function):
 
 
 def by_example(function, x, shared, indices=None):
-    """Calls `function(x, *shared, index) -> (y, index)` for one example at a time.
+    """Calls `function(x, *shared, indices) -> (y, indices)`, and its gradient, for one example at a time.
 
     Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time is spent in page
     faults; the maps of one example stay in the cache. The gradient calls `function` again with the indices found.
 
     Args:
-        function: Takes maps with a batch axis of 1, the tensors `shared` and a scalar int32 or None.
+        function: Takes a map, the tensors `shared` and int32 indices of shape `(batch,)` or None.
         x: Tensor with a leading batch axis.
         shared: Tuple of tensors that all examples use.
         indices: int32 tensor of shape `(batch,)`, or None.
@@ -166,8 +166,8 @@ def by_example(function, x, shared, indices=None):
 
     def forward(x, indices, *shared):
         def one(x, index):
-            y, index = function(x[None], *shared, None if found_here else index)
-            return y[0], index
+            y, index = function(x[None], *shared, None if found_here else index[None])
+            return y[0], index[0]
 
         return map_examples(one, (x, indices), (x.dtype, "int32"))
 
@@ -175,7 +175,8 @@ def by_example(function, x, shared, indices=None):
         x, _, *shared = args
 
         def one(x, index, upstream):
-            found = vjp(lambda x, *shared: function(x, *shared, index)[0], (x[None], *shared), upstream[None])
+            call = lambda x, *shared: function(x, *shared, index[None])[0]  # noqa: E731
+            found = vjp(call, (x[None], *shared), upstream[None])
             return found[0][0], *found[1:]
 
         found = map_examples(one, (x, result[1], upstream), (x.dtype, *(tensor.dtype for tensor in shared)))
