@@ -165,7 +165,7 @@ def _setting_rows(settings, values):
         "learning_rate": training["learning_rate"],
         "batch_size": training["batch_size"],
         "epochs": f"{values['epochs']} of {epochs}" if "epochs" in values else epochs,
-        "mixup_alpha": training["mixup_alpha"],
+        **{name: training[name] for name in ("mixup_alpha", "mixup_probability", "mixup_gain_aware")},
         "mixed_precision": model["mixed_precision"],
     }
     return [{"setting": name, "value": _text(value)} for name, value in shown.items()]
