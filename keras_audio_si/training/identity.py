@@ -12,6 +12,7 @@ _LISTED = 5
 
 # Arguments that layers did not have at first, with the values that stand for that: a run of an earlier version, whose
 # record knows nothing of them, is the same as one with these.
+_ANY = object()
 _ADDED = {
     "TimeMix": {"probability": 1.0},
     "FreqMix": {"probability": 1.0},
@@ -21,6 +22,7 @@ _ADDED = {
     "RandomGain": {"unit": "factor"},
     "MixUp": {"labels_by": "amplitude"},
     "RandomOrder": {"per": "batch"},
+    "AdaptivePolyphasePool": {"non_negative": _ANY},  # Changes how fast a result comes, not which.
 }
 
 
@@ -135,7 +137,7 @@ def _nameless(config):
         added = _ADDED.get(config.get("class_name"), {})
         if added:
             own = config["config"].items()
-            config = {**config, "config": {key: value for key, value in own if key not in added or value != added[key]}}
+            config = {**config, "config": {k: v for k, v in own if k not in added or added[k] not in (v, _ANY)}}
         return {key: _nameless(value) for key, value in config.items() if key != "name"}
     return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
 
