@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
 import types
 import typing
 
@@ -185,6 +186,11 @@ def add_saving(parser):
     choice.add_argument("--resume", action="store_true", help="continue what the output folder has, if anything")
     choice.add_argument("--overwrite", action="store_true", help="replace the run that the output folder has")
     group.add_argument("--checkpoint-steps", type=int, metavar="N", help="checkpoints within an epoch as well")
+
+
+def verbosity():
+    """`verbose` of what a command runs: a progress bar in a terminal, lines in a file or a pipe."""
+    return "auto" if sys.stdout.isatty() else 2
 
 
 def saving_of(args):

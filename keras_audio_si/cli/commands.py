@@ -2,6 +2,7 @@
 
 import os
 
+from keras_audio_si.cli.arguments import verbosity
 from keras_audio_si.cli.chosen import clips_for, load_models
 
 
@@ -22,7 +23,7 @@ def evaluate(args):
 
     ((name, model),) = load_models([args.model]).items()
     cache = clips_for(model, args)
-    evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose="auto")
+    evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose=verbosity())
     print(f"{len(cache)} clips")
     print(format_text([{"model": name, "parameters": trainable_parameters(model), **quantities(evaluation)}]))
     if evaluation.excluded_classes:
@@ -62,7 +63,8 @@ def calibrate(args):
     from keras_audio_si.models import set_thresholds
 
     ((_, model),) = load_models([args.model]).items()
-    clips = evaluate_clips(model, patch_dataset(model, clips_for(model, args)), args.batch_size, verbose="auto").clips
+    patches = patch_dataset(model, clips_for(model, args))
+    clips = evaluate_clips(model, patches, args.batch_size, verbose=verbosity()).clips
     thresholds = f1_thresholds(clips.targets, clips.scores)
     set_thresholds(model, thresholds)
     with written_whole(args.output) as temporary:
@@ -278,7 +280,7 @@ def plot_confusion(args):
 
     ((name, model),) = load_models([args.model]).items()
     patches = _patches_for(model, args)
-    evaluation = evaluate_patches(model, patches, args.batch_size, verbose="auto")
+    evaluation = evaluate_patches(model, patches, args.batch_size, verbose=verbosity())
     of = {"patches": "patches", "votes": "clip_votes", "means": "clip_means"}[args.of]
     what = {"patches": "patches", "votes": "clips by votes", "means": "clips by mean scores"}[args.of]
     path = args.output or "confusion.png"

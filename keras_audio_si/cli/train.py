@@ -4,7 +4,7 @@ import itertools
 import shlex
 import sys
 
-from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of
+from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of, verbosity
 from keras_audio_si.experiments.settings import Settings, part_of
 
 _RECORDED = ("mAP", "accuracy", "train mAP", "train accuracy")  # Values that --results takes, where they were measured.
@@ -88,7 +88,7 @@ def _train(args, place):
         quantity,
         args.teacher,
         args.decoder,
-        verbose="auto" if sys.stdout.isatty() else 2,  # In a log file a line for each epoch.
+        verbose=verbosity(),
         command=_command(),
         **saving_of(args),
     )

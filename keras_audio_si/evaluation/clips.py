@@ -65,7 +65,7 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
             one may be shorter.
         num_examples: Number of examples in `batches`.
         batch_size: Examples per batch.
-        verbose: 0 shows nothing, 2 a line at the end, anything else a progress bar.
+        verbose: As in `keras.Model.predict`: 0 shows nothing, 1 or "auto" a progress bar, 2 a line at the end.
 
     Returns:
         Array `(num_examples, ...)`, in the model's output dtype.
@@ -85,11 +85,10 @@ def predict_batches(model, batches, num_examples, batch_size, verbose=0):
 
     # Not `predict`: on TensorFlow it keeps the first batches of every generator that it is given.
     steps, outputs = math.ceil(num_examples / batch_size), []
-    progress = keras.utils.Progbar(steps, verbose=2 if verbose == 2 else 1) if verbose else None
+    progress = keras.utils.Progbar(steps, verbose=1 if verbose == "auto" else verbose)
     for batch in itertools.islice(batches, steps):
         outputs.append(np.asarray(model.predict_on_batch(keras.tree.map_structure(padded, batch)))[:batch_size])
-        if progress is not None:
-            progress.update(len(outputs))
+        progress.update(len(outputs))
     if len(outputs) < steps:
         raise ValueError(
             f"`batches` should hold {num_examples} examples in {steps} batches of {batch_size}, "
@@ -193,7 +192,7 @@ def predict_patches(model, patch_dataset, batch_size=64, verbose=0):
         patch_dataset: `keras_audio_si.data.pipeline.PatchDataset`.
         batch_size: Patches per batch; every batch has this size (the last one is filled up), so that the
             model is compiled once.
-        verbose: Whether to show a progress bar; 0 for none.
+        verbose: As for `predict_batches`.
 
     Returns:
         Array `(num_patches, classes)`.

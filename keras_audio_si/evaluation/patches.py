@@ -145,7 +145,7 @@ def evaluate_patches(model, patch_dataset, batch_size=64, verbose=0):
         model: Keras model from patches to scores `(batch, classes)`.
         patch_dataset: `data.pipeline.PatchDataset`, such as `data.loud_patches.cut_loud_patches` makes it.
         batch_size: Patches per batch.
-        verbose: As in `keras.Model.predict`.
+        verbose: As for `predict_batches`.
 
     Returns:
         `PatchEvaluation`
