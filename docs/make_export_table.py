@@ -162,7 +162,9 @@ def format_table(results):
                 continue
             name = NAMES[format] + ("" if precision == "float32" else f", {precision}")
             if "error" in row:
-                lines.append(f"| {network} | {name} | {row['error'].replace('|', '/')} | | |")
+                lines.append(
+                    f"| {network} | {name} | refused: {row['error'].split('ValueError: ')[-1].replace('|', '/')} | | |"
+                )
                 continue
             difference = "" if format == "keras" else f"{row['difference']:.1e}"
             figures = f"{row['bytes'] / 1e3:,.0f} | {row['milliseconds']:.2f}"

@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "reci
 @pytest.mark.parametrize(
     "page, printed",
     [
-        ("README.md", "sounds/audio"),
+        ("README.md", "synthetic/audio"),
         ("docs/architecture.md", "ShiftResult"),
     ],
 )

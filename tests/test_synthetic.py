@@ -148,6 +148,9 @@ def test_what_is_there_is_kept_and_other_settings_are_refused(tmp_path):
     assert manifest.paths()[1].is_file()
     with pytest.raises(ValueError, match="'seed': 0.*'seed': 5"):
         write_dataset(tmp_path, **settings, seed=5)
+    (tmp_path / "of the user" / "dog").mkdir(parents=True)
+    with pytest.raises(ValueError, match="of the user holds other files, such as dog: choose another folder"):
+        write_dataset(tmp_path / "of the user", **settings)
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(ValueError, match="settings.json must be a JSON file"):
         write_dataset(tmp_path, **settings)

@@ -217,7 +217,7 @@ def _summary(thing):
 
 
 def _recipe_lines(recipe):
-    yield f"{recipe.name:30}{recipe.summary}"
+    yield f"{recipe.name:37}{recipe.summary}"
     for table, rows in recipe.tables.items():
         yield f"    table {table}: {'; '.join(rows)}"
 

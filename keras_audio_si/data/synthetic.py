@@ -236,7 +236,8 @@ def write_dataset(
         A `Manifest`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds clips made with other arguments.
+        ValueError: If an argument is out of its range, or the folder holds other files or clips made with other
+            arguments.
 
     Example:
 
@@ -275,6 +276,8 @@ def write_dataset(
         manifest = Manifest.read(folder / MANIFEST_FILE, CLASS_NAMES)
         if all(path.is_file() for path in manifest.paths()):
             return manifest
+    elif others := sorted(path.name for path in folder.glob("*") if path.name != "audio"):
+        raise ValueError(f"{folder} holds other files, such as {others[0]}: choose another folder.")
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     clips = []
     for index in range(num_clips):

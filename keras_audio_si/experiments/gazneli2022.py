@@ -86,6 +86,13 @@ RECIPES = [
         quantity="accuracy",
     ),
     Recipe(
+        "gazneli2022-urbansound8k-pretrained",
+        "A trained EAT (--initial), such as one of AudioSet, on UrbanSound8K: Table 3, pre-trained.",
+        SETTINGS.changed(**FINE_TUNING, input_samples=90112),
+        {"3": {"EAT-S": ({}, 0.881)}},
+        quantity="accuracy",
+    ),
+    Recipe(
         "gazneli2022-speech-commands",
         "EAT on Speech Commands V2, 35 words: Table 4.",
         SETTINGS.changed(sample_rate=16000, input_samples=16384, factors=(4, 4, 4), epochs=1500),

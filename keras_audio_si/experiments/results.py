@@ -12,8 +12,9 @@ INTRODUCTION = """# Results
 
 Results of experiments next to the results in the papers. The papers used whole benchmarks; ours were measured on the
 data named in the row, which are small. Differences between rows can be compared with the papers at best; absolute
-values are no benchmark results. Empty cells have not been run. Commands of version 0.1.0 name recipe files of that
-version. The pages of the papers in docs/ discuss the results.
+values are no benchmark results. Rows that were run come first; empty cells have not been run. Commands that begin
+with "0.1.0:" are of that version and its recipe files, and cannot be repeated with this one. The pages of the papers in
+docs/ discuss the results.
 
 `make results` makes this page from results.csv and the tables of the recipes.
 """
@@ -63,24 +64,28 @@ def format_results(results):
     Returns:
         Text in Markdown.
     """
-    left, parts = list(results), [INTRODUCTION]
+    left, sections = list(results), []
     for recipe in RECIPES.values():
         if recipe.name.startswith("fonseca2021-"):  # The same rows under other conditions.
             continue
         for table, rows in recipe.tables.items():
-            lines = []
+            shown, quantity = [], recipe.quantity_of([table])
             for row, (_, value) in rows.items():
                 found = [result for result in left if _key(result) == (recipe.name, table, row)]
-                lines += [_line(result, value) for result in _joined(found)] or [_line({"row": row}, value)]
+                paper = "" if value is None else f"{_shown(value)} {quantity}"
+                shown += [
+                    {**result, "paper_value": result.get("paper_value") or paper}
+                    for result in _joined(found) or [{"row": row}]
+                ]
                 left = [result for result in left if result not in found]
             others = [result for result in left if _key(result)[:2] == (recipe.name, table)]
-            lines += [_line(result, None) for result in _joined(others)]
             left = [result for result in left if result not in others]
-            parts.append(_section(f"{recipe.name}, table {table}: {recipe.quantity_of([table])}", lines))
+            sections.append((f"{recipe.name}, table {table}", [*shown, *_joined(others)]))
     for paper in dict.fromkeys(result["paper"] for result in left):
-        lines = [_line(result, None) for result in _joined(result for result in left if result["paper"] == paper)]
-        parts.append(_section(f"Other experiments: {paper}" if paper else "Other experiments", lines))
-    return "\n".join(parts)
+        others = _joined(result for result in left if result["paper"] == paper)
+        sections.append((f"Other experiments: {paper}" if paper else "Other experiments", others))
+    sections.sort(key=lambda section: not any(result.get("ours") for result in section[1]))
+    return "\n".join([INTRODUCTION, *(_section(*section) for section in sections)])
 
 
 def _key(result):
@@ -89,27 +94,33 @@ def _key(result):
 
 def _joined(results):
     """Makes one result of all that one training gave, in which the values of its metrics are one after the other."""
-    groups = {}
+    groups, joined = {}, []
     for result in results:
         same = tuple(result[name] for name in COLUMNS if name not in ("metric", "paper_value", "ours"))
         groups.setdefault(same, []).append(result)
     for group in groups.values():
         values = [" ".join(filter(None, (result["ours"], result["metric"]))) for result in group]
-        paper = [result["paper_value"] for result in group if result["paper_value"]]
-        yield {**group[0], "ours": "; ".join(values), "metric": "", "paper_value": "; ".join(paper)}
+        paper = [" ".join((result["paper_value"], result["metric"])) for result in group if result["paper_value"]]
+        joined.append({**group[0], "ours": "; ".join(values), "metric": "", "paper_value": "; ".join(paper)})
+    return joined
 
 
-def _section(title, lines):
+def _section(title, results):
+    lines = [_line(result) for result in sorted(results, key=_order)]
     header = "| row | paper | ours | data | seeds | command | date |\n|---|---:|---:|---|---|---|---|"
     return "\n".join([f"## {title}\n", header, *lines, ""])
 
 
-def _line(result, paper):
-    value = result.get("paper_value") or _shown(paper)
+def _order(result):
+    """Rows that were run come first, then those of version 0.1.0, then those of the paper alone."""
+    return result["command"].startswith("0.1.0:") if result.get("ours") else 2
+
+
+def _line(result):
     command = f"`{result['command']}`" if result.get("command") else ""
     cells = (
         result["row"],
-        value,
+        result.get("paper_value", ""),
         result.get("ours", ""),
         result.get("data", ""),
         result.get("seeds", ""),
@@ -120,8 +131,6 @@ def _line(result, paper):
 
 
 def _shown(value):
-    if value is None:
-        return ""
     if isinstance(value, Estimate):
         return f"{value.mean:.3f} ± {value.deviation:.3f}"
     return f"{value:.4g}"
