@@ -28,7 +28,7 @@ def add_arguments(parser):
     help = "each of these folds is the test once: numbers, or all"
     group.add_argument("--folds", nargs="+", type=_fold, metavar="N", help=help)
     group.add_argument("--train-folds", nargs="+", type=int, metavar="N", help="folds to train on (all others)")
-    help = "folds to choose the epoch by: numbers, or previous, the one before the test (default: --validation-split)"
+    help = "folds to validate on: numbers, or previous, the one before the test (default: --validation-split)"
     group.add_argument("--validation-folds", nargs="+", type=_fold, metavar="N", help=help)
     group.add_argument("--test-folds", nargs="+", type=int, metavar="N", help="folds that are the test together")
     group.add_argument("--decoder", default="soundfile", metavar="NAME", help="soundfile or tensorflow-io (soundfile)")
@@ -173,6 +173,7 @@ def _divisions(args, manifest, data, folds):
 
 
 def _append_results(args, rows, scores, paper, quantity, divisions):
+    from keras_audio_si.experiments.divisions import clip_counts
     from keras_audio_si.experiments.recipes import RECIPES
     from keras_audio_si.experiments.report import row_table
     from keras_audio_si.experiments.results import append_results
@@ -182,10 +183,9 @@ def _append_results(args, rows, scores, paper, quantity, divisions):
         recipe = RECIPES[args.recipe]
         tables = recipe.tables_of(recipe.tables) | recipe.tables_of(args.table, args.row)
     first = next(iter(divisions.values()))
-    clips = "/".join(str(len(first.select(split=split))) for split in ("train", "val", "test"))
     shared = {
         "paper": args.recipe or "",
-        "data": f"{args.data}, {', '.join(divisions)} ({clips} clips)",
+        "data": f"{args.data}, {', '.join(divisions)} ({clip_counts(first)} clips)",
         "seeds": ", ".join(map(str, dict.fromkeys(score.seed for score in scores))),
         "command": _command(),
     }
@@ -218,14 +218,19 @@ def _parts(settings):
 
 def _print_plan(rows, divisions, seeds, args):
     """Prints what is going to be done."""
+    from keras_audio_si.experiments.divisions import clip_counts
+
     count = len(rows) * len(divisions) * len(seeds)
     first = next(iter(divisions.values()))
-    clips = {split: len(first.select(split=split)) for split in ("train", "val", "test")}
+    training, validation, test = clip_counts(first).split("/")
+    validation = f"{validation} to validate"
+    if validation.startswith("0 "):
+        validation = "none to validate, as the last epoch is kept (--validation-split holds some out)"
     trainings = "trainings" if count > 1 else "training"
     print(
         f"{count} {trainings}: rows {len(rows)}, divisions of the data {len(divisions)}, "
-        f"seeds {len(seeds)}. Clips of the first: {clips['train']} to train on, {clips['val']} to validate, "
-        f"{clips['test']} to test; {len(first.class_names)} classes."
+        f"seeds {len(seeds)}. Clips of the first: {training} to train on, {validation}, "
+        f"{test} to test; {len(first.class_names)} classes."
     )
     for row, settings in rows.items():
         model, training = settings.model, settings.training

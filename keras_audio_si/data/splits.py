@@ -40,7 +40,7 @@ def assign_splits(
         train_folds: Folds to train on.
         validation_folds: Folds to validate on.
         test_folds: Folds to test on.
-        validation_split: Above 0 and below 1.
+        validation_split: At least 0, for no validation clips, and below 1.
         test_share: Above 0 and below 1.
         seed: Seed of what is held out, a non-negative integer.
         shared_validation_groups: Whether a group may lie in "train" and in "val", as uploaders do in the published
@@ -80,7 +80,7 @@ def assign_splits(
     else:
         splits = ["train"] * len(manifest)
         splits = _with_held_out(manifest, splits, "test", test_share, seed)
-    if "val" not in splits:
+    if "val" not in splits and validation_split:
         _used(manifest, splits, shared_validation_groups)  # A leak is what to hear of first.
         splits = _with_held_out(manifest, splits, "val", validation_split, seed)
     return _used(manifest, splits, shared_validation_groups)

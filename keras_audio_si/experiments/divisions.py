@@ -1,6 +1,6 @@
 """Divisions of clips into training, validation and test: one split, or each fold once as the test."""
 
-from keras_audio_si.data.splits import assign_splits
+from keras_audio_si.data.splits import SPLITS, assign_splits
 
 
 def divide(
@@ -25,7 +25,7 @@ def divide(
         validation_folds: Folds to validate on; "previous" for the one before the test fold, of which the first has the
             last (juettner); None holds a share of the training recordings out.
         test_folds: Folds that are the test together, in place of `folds`.
-        validation_split: Share held out, above 0 and below 1.
+        validation_split: Share held out, below 1; 0 for none. None for none of data in folds, and 0.15 of others.
         shared_validation_groups: As for `data.splits.assign_splits`.
 
     Returns:
@@ -41,21 +41,20 @@ def divide(
     >>> {name: [clip.split for clip in part.clips].count("test") for name, part in divide(manifest).items()}
     {'fold-1': 10, 'fold-2': 10}
     """
-    share = {"validation_split": validation_split, "shared_validation_groups": shared_validation_groups}
+    shared = {"shared_validation_groups": shared_validation_groups}
     known = sorted({clip.fold for clip in manifest.clips if clip.fold is not None})
     chosen = folds or train_folds or validation_folds or test_folds
     if folds and test_folds:
         raise ValueError("`folds` and `test_folds` exclude each other: each of `folds` is the test by itself.")
-    if not known:
-        if chosen:
-            raise ValueError("The data have no folds: leave `folds`, `train_folds`, ... out.")
-        return {"test": assign_splits(manifest, **share)}
-    if not chosen and all(clip.split for clip in manifest.clips):
-        return {"test": assign_splits(manifest, **share)}
+    if chosen and not known:
+        raise ValueError("The data have no folds: leave `folds`, `train_folds`, ... out.")
+    if not known or (not chosen and all(clip.split for clip in manifest.clips)):
+        share = 0.15 if validation_split is None else validation_split
+        return {"test": assign_splits(manifest, validation_split=share, **shared)}
 
     def division(test, validation):
         others = [fold for fold in train_folds or known if fold not in (*test, *validation)]
-        return assign_splits(manifest, others, validation, test, **share)
+        return assign_splits(manifest, others, validation, test, validation_split or 0.0, **shared)
 
     for name, given in (("folds", folds), ("test_folds", test_folds)):
         if not set(given or ()) <= set(known):
@@ -72,3 +71,9 @@ def divide(
     if test_folds:
         return {"test": division(list(test_folds), validation_of(list(test_folds)))}
     return {f"fold-{fold}": division([fold], validation_of([fold])) for fold in folds or known}
+
+
+def clip_counts(manifest):
+    """Returns the numbers of training, validation and test clips, such as "1360/240/400"."""
+    splits = [clip.split for clip in manifest.clips]
+    return "/".join(str(splits.count(split)) for split in SPLITS)

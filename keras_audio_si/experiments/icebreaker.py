@@ -49,6 +49,10 @@ def train_in_stages(splits, settings, run):
         raise ValueError(
             f"`teacher` must be None with `icebreaker`, whose stages learn from labels alone. Received: {run.teacher}"
         )
+    if "val" not in splits:
+        raise ValueError(
+            "`icebreaker` needs validation clips, which choose the epoch of each stage: `validation_split`."
+        )
     class_names = splits["train"].manifest.class_names
     keras.utils.set_random_seed(settings.training.seed)
     model = build_model(class_names, settings)

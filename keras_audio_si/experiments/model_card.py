@@ -62,7 +62,7 @@ def write_card(model, patches, settings, values, folder, command=""):
 
     Args:
         model: The trained model.
-        patches: Dict of the `PatchDataset` of "train", "val" and "test".
+        patches: Dict of the `PatchDataset` of "train", "test" and perhaps "val".
         settings: `Settings` of the run.
         values: Dict of the measured values by name, as `run.measured` has them.
         folder: Folder of the run.

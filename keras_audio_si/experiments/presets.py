@@ -125,7 +125,11 @@ def preset(name, network, clips=AN_HOUR, **changes):
         chosen |= _VARIED[family]
     if family in ("vgg", "efficientnet") and steps < _MANY_STEPS:
         chosen["batch_norm_momentum"] = 0.9
-    return settings.changed(**{**chosen, **changes})
+    settings = settings.changed(**{**chosen, **changes})
+    if settings.training.needs_validation or settings.stages.icebreaker or "monitor" in changes:
+        return settings
+    # Nothing is chosen by validation clips: of data in folds, whose test clips are given, all others are trained on.
+    return settings.changed(validation_split=changes.get("validation_split"))
 
 
 def _family(network):

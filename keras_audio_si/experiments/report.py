@@ -187,10 +187,12 @@ def write_figures(folder, scores, places, rows, divisions, caches):
 
 def _write_curves(folder, logs, monitored):
     with_column = lambda column: {n: f for n, f in logs.items() if all(column in _header(path) for path in f)}  # noqa: E731
-    if curves := with_column(monitored):
-        plot_learning_curves(curves, folder / "learning_curves.png", ("loss", monitored))
+    validated = with_column(monitored)
+    if curves := validated or with_column("loss"):
+        plot_learning_curves(curves, folder / "learning_curves.png", ("loss", *([monitored] if validated else [])))
     if curves := with_column("activeness"):
-        plot_learning_curves(curves, folder / "diffres.png", ("guide_loss", "activeness", monitored))
+        shown = ("guide_loss", "activeness", *([monitored] if validated else []))
+        plot_learning_curves(curves, folder / "diffres.png", shown)
 
 
 def _write_phases(folder, done, monitored):

@@ -74,7 +74,7 @@ def train_and_test(splits, settings, run):
     """Trains a model and measures it on the test clips.
 
     Args:
-        splits: Dict of the `ClipCache` of "train", "val" and "test".
+        splits: Dict of the `ClipCache` of "train", "test" and, unless none are held out, "val".
         settings: `Settings`. The seed of its training sets the initial weights, the order of the data and all draws.
         run: `Run`
 
@@ -92,20 +92,21 @@ def train_and_test(splits, settings, run):
     patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
     if settings.evaluation.patch_scores:
         check_single_labels(patches["test"])
+    seen = patches.get("val", patches["train"])  # Clips that pictures are made of.
     result = fit(
         model,
         patches["train"],
-        patches["val"],
+        patches.get("val"),
         settings.training,
         run.folder,
-        callbacks=run_callbacks(model, patches["val"], run),
+        callbacks=run_callbacks(model, seen, run),
         augmentation=build_augmentation(settings),
         teacher=None if run.teacher is None else load_model(run.teacher / "model.keras"),
         verbose=run.verbose,
         **run.saving,
     )
     if settings.evaluation.patch_scores:
-        write_pictures({settings.model.network: model}, patches["val"], run.folder)
+        write_pictures({settings.model.network: model}, seen, run.folder)
     return measured(model, patches, settings, run, [result], shifted)
 
 
@@ -146,7 +147,7 @@ def measured(model, patches, settings, run, trainings, shifted=None):
 
     Args:
         model: Keras model.
-        patches: Dict of the `PatchDataset` of "train", "val" and "test".
+        patches: Dict of the `PatchDataset` of "train", "test" and perhaps "val".
         settings: `Settings`
         run: `Run`; the confusion of classes comes to its folder as well, if `patch_scores` is set.
         trainings: List of the `TrainingResult` of the run, one per stage.
@@ -207,7 +208,7 @@ def write_shift_clips(test, settings, folder):
     )
 
 
-def run_callbacks(model, validation, run):
+def run_callbacks(model, patches, run):
     """Returns the callbacks of a run: the time it takes and, of DiffRes, activeness and an animation of its scores."""
     callbacks = [RemainingTime(run.verbose)]
     if not any(isinstance(layer, DiffResLayer) for layer in nested_layers(model)):
@@ -217,9 +218,9 @@ def run_callbacks(model, validation, run):
     except ImportError as error:
         print(f"No animation of the scores. {error}", file=sys.stderr)
         return [*callbacks, ActivenessLog()]
-    clips = one_clip_per_class(validation)[:_ANIMATED_CLIPS]
-    waveforms = validation.waveforms(loudest_patches(validation, clips))
-    history = ScoreHistory(waveforms, run.folder, [validation.clip_ids[clip] for clip in clips])
+    clips = one_clip_per_class(patches)[:_ANIMATED_CLIPS]
+    waveforms = patches.waveforms(loudest_patches(patches, clips))
+    history = ScoreHistory(waveforms, run.folder, [patches.clip_ids[clip] for clip in clips])
     return [*callbacks, ActivenessLog(), history]
 
 

@@ -11,6 +11,7 @@ from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.distribution import own_folder
+from keras_audio_si.experiments.divisions import clip_counts
 from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
 from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
@@ -112,14 +113,13 @@ def run_experiment(
                 continue
             settings = rows[row].changed(seed=seed)
             cache = caches[settings.data.sample_rate]
-            splits = {split: cache.of(divisions[fold].select(split=split)) for split in SPLITS}
+            splits = {split: cache.of(divisions[fold].select(split=split)) for split in _splits_of(divisions[fold])}
             title = ", ".join(part for part in (row, fold if len(divisions) > 1 else "", f"seed {seed}") if part)
             print(f"\n{title} ({number} of {len(plan)})", flush=True)
             options = {"teacher": teachers.get((row, fold, seed)), "verbose": verbose, "command": command, **saving}
             run = Run(places[row, fold, seed], cache_dir, **options)
             values = train_and_test(splits, settings, run)
-            clips = "/".join(str(len(part)) for part in splits.values())
-            scores.append(RunScore(row, fold, seed, clips, len(failures), values))
+            scores.append(RunScore(row, fold, seed, clip_counts(divisions[fold]), len(failures), values))
             with writing(folder):
                 write_tables(folder, scores, paper, quantity)
         with writing(folder):
@@ -212,11 +212,15 @@ def describe(folder, record, manifest, failures=()):
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def _splits_of(manifest):
+    """The splits that a run takes: those to train and to test on, and "val" where there are validation clips."""
+    return [split for split in SPLITS if split != "val" or any(clip.split == "val" for clip in manifest.clips)]
+
+
 def _splits(manifest):
     """The numbers of clips by split, and a checksum of which they are."""
     clips = repr(sorted((clip.clip_id, clip.split) for clip in manifest.clips))
-    counts = "/".join(str(len(manifest.select(split=split))) for split in SPLITS)
-    return f"{counts} clips, CRC {zlib.crc32(clips.encode()):08x}"
+    return f"{clip_counts(manifest)} clips, CRC {zlib.crc32(clips.encode()):08x}"
 
 
 def _properties(record, manifest):

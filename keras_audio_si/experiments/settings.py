@@ -206,7 +206,8 @@ class DataSettings:
             None to use `peak`.
         silence_decibels: Mean level in dB up to which a patch is left out as silent; None keeps all.
         background_noise: Whether the noise that comes with Speech Commands is mixed in, at 0 to 30 dB.
-        validation_split: Share of the training recordings held out to choose the epoch, if none are given.
+        validation_split: Share of the training recordings held out to validate on, if no clips are given for it; 0 for
+            none; None for none of data in folds, and 0.15 of others.
         shared_validation_groups: Whether a group (recording, uploader) may be in both training and validation clips.
 
     Raises:
@@ -228,7 +229,7 @@ class DataSettings:
     peak_of: str | None = None
     silence_decibels: float | None = None
     background_noise: bool = False
-    validation_split: float = 0.15
+    validation_split: float | None = 0.15
     shared_validation_groups: bool = False
 
     def __post_init__(self):

@@ -50,7 +50,7 @@ class TrainingResult:
     Attributes:
         best_model_path: The `.keras` file with the model of the best epoch; of the last, by `restore_best_weights`.
         best_epoch: That epoch, counted from 0.
-        best_value: Value of the monitored metric in that epoch.
+        best_value: Value of the monitored metric in that epoch; without validation clips, the loss.
         history: For each logged name (`loss`, `learning_rate`, and what the monitored value comes with: `val_mAP`,
             `val_d_prime` and `val_accuracy`) a list with one value per epoch.
         seconds: Time of the training and validation, from the beginning to the last checkpoint. Of a continued training
@@ -93,7 +93,8 @@ def fit(
         model: Keras model from patches to scores `(batch, classes)`. Losses of logits, a teacher and auxiliary
             classifiers need a functional one that ends in `layers.ClassScores`.
         train_data: `data.pipeline.PatchDataset` of the training clips.
-        validation: `data.pipeline.PatchDataset` of the validation clips.
+        validation: `data.pipeline.PatchDataset` of the validation clips; None for none, where the settings choose
+            nothing by them (`settings.needs_validation`).
         settings: `TrainingSettings`.
         output_dir: Folder for the results. No other process can use it meanwhile.
         callbacks: Further Keras callbacks; they see the validation values in the logs. One that counts from
@@ -115,9 +116,9 @@ def fit(
         `TrainingResult`.
 
     Raises:
-        ValueError: If training and validation classes differ, the model has another number of scores or not
-            the logits that the settings need, a clip has not the one label that a softmax or a balanced accuracy needs,
-            or a run is continued with other settings, data or models.
+        ValueError: If `validation` is missing where it is needed, training and validation classes differ, the model has
+            another number of scores or not the logits that the settings need, a clip has not the one label that a
+            softmax or a balanced accuracy needs, or a run is continued with other settings, data or models.
         FileExistsError: If `output_dir` has a run, and neither `resume` nor `overwrite` is set.
         BlockingIOError: If another process uses `output_dir`.
         OSError: If `output_dir` cannot be written to, or its disk is full.
@@ -130,6 +131,11 @@ def fit(
 
     >>> result = fit(model, train, validation, TrainingSettings(epochs=3), "runs/baseline")  # doctest: +SKIP
     """
+    if validation is None and settings.needs_validation:
+        raise ValueError(
+            "Without `validation` the last epoch is kept: `restore_best_weights` must be False, "
+            "`early_stopping_patience` None, `schedule` not 'plateau' and `loss` not 'mse'."
+        )
     if (target is not None) != (settings.loss == "mse"):
         raise ValueError(f"`target` and `loss`='mse' need each other. Received: loss={settings.loss!r}")
     if target is not None:
@@ -137,7 +143,7 @@ def fit(
     else:
         _check_classes(model, train_data, validation)
         check_labels(settings.loss, train_data.class_names, train_data.clip_ids, train_data.labels.sum(axis=1))
-    if settings.monitor in PATCH_MONITORS:
+    if validation is not None and settings.monitor in PATCH_MONITORS:
         from keras_audio_si.evaluation.patches import check_single_labels
 
         check_single_labels(validation)
@@ -163,8 +169,10 @@ def fit(
             warnings.warn(warning, stacklevel=2)
 
         history = History()
-        best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, settings.monitor, settings.restore_best_weights)
-        validating = [_validation(settings, validation, target), *([GradientNormLog()] * settings.gradient_norms)]
+        monitor = "loss" if validation is None else settings.monitor
+        best = BestCheckpoint(output_dir / run_folder.BEST_MODEL, monitor, settings.restore_best_weights)
+        validating = [] if validation is None else [_validation(settings, validation, target)]
+        validating += [GradientNormLog()] * settings.gradient_norms
         counting = [*_schedule(settings), *callbacks, history]
         saved = {"identity": identity, "callbacks": [*counting, best], "start": start, "redo": best}
         if checkpoint_steps is None:
@@ -190,7 +198,7 @@ def fit(
             )
         if best.best is None:
             raise FloatingPointError(
-                f"No epoch gave a value of {settings.monitor}; the last loss is {history.history['loss'][-1]}. "
+                f"No epoch gave a value of {monitor}; the last loss is {history.history['loss'][-1]}. "
                 f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
             )
         model.load_weights(best.path)
@@ -310,7 +318,7 @@ def _schedule(settings):
 
 
 def _check_classes(model, train_data, validation):
-    if tuple(train_data.class_names) != tuple(validation.class_names):
+    if validation is not None and tuple(train_data.class_names) != tuple(validation.class_names):
         raise ValueError(
             "Training and validation data must have the same classes in the same order. "
             f"Received: {list(train_data.class_names)} and {list(validation.class_names)}"
@@ -319,7 +327,7 @@ def _check_classes(model, train_data, validation):
     if received != expected:
         raise ValueError(f"The model must give a score for each class, {expected}. Received: output_shape={received}")
     check_class_names(model, train_data.class_names)
-    for patches in (train_data, validation):
+    for patches in filter(None, (train_data, validation)):
         check_sample_rate(model, patches.sample_rate)
 
 

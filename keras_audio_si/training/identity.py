@@ -32,7 +32,7 @@ def run_identity(model, train_data, validation, settings, augmentation=None, tea
     Args:
         model: Keras model.
         train_data: `data.pipeline.PatchDataset` of the training clips.
-        validation: `data.pipeline.PatchDataset` of the validation clips.
+        validation: `data.pipeline.PatchDataset` of the validation clips, or None.
         settings: Dataclass of the settings.
         augmentation: Keras layer, or None.
         teacher: Keras model, or None.
@@ -50,7 +50,7 @@ def run_identity(model, train_data, validation, settings, augmentation=None, tea
         "teacher": None if teacher is None else [*_layers(teacher), _weights_digest(teacher)],
         "target": None if target is None else _described_layer(target),
         **_described("training", train_data),
-        **_described("validation", validation),
+        **({} if validation is None else _described("validation", validation)),
     }
 
 

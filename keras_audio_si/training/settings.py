@@ -181,6 +181,12 @@ class TrainingSettings:
         if self.optimizer == "sgd" and self.epsilon is not None:
             raise ValueError(f"`epsilon` must be None with `optimizer`='sgd'. Received: epsilon={self.epsilon!r}")
 
+    @property
+    def needs_validation(self):
+        """Whether validation clips decide on the epoch, the learning rate or the end of the training."""
+        chosen = self.restore_best_weights or self.early_stopping_patience is not None
+        return chosen or self.schedule == "plateau" or self.loss == "mse"
+
     def _given(self, names):
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
