@@ -12,7 +12,7 @@ from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
 from keras_audio_si.evaluation.clips import ClipScores
 from keras_audio_si.experiments import report, runner
-from keras_audio_si.experiments.divisions import divide
+from keras_audio_si.experiments.divisions import clip_counts, divide
 from keras_audio_si.experiments.model_card import CARD
 from keras_audio_si.experiments.report import RunScore, fold_table, read_scores, row_table
 from keras_audio_si.experiments.run import CONFUSION
@@ -52,6 +52,14 @@ class TestDivide:
             assert {clip.fold for clip in part.clips if clip.split != "test"} == {1, 2, 3} - {number}
             counts = [len(part.select(split=split)) for split in ("train", "val", "test")]
             assert sum(counts) == 60 and counts[2] == 20 and counts[1] == 8, name
+
+    def test_validation_clips_are_held_out_as_asked(self):
+        plain = Manifest([Clip(clip.path, clip.labels, group=clip.group) for clip in folds().clips])
+        assert [clip_counts(part) for part in divide(folds(), validation_split=None).values()] == ["40/0/20"] * 3
+        assert divide(plain, validation_split=None) == divide(plain)
+        assert clip_counts(divide(plain, validation_split=0)["test"]).split("/")[1] == "0"
+        with pytest.raises(ValueError, match="`share` must"):
+            divide(folds(), validation_split=-0.1)
 
     def test_some_folds(self):
         divisions = divide(folds(), folds=[2], train_folds=[2, 3])

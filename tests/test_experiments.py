@@ -310,8 +310,21 @@ def test_settings_of_stages_reach_them(tmp_path, monkeypatch):
     assert isinstance(mixing, layers.TimeMix)
     card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
     assert "4 of 4" in card and "Of shifts it was tested against time-1 alone." in card
+    with pytest.raises(ValueError, match="`icebreaker` needs validation clips, .*: `validation_split`"):
+        train_and_test({"train": cache, "test": cache}, settings, run)
     with pytest.raises(ValueError, match="`teacher` must be None with `icebreaker`.* Received: .*gone"):
         train_and_test(splits, settings, dataclasses.replace(run, teacher=tmp_path / "gone"))
+
+
+@pytest.mark.once
+def test_without_validation_clips(tones, tmp_path):
+    row = DIFFRES.changed(epochs=2, restore_best_weights=False, early_stopping_patience=None, schedule="constant")
+    divisions = divide(read_dataset(tones), folds=[2], validation_split=None)
+    (score,) = run_experiment({"": row}, divisions, tmp_path, tones / "cache", verbose=0)
+    assert score.clips.split("/")[1] == "0" and "mAP" in score.values
+    for name in ("learning_curves.png", "diffres.png", "scores.gif", "model.keras"):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert "| val |" not in (tmp_path / "model_card.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.once

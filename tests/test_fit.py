@@ -57,6 +57,26 @@ def test_the_last_epoch_is_kept_if_wanted(tmp_path):
         assert evaluate_clips(kept, validation, batch_size=8).mAP == pytest.approx(values[-1], abs=1e-6)
 
 
+def test_without_validation_the_last_epoch_is_kept(tmp_path):
+    """With the weights that the same training has beside validation clips."""
+    settings = dataclasses.replace(FAST, restore_best_weights=False, early_stopping_patience=None, schedule="constant")
+    results, models = [], [network(), network()]
+    for model, validation, name in zip(models, (None, patches(1)), "ab", strict=True):
+        results.append(fit(model, patches(0), validation, settings, tmp_path / name, verbose=0))
+    alone, beside = results
+    assert set(alone.history) == {"loss", "learning_rate"} and alone.history["loss"] == beside.history["loss"]
+    assert (alone.best_epoch, alone.best_value) == (3, alone.history["loss"][-1])
+    for one, other in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    again = fit(network(), patches(0), None, settings, tmp_path / "a", resume=True, verbose=0)
+    assert again.best_value == alone.best_value
+    with pytest.raises(ValueError, match="begun with other settings or data: validation clips"):
+        fit(network(), patches(0), patches(1), settings, tmp_path / "a", resume=True, verbose=0)
+    for changes in ({"restore_best_weights": True}, {"early_stopping_patience": 3}, {"schedule": "plateau"}):
+        with pytest.raises(ValueError, match="Without `validation` the last epoch is kept"):
+            fit(network(), patches(0), None, dataclasses.replace(settings, **changes), tmp_path / "c")
+
+
 def test_same_seed_same_run(tmp_path):
     settings = TrainingSettings(**{**vars(FAST), "epochs": 2})
 

@@ -120,6 +120,21 @@ def test_what_is_given_counts():
     assert fixed.training.epochs < random.training.epochs
 
 
+def test_clips_are_held_out_where_they_choose_something():
+    for changes in ({}, {"epochs": 3}):
+        assert preset("quick", "vgg41", **changes).data.validation_split is None
+    for changes in (
+        {"early_stopping_patience": 3},
+        {"restore_best_weights": True},
+        {"schedule": "plateau"},
+        {"monitor": "val_accuracy"},
+        {"network": "heurinet", "icebreaker": True},
+        {"validation_split": 0.15},
+    ):
+        assert preset("quick", **{"network": "vgg41", **changes}).data.validation_split == 0.15
+    assert preset("paper", "vgg41").data.validation_split == 0.15
+
+
 def test_phases_take_the_epochs_of_the_preset_together():
     def epochs(name, network="heurinet", **changes):
         settings = preset(name, network, ClipStatistics(7000, 4.0, True), icebreaker=True, **changes)
