@@ -152,7 +152,7 @@ def main(args):
         raise ValueError(f"The report must be of the ten classes of ESC-10. {report} is of: {', '.join(tested)}")
     manifest = esc10(read_dataset(args.data, "esc50").select(folds=args.folds))
     cache = ClipCache.build(manifest, settings.data.sample_rate, args.cache_dir)
-    held = set(hold_out(cache.manifest, settings.data.validation_split))
+    held = set(hold_out(cache.manifest, settings.data.validation_split or 0.15))
     clips = {
         "train": cache.subset([index for index in range(len(cache)) if index not in held]),
         "val": cache.subset(sorted(held)),
