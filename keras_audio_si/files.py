@@ -7,10 +7,12 @@ import io
 import itertools
 import os
 import pathlib
+import re
 import secrets
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC, errno.EFBIG)
 AGAIN = "run it again"
+INCOMPLETE = re.compile(r"\.\d+-[0-9a-f]{8}-.+")  # Names of what `written_whole` writes, and a killed process leaves.
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -18,6 +20,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 @contextlib.contextmanager
 def written_whole(path):
     """Gives a temporary path to write to, which replaces `path` once the block has ended without an error.
+
+    Of a link the file that it leads to is replaced. What is there and is no file, as a device or a pipe, is given
+    itself.
 
     Example:
 
@@ -29,6 +34,11 @@ def written_whole(path):
     'whole'
     """
     path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    if path.is_symlink():
+        path = pathlib.Path(os.path.realpath(path))
     # The extension stays: writers choose formats by it. Workers on other hosts may have the same process number.
     temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:

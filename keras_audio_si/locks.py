@@ -7,7 +7,7 @@ import pathlib
 import socket
 import sys
 
-from keras_audio_si.files import writing
+from keras_audio_si.files import INCOMPLETE, writing
 
 try:
     import fcntl
@@ -51,7 +51,7 @@ def locked(folder, name="run.lock"):
         descriptor = _lock(folder / name)
     try:
         for left_over in (*folder.glob(".*-*"), *folder.glob("checkpoints/.*-*")):
-            if left_over.name.split("-")[0][1:].isdigit():  # as `written_whole` names them
+            if INCOMPLETE.fullmatch(left_over.name) and left_over.is_file():
                 left_over.unlink(missing_ok=True)
         yield
     finally:

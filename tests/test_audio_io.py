@@ -9,7 +9,9 @@ import pytest
 import scipy.signal
 import soundfile
 
+from keras_audio_si.data import Clip, ClipFiles, Manifest, clip_statistics
 from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
+from keras_audio_si.data.audio_stream import stream_audio
 
 pytestmark = pytest.mark.once
 
@@ -62,6 +64,31 @@ def test_lossy_formats_keep_pitch_level_and_length(tmp_path, suffix, channels):
     assert abs(len(decoded) - len(tone)) <= 2304  # Two MP3 frames: a file may keep its encoder's padding.
     assert hertz == pytest.approx(1000, abs=1)
     assert amplitude == pytest.approx(0.5, rel=0.02)
+
+
+def test_a_flac_file_that_was_written_to_a_pipe(tmp_path, rng):
+    """The 36 bits of its header that count the samples are 0; so it is decoded to count them."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, rng.uniform(-0.9, 0.9, 90000), 16000)
+    whole, content = read_audio(path)[0], bytearray(path.read_bytes())
+    content[21:26] = bytes((content[21] & 0xF0, 0, 0, 0, 0))
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_audio(path)[0], whole)
+    np.testing.assert_array_equal(np.concatenate(list(stream_audio(path, 16000))), whole)
+    assert audio_info(path).frames == 90000
+    manifest = Manifest([Clip("a.flac", ("dog",))], root=tmp_path)
+    assert clip_statistics(manifest).median_seconds == 90000 / 16000
+    clips = ClipFiles.build(manifest, 16000, progress=False)
+    assert clips.lengths.tolist() == [90000]
+    np.testing.assert_array_equal(clips.section(0, 70000, 500), whole[70000:70500])
+
+
+@pytest.mark.parametrize("subtype", ["DWVW_16", "DWVW_24"])
+def test_an_encoding_that_libsndfile_cannot_seek_in(tmp_path, rng, subtype):
+    written = rng.uniform(-0.9, 0.9, 90000)
+    soundfile.write(tmp_path / "a.aiff", written, 16000, subtype)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.aiff")[0], written, rtol=0, atol=2**-15)
+    assert sum(map(len, stream_audio(tmp_path / "a.aiff", 8000))) == 45000
 
 
 def test_a_file_longer_than_one_block_is_read_to_its_end(tmp_path, rng, monkeypatch):

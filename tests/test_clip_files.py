@@ -158,6 +158,13 @@ def test_section_of_a_damaged_file_names_it(tmp_path, rng):
         read_section(tmp_path / "b.wav", RATE, 0, 1)
 
 
+def test_length_where_it_ends_between_two_samples(tmp_path, rng):
+    """Half a sample more than 16096: soxr rounds such lengths up or down."""
+    soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, 480 * 73), 48000)
+    clips = ClipFiles.build(Manifest([Clip("a.wav", ("dog",))], root=tmp_path), 22050)
+    np.testing.assert_array_equal(clips.waveform(0), read_audio(tmp_path / "a.wav", 22050)[0])
+
+
 @pytest.mark.parametrize("file_rate", [8000, 11025, 22050, 44100, 48000, 12345])
 def test_length_after_resampling(tmp_path, file_rate):
     for samples in (1, 2, 3, 1000, 1001, 44101):

@@ -1,6 +1,8 @@
 """Readers of dataset layouts, on folders made here and on real clips."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -57,6 +59,20 @@ def test_links_between_folders_end(tmp_path):
     (tmp_path / "b" / "y").symlink_to(tmp_path / "a")
     with pytest.raises(ValueError, match="all at one depth. Found: a/1.wav, a/x/2.wav"):
         read_class_folders(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, "dog/1.wav", "rain/1.wav")
+    scandir = os.scandir
+
+    def refuse(path):  # Root may read everything.
+        if os.path.basename(path) == "rain":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match=f"{tmp_path}/rain is a folder that cannot be read .Permission denied"):
+        read_dataset(tmp_path)
 
 
 def test_split_and_class_folders(tmp_path):
@@ -388,6 +404,16 @@ class TestAudioSet:
             ("ddddddddddd", "eval/Yddddddddddd.ogg", "test"),
         ]
         np.testing.assert_array_equal(manifest.label_matrix(), [[1, 1], [0, 1], [1, 0], [0, 1]])
+
+    def test_audio_behind_links_that_lead_in_a_circle(self, tmp_path):
+        (tmp_path / "lists").mkdir()
+        root = self.write(tmp_path / "lists")
+        (root / "audio").rename(tmp_path / "disk")
+        (root / "sound").symlink_to(tmp_path / "disk")
+        (tmp_path / "disk" / "back").symlink_to(root / "eval")
+        (root / "eval" / "again").symlink_to(tmp_path / "disk")
+        paths = [clip.path for clip in read_dataset(root).clips]
+        assert sum((root / path).is_file() for path in paths) == 3 and not any("again/back/again" in p for p in paths)
 
     def test_one_part_to_train_on(self, tmp_path):
         self.write(tmp_path)

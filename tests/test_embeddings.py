@@ -1,5 +1,7 @@
 """Embeddings of files: the features before the last dense layer, as NumPy arrays and as Parquet."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from classifiers import RATE, small_classifier
 
 from keras_audio_si import layers, models
 from keras_audio_si.cli import main as cli
-from keras_audio_si.inference.tagging import find_audio, tag_files
+from keras_audio_si.inference.embeddings import write_embeddings
+from keras_audio_si.inference.tagging import FileScores, find_audio, tag_files
 
 
 @pytest.fixture
@@ -43,6 +46,19 @@ def test_a_model_that_ends_otherwise():
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.Flatten(), keras.layers.ReLU()])
     with pytest.raises(ValueError, match="must end in a Dense layer and ClassScores; it ends in Flatten and ReLU"):
         models.embedding_model(model)
+
+
+@pytest.mark.once
+def test_a_table_takes_no_objects_of_python_for_its_numbers(tmp_path):
+    pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    embeddings = np.ones((1000, 512), "float32")
+    result = FileScores("a.wav", 1.0, np.zeros(1000), np.ones(1000), embeddings)
+    tracemalloc.start()
+    try:
+        write_embeddings([result], tmp_path / "e.parquet")
+        assert tracemalloc.get_traced_memory()[1] < 3 * embeddings.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.once

@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.clip_table import read_clips, write_clips
 from keras_audio_si.evaluation.clips import ClipScores
-from keras_audio_si.files import plain_text, safe_cell, write_csv, writing
+from keras_audio_si.files import plain_text, safe_cell, write_csv, writing, written_whole
 from keras_audio_si.inference.event_tables import write_events
 from keras_audio_si.inference.events import Event
 from keras_audio_si.inference.tag_tables import write_tags
@@ -94,6 +95,18 @@ def test_tags_and_events(name):
 
 
 class TestWriting:
+    def test_links_stay_links_and_pipes_pipes(self, tmp_path):
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "disk" / "table.csv")
+        for text in ("of a file that is not there yet", "of one that is"):
+            with written_whole(tmp_path / "link") as temporary:
+                temporary.write_text(text)
+            assert (tmp_path / "link").is_symlink() and (tmp_path / "disk" / "table.csv").read_text() == text
+        os.mkfifo(tmp_path / "pipe")
+        with written_whole(tmp_path / "pipe") as given:
+            assert given == tmp_path / "pipe"
+        assert given.is_fifo() and len(list(tmp_path.rglob("*"))) == 4
+
     @pytest.mark.parametrize("kind", [OSError, FileNotFoundError, BlockingIOError])
     def test_errors_that_are_not_of_the_system_pass(self, kind):
         with pytest.raises(kind, match="^the pipeline failed$"), writing("out"):

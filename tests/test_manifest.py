@@ -39,6 +39,11 @@ def test_only_path_and_labels_are_required(tmp_path):
     assert manifest.class_names == ("dog", "rain")
 
 
+def test_spaces_around_names_do_not_count(tmp_path):
+    (tmp_path / "m.csv").write_text("path,labels,split,group\nx.wav, dog , train, yard \n")
+    assert Manifest.read(tmp_path / "m.csv").clips == (Clip("x.wav", ("dog",), "train", group="yard"),)
+
+
 def test_label_matrix_is_multi_hot_in_the_order_of_the_classes():
     matrix = Manifest(CLIPS, ("rain", "dog", "unused")).label_matrix()
     assert matrix.dtype == np.float32

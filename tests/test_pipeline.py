@@ -1,5 +1,8 @@
 """Patches and their order, under whichever Keras backend the tests run."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -298,6 +301,18 @@ def test_it_feeds_fit_and_predict(patches):
     model.compile("sgd", "binary_crossentropy")
     model.fit(patches.batches(4, training=True), steps_per_epoch=3, epochs=2, shuffle=False, verbose=0)
     assert model.predict(patches.batches(5, training=False), verbose=0).shape == (12, 3)
+
+
+def test_it_lives_as_long_as_what_is_made_of_it():
+    cache = ClipCache.from_waveforms([np.zeros(500)], [("dog",)], sample_rate=100)
+    patches = PatchDataset(cache, patch_samples=100)
+    alive, batches = weakref.ref(patches), iter(patches.batches(2, training=True).map(lambda x, y: x))
+    del patches, cache
+    gc.collect()
+    assert all(next(batches).shape == (2, 100) for _ in range(50))
+    del batches
+    gc.collect()
+    assert alive() is None
 
 
 def test_gpus_are_left_to_the_backend_that_trains(patches, monkeypatch):

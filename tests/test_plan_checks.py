@@ -53,6 +53,13 @@ def test_mixing_that_never_begins():
     assert not warnings_of(epochs=12, mixing_from_epoch=12, mixed=False)
 
 
+def test_weight_decay_that_the_optimizer_has_not():
+    for optimizer, number in {"adam": 1, "sgd": 1, "adamw": 0, "adam-l2": 0}.items():
+        warnings = warnings_of(optimizer=optimizer, weight_decay=0.3)
+        assert len(warnings) == number and all("`weight_decay`=0.3 has no effect" in warning for warning in warnings)
+        assert not warnings_of(optimizer=optimizer) and not warnings_of(optimizer=optimizer, weight_decay=0.0)
+
+
 def test_few_steps_with_everything():
     few = {"epochs": 10, "ema_decay": 0.9}
     (warning,) = warnings_of(steps_per_epoch=29, **few)

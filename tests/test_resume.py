@@ -220,6 +220,21 @@ def test_callbacks_that_count_go_on_counting(tmp_path):
     assert counter.epochs == len(result.history["loss"]) > 2
 
 
+def test_a_model_checkpoint_goes_on_from_its_best(tmp_path):
+    def saving():
+        path = tmp_path / "best-{epoch}.keras"
+        return keras.callbacks.ModelCheckpoint(path, monitor="val_mAP", mode="max", save_best_only=True)
+
+    def cut_off(epoch, logs):
+        if epoch == 4:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        train(tmp_path / "run", callbacks=[saving(), keras.callbacks.LambdaCallback(on_epoch_begin=cut_off)])
+    train(tmp_path / "run", callbacks=[saving()])
+    assert sorted(path.stem for path in tmp_path.glob("best-*")) == ["best-1", "best-2", "best-4"]
+
+
 class TestCheckpointFiles:
     def test_the_last_two_are_kept(self, a_cut_off_run):
         names = [path.stem for path in checkpoints(a_cut_off_run)]
@@ -227,7 +242,7 @@ class TestCheckpointFiles:
 
     def test_half_written_ones_do_not_count_and_are_removed(self, a_cut_off_run):
         newest = Checkpoint.newest(a_cut_off_run / run_folder.CHECKPOINTS)
-        torn = a_cut_off_run / run_folder.CHECKPOINTS / ".123-epoch-00009-step-0000000.npz"
+        torn = a_cut_off_run / run_folder.CHECKPOINTS / ".123-0123abcd-epoch-00009-step-0000000.npz"
         torn.write_bytes(checkpoints(a_cut_off_run)[-1].read_bytes()[:1000])
         again = Checkpoint.newest(a_cut_off_run / run_folder.CHECKPOINTS)
         assert (again.epoch, again.step) == (newest.epoch, newest.step)
@@ -316,6 +331,14 @@ class TestLock:
             with locked(tmp_path, "other.lock"):
                 pass
         assert list(tmp_path.iterdir()) == []
+
+    def test_only_incomplete_files_are_removed(self, tmp_path):
+        (tmp_path / ".7-0123abcd-folder").mkdir()
+        for name in (".7-0123abcd-model.keras", ".2024-notes.txt"):
+            (tmp_path / name).touch()
+        with locked(tmp_path):
+            pass
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".2024-notes.txt", ".7-0123abcd-folder"]
 
     def test_a_file_system_without_locks(self, tmp_path, monkeypatch, capsys):
         if locks.fcntl is None:

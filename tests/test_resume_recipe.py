@@ -200,9 +200,14 @@ def test_layers_are_described_as_in_earlier_versions():
     assert described(layers.eat_mixing(16000, probability=0.5, seed=3)) != "RandomChoice 0778eddbb4470108"
     assert described(layers.MixUp(10.0, probability=0.5, seed=5)) == "MixUp 0936cb2ec831e53b"
     assert described(layers.LogMelSpectrogram(16000)) == "LogMelSpectrogram 5fc8d5e95da57c84"
-    for non_negative in (False, True):  # The digest before there was this argument.
-        pool = layers.AdaptivePolyphasePool(non_negative=non_negative)
-        assert described(pool) == "AdaptivePolyphasePool 8fd6e4f944868174"
+    pools = {
+        "AntiAliasPool ea1cce855b96bb2d": layers.AntiAliasPool(),
+        "AntiAliasPool bddb42ff3a3ebbc0": layers.AntiAliasPool(filter="trainable", initializer="box"),
+        "AdaptivePolyphasePool 30afa5d22da10780": layers.AdaptivePolyphasePool(non_negative=True),
+        "AdaptivePolyphasePool 719912980fff16c1": layers.AdaptivePolyphasePool(filter="trainable", initializer="box"),
+    }
+    assert {described(pool): pool for pool in pools.values()} == pools
+    assert described(layers.AntiAliasPool(filter="trainable")) not in pools  # It has another start now.
 
 
 class TestRefused:

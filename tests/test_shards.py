@@ -17,7 +17,16 @@ import pytest
 import soundfile
 
 from keras_audio_si.cli import main as cli
-from keras_audio_si.data import ClipCache, Manifest, PatchDataset, preparation, prepare, read_dataset, write_dataset
+from keras_audio_si.data import (
+    ClipCache,
+    Manifest,
+    PatchDataset,
+    preparation,
+    prepare,
+    read_dataset,
+    shards,
+    write_dataset,
+)
 from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip
@@ -92,6 +101,15 @@ class TestShards:
         path.write_bytes(path.read_bytes()[:1000])
         with pytest.raises(AudioError, match=r"damaged: record 0 ends after the file|the shard has 0 clips|is damaged"):
             read_audio(clip_of(path, 3))
+
+    def test_many_are_searched_once(self, tmp_path, waveforms, monkeypatch):
+        searched, search = [], shards._TFRecords
+        monkeypatch.setattr(shards, "_TFRecords", lambda path: searched.append(path) or search(path))
+        first = write_shard(tmp_path / "0.tfrecord", [encoded(waveform, RATE) for waveform in waveforms])
+        paths = [first, *(shutil.copy(first, tmp_path / f"{number}.tfrecord") for number in range(1, 20))]
+        for path in paths * 2:
+            assert len(read_audio(clip_of(path, 1))[0]) == 50
+        assert searched == list(map(str, paths))
 
     def test_no_such_clip(self, shard):
         with pytest.raises(AudioError, match="the shard has 4 clips"):

@@ -50,6 +50,11 @@ def test_rare_classes_of_multi_label_clips_get_their_share():
     assert share["common"] == pytest.approx(0.2, abs=0.06) and share["other"] == pytest.approx(0.2, abs=0.06)
 
 
+def test_a_common_class_leaves_a_rare_one_its_last_recording():
+    manifest = Manifest([Clip(f"{i}.wav", ("common", "rare") if i < 2 else ("common",)) for i in range(10)])
+    assert [len({0, 1} & set(hold_out(manifest, 0.5, seed))) for seed in range(10)] == [1] * 10
+
+
 def test_a_class_of_one_recording_stays_in_the_training():
     manifest = Manifest([Clip(f"{i}.wav", ("only",), group="one") for i in range(5)])
     with pytest.raises(ValueError, match="5 clips in 1 groups"):

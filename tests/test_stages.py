@@ -216,8 +216,9 @@ def test_forcing_leaves_out_what_is_for_losses_of_labels():
 def test_settings_that_exclude_each_other():
     with pytest.raises(ValueError, match="need each other"):
         TrainingSettings(loss="mse")
-    with pytest.raises(ValueError, match="`schedule` must be 'plateau' or 'constant'"):
-        TrainingSettings(optimizer="sgd", schedule="one-cycle")
+    for optimizer in ("sgd", "adam-l2"):
+        with pytest.raises(ValueError, match="`optimizer` must be 'adam' or 'adamw' with `schedule`='one-cycle'"):
+            TrainingSettings(optimizer=optimizer, schedule="one-cycle")
 
 
 def test_loss_scaling_does_not_change_the_norms(tmp_path):

@@ -23,6 +23,7 @@ _OPEN_LENGTH = 0x7FFFFF00  # Bytes: what writes to a stream cannot go back to fi
 _VARIABLE_RATE = ("VORBIS", "OPUS", "MPEG", "ALAC")  # Encodings, beside FLAC, whose silence takes next to nothing.
 _SYSTEM_ERROR = 2  # Code of libsndfile for what the operating system refuses.
 _MOST_SAMPLES_PER_BYTE = 16  # Of all others; GSM has 5. libsndfile goes on decoding GSM behind the end of a file.
+_UNKNOWN_FRAMES = (1 << 63) - 1  # As libsndfile counts a FLAC file whose encoder wrote to a pipe.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
 
@@ -51,7 +52,7 @@ class AudioInfo(NamedTuple):
     Args:
         sample_rate: In Hz.
         channels: Number of channels.
-        frames: Number of samples per channel.
+        frames: Number of samples per channel, decoded to count them where the header leaves it open.
         format: Name of the container, such as "WAV" or "FLAC".
         subtype: Name of the encoding, such as "PCM_16" or "VORBIS".
     """
@@ -71,6 +72,8 @@ class AudioInfo(NamedTuple):
 def audio_info(path):
     """Reads the header of an audio file.
 
+    A FLAC file that was written to a pipe has no number of samples in its header: it is decoded to count them.
+
     Args:
         path: Path of a file in any format of libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...).
 
@@ -78,10 +81,11 @@ def audio_info(path):
         An `AudioInfo`.
 
     Raises:
-        AudioError: If the file is missing, empty or not audio.
+        AudioError: If the file is missing, empty, not audio, or damaged where it must be decoded.
     """
     with _open(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames, file.format, file.subtype)
+        frames = sum(map(len, _blocks(file, path))) if file.frames == _UNKNOWN_FRAMES else file.frames
+        return AudioInfo(file.samplerate, file.channels, frames, file.format, file.subtype)
 
 
 def missing_seconds(path):
@@ -180,7 +184,8 @@ def resampled_length(samples, file_rate, sample_rate):
     >>> resampled_length(44101, 44100, 16000)
     16000
     """
-    return samples if file_rate == sample_rate else int(samples * sample_rate / file_rate + 0.5)
+    # By soxr's own order of the operations: at ties another one would round to the other side.
+    return samples if file_rate == sample_rate else int(samples / (file_rate / sample_rate) + 0.5)
 
 
 def conformed(waveform, file_rate, path, sample_rate=None):
@@ -251,6 +256,9 @@ def _open(path):
     if fixed_rate and frames > _MOST_SAMPLES_PER_BYTE * file.stat().st_size:
         opened.close()
         raise AudioError(path, f"is damaged: its header claims {frames} samples, more than its bytes can hold")
+    if frames == _UNKNOWN_FRAMES or opened.subtype.startswith("DWVW"):
+        # soundfile seeks after each read to where it is already, which libsndfile cannot do in these.
+        opened.seekable = lambda: False
     return opened
 
 
@@ -264,17 +272,17 @@ def _missing_seconds(file):
     return (stated - present) / present * file.frames / file.samplerate
 
 
-def _decode(file, path, mono):
+def _blocks(file, path):
     """Reads to the end in blocks, so that memory depends on the samples in the file and not on its header."""
-    blocks = []
     try:
-        while True:
-            block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block.mean(axis=1) if mono else block)
+        while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            yield block
     except soundfile.SoundFileError as error:
         raise _failed(path, "is damaged", error) from error
+
+
+def _decode(file, path, mono):
+    blocks = [block.mean(axis=1) if mono else block for block in _blocks(file, path)]
     return np.concatenate(blocks) if blocks else np.zeros(0, "float32")
 
 

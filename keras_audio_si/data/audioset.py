@@ -5,7 +5,7 @@ import io
 import pathlib
 
 from keras_audio_si.checks import check_choices
-from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
+from keras_audio_si.data.audio_files import audio_below
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 from keras_audio_si.data.text_files import read_text
 
@@ -22,8 +22,8 @@ def read_audioset(root, parts=("balanced", "unbalanced")):
     """Reads AudioSet: the published lists of segments, and audio files that carry the ids of their videos.
 
     A file belongs to a segment if its name begins with the id, with or without a leading "Y": `Y--PJHxphWEs.wav`,
-    `--PJHxphWEs_30.000.flac`. Audio files may be anywhere below the folder. A segment without a file is kept in the
-    manifest, so that `ClipCache` can report it.
+    `--PJHxphWEs_30.000.flac`. Audio files may be anywhere below the folder, also behind links to folders. A segment
+    without a file is kept in the manifest, so that `ClipCache` can report it.
 
     Args:
         root: Folder with `class_labels_indices.csv`, the lists and the audio.
@@ -34,7 +34,8 @@ def read_audioset(root, parts=("balanced", "unbalanced")):
         order of their indices.
 
     Raises:
-        ValueError: If a list is missing or malformed, a label is unknown, or there is no audio.
+        ValueError: If a list is missing or malformed, a label is unknown, a folder cannot be read, or there is no
+            audio.
 
     Reference:
         J. Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", 2017.
@@ -91,10 +92,10 @@ def _read_segments(path, codes):
 def _audio_files(root, videos):
     """The first file of each video, relative to the root."""
     found = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            for video in (path.stem[1 : 1 + _ID_LENGTH] if path.stem[0] == "Y" else "", path.stem[:_ID_LENGTH]):
-                if video in videos:
-                    found.setdefault(video, path.relative_to(root).as_posix())
-                    break
+    for parts in audio_below(root):
+        stem = pathlib.Path(parts[-1]).stem
+        for video in (stem[1 : 1 + _ID_LENGTH] if stem[0] == "Y" else "", stem[:_ID_LENGTH]):
+            if video in videos:
+                found.setdefault(video, "/".join(parts))
+                break
     return found

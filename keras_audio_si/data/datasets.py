@@ -1,13 +1,12 @@
 """Readers of data set layouts: from a folder to a `Manifest`."""
 
-import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from keras_audio_si.checks import check_choice, nearest
 from keras_audio_si.data import audioset
-from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
+from keras_audio_si.data.audio_files import audio_below
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
@@ -151,11 +150,11 @@ def read_class_folders(root):
         A `Manifest` whose classes are the names of the folders, sorted.
 
     Raises:
-        ValueError: If there is no audio, or audio lies at more than one depth.
+        ValueError: If there is no audio, audio lies at more than one depth, or a folder cannot be read.
     """
     root = pathlib.Path(root)
     by_depth = {}
-    for parts in sorted(_audio_below(root)):
+    for parts in audio_below(root, _may_hold_classes):
         by_depth.setdefault(len(parts) - 1, []).append(parts)
     if set(by_depth) not in ({1}, {2}):
         example = {depth: "/".join(found[0]) for depth, found in sorted(by_depth.items())}
@@ -169,20 +168,8 @@ def read_class_folders(root):
     return Manifest(clips, root=root)
 
 
-def _audio_below(root):
-    """Names from the root to each audio file in class folders."""
-
-    def entered(folder, depth):
-        if folder.is_symlink() and (depth > 1 or folder.parent.resolve().is_relative_to(folder.resolve())):
-            return False
-        return not folder.name.startswith((".", "_"))
-
-    for folder, folders, files in os.walk(root, followlinks=True):
-        parts = pathlib.Path(folder).relative_to(root).parts
-        folders[:] = [name for name in folders if entered(pathlib.Path(folder, name), len(parts))]
-        for name in files:
-            if pathlib.Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield *parts, name
+def _may_hold_classes(folder, depth):
+    return not folder.name.startswith((".", "_")) and (depth < 2 or not folder.is_symlink())
 
 
 class Layout(NamedTuple):

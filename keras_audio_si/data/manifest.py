@@ -180,7 +180,8 @@ class Manifest:
         """Reads a CSV file with the columns `path,labels` and, optionally, `split,fold,clip_id,group`.
 
         Args:
-            path: Path of the file. Relative paths in it start from its folder. Labels are separated by ";".
+            path: Path of the file. Relative paths in it start from its folder. Labels are separated by ";". Spaces
+                around labels, splits and groups do not count.
             class_names: Names of all classes, in order. If None, the labels that occur, sorted.
 
         Returns:
@@ -203,7 +204,8 @@ class Manifest:
                 raise ValueError(f"{path}, line {line}: `path` is empty.")
             row = {name: _BYTE.sub(_as_text, plain_text(row.get(name) or "")) for name in COLUMNS}
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
-            clips.append(Clip(row["path"], labels, row["split"], fold, row["clip_id"], row["group"]))
+            split, group = row["split"].strip(), row["group"].strip()
+            clips.append(Clip(row["path"], labels, split, fold, row["clip_id"], group))
         try:
             return cls(clips, class_names, path.parent)
         except ValueError as error:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import weakref
 import zlib
 
 import keras
@@ -277,6 +278,8 @@ class PatchDataset:
             raise ValueError("`mixed` and `with_clip_ids` exclude each other: choose one.")
         tf = import_tensorflow()
         read, steps = self.reader(batch_size, training, seed, part)
+        # TensorFlow's global graph holds for ever what it calls: not the reader, which has all the data.
+        known = weakref.ref(read)
         if training:
             numbers_of_batches = tf.data.Dataset.counter(start_epoch * steps + start_step)
             size = batch_size // part[1]
@@ -286,7 +289,9 @@ class PatchDataset:
         def load(number):
             # One Python call per batch; the labels of a large corpus are not part of TensorFlow's graph.
             types = (tf.float32, tf.float32, tf.int64)
-            waveforms, labels, clips = tf.numpy_function(read, [number], types, stateful=False)
+            waveforms, labels, clips = tf.numpy_function(
+                lambda number: known()(number), [number], types, stateful=False
+            )
             waveforms = tf.ensure_shape(waveforms, (size, self.patch_samples))
             labels = tf.ensure_shape(labels, (size, len(self.class_names)))
             clips = tf.ensure_shape(clips, (size,))
@@ -295,6 +300,7 @@ class PatchDataset:
             return (waveforms, labels, clips) if with_clip_ids else (waveforms, labels)
 
         loaded = numbers_of_batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        loaded._reader = read  # Lives as long as this data set, which its iterators and what is made of it hold.
         return loaded.prefetch(tf.data.AUTOTUNE)
 
     def endless_batches(self, batch_size, seed=0, start_epoch=0, start_step=0, mixed=False, part=(0, 1)):

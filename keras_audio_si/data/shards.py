@@ -4,6 +4,7 @@ A clip of a shard has the path `shard/number`, such as `train-00000-of-00004.arr
 audio is expected. ArrayRecord needs the extra `shards`. TFRecord is written by TensorFlow, and read without it.
 """
 
+import array
 import contextlib
 import functools
 import io
@@ -18,7 +19,7 @@ import soundfile
 from keras_audio_si.files import FULL
 
 SUFFIXES = {"arrayrecord": ".array_record", "tfrecord": ".tfrecord"}
-_OPEN_SHARDS = 16  # Kept open by a process.
+_OPEN_SHARDS = 16  # ArrayRecords that a process keeps open.
 _SCALE = "scale="  # In the comment of a clip with samples beyond full scale, which FLAC has not.
 
 
@@ -145,12 +146,18 @@ def _array_record():
 
 def _reader(shard):
     status = os.stat(shard)
-    return _open_reader(str(shard), status.st_size, status.st_mtime_ns)
+    reader = _tfrecord_reader if pathlib.Path(shard).suffix == SUFFIXES["tfrecord"] else _arrayrecord_reader
+    return reader(str(shard), status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(_OPEN_SHARDS)
-def _open_reader(shard, size, changed):
-    return _TFRecords(shard) if shard.endswith(SUFFIXES["tfrecord"]) else _ArrayRecords(shard)
+def _arrayrecord_reader(shard, size, changed):
+    return _ArrayRecords(shard)
+
+
+@functools.cache  # Of all shards: no file stays open, 16 bytes a record do, and finding them takes long.
+def _tfrecord_reader(shard, size, changed):
+    return _TFRecords(shard)
 
 
 class _ArrayRecords:
@@ -172,7 +179,7 @@ class _TFRecords:
     """Records of a length (8 bytes), its checksum (4), the data and their checksum (4), found by their lengths."""
 
     def __init__(self, shard):
-        self._shard, self._places = shard, []
+        self._shard, self._places = shard, array.array("Q")  # Start and length of each record.
         end = os.path.getsize(shard)
         with open(shard, "rb") as file:
             while file.tell() < end:
@@ -180,15 +187,15 @@ class _TFRecords:
                 length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else end
                 if file.tell() + length + 4 > end:
                     raise ValueError(f"{shard} is damaged: record {len(self)} ends after the file.")
-                self._places.append((file.tell(), length))
+                self._places.extend((file.tell(), length))
                 file.seek(length + 4, os.SEEK_CUR)
 
     def __len__(self):
-        return len(self._places)
+        return len(self._places) // 2
 
     def __getitem__(self, number):
         _check_number(number, self)
-        start, length = self._places[number]
+        start, length = self._places[2 * number : 2 * number + 2]
         with open(self._shard, "rb") as file:
             file.seek(start)
             return file.read(length)

@@ -138,8 +138,8 @@ def _some(clip_ids, limit=3):
 def hold_out(manifest, share, seed=0):
     """Draws clips of every class, and with a clip all others of its `group`.
 
-    Rare classes go first, so that in multi-label data they get their share. Every class that has two groups
-    or more keeps one and gives one.
+    Rare classes go first, so that in multi-label data they get their share. Every class keeps a group, and one that
+    has two or more gives one, unless each of them is the last one of another class.
 
     Args:
         manifest: `Manifest`.
@@ -168,15 +168,18 @@ def hold_out(manifest, share, seed=0):
     has_class = manifest.label_matrix() > 0
     count = np.array([has_class[group].sum(axis=0) for group in groups])  # (groups, classes)
     held = np.zeros(len(groups), bool)
+    left = (count > 0).sum(axis=0)  # Groups of each class that are not held.
     for column in np.argsort(count.sum(axis=0), kind="stable"):
         candidates = order[count[order, column] > 0]
         wanted = share * count[:, column].sum()
         for group in candidates:
             given = count[candidates[held[candidates]], column].sum()
             # A group may overshoot by up to half of itself, and the first one whatever its size.
-            if (~held[candidates]).sum() < 2 or (given and wanted - given < count[group, column] / 2):
+            if given and wanted - given < count[group, column] / 2:
                 break
-            held[group] = True
+            if not held[group] and (left[count[group] > 0] > 1).all():  # No class gives its last group.
+                held[group] = True
+                left -= count[group] > 0
     numbers = sorted(index for group in np.flatnonzero(held) for index in groups[group])
     if not numbers:
         raise ValueError(

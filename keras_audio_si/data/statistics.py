@@ -27,7 +27,8 @@ def clip_statistics(manifest):
     """Counts clips and takes the median of their lengths, without decoding them.
 
     Args:
-        manifest: `Manifest`. Files whose header cannot be read do not count for the median.
+        manifest: `Manifest`. Files whose header cannot be read do not count for the median; those whose header
+            has no length are decoded, see `audio_io.audio_info`.
 
     Returns:
         `ClipStatistics`

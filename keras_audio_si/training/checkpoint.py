@@ -25,6 +25,7 @@ _NAME_PATTERN = re.compile(r"epoch-(\d+)-step-(\d+)\.npz")
 _COUNTERS = {
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
     keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait", "stopped_epoch"),
+    keras.callbacks.ModelCheckpoint: ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
     keras.callbacks.History: ("history",),
 }
 

@@ -10,9 +10,15 @@ import numpy as np
 _CLIPS_HEARD = 64  # reading all clips of a large corpus would take minutes
 _LISTED = 5
 
-# Arguments that layers did not have at first, with the values that stand for that: a run of an earlier version, whose
-# record knows nothing of them, is the same as one with these.
 _ANY = object()
+
+
+def _start_of_taps(config):
+    return "box" if config["filter"] == "trainable" else _ANY  # What is not trained is not started.
+
+
+# Arguments that layers did not have at first, with the values that stand for that, or functions of the config that give
+# them: a run of an earlier version, whose record knows nothing of them, is the same as one with these.
 _ADDED = {
     "TimeMix": {"probability": 1.0},
     "FreqMix": {"probability": 1.0},
@@ -22,7 +28,9 @@ _ADDED = {
     "RandomGain": {"unit": "factor"},
     "MixUp": {"labels_by": "amplitude"},
     "RandomOrder": {"per": "batch"},
-    "AdaptivePolyphasePool": {"non_negative": _ANY},  # Changes how fast a result comes, not which.
+    "AntiAliasPool": {"initializer": _start_of_taps},
+    # `non_negative` changes how fast a result comes, not which.
+    "AdaptivePolyphasePool": {"initializer": _start_of_taps, "non_negative": _ANY},
 }
 
 
@@ -136,8 +144,10 @@ def _nameless(config):
     if isinstance(config, dict):
         added = _ADDED.get(config.get("class_name"), {})
         if added:
-            own = config["config"].items()
-            config = {**config, "config": {k: v for k, v in own if k not in added or added[k] not in (v, _ANY)}}
+            own = config["config"]
+            then = {name: value(own) if callable(value) else value for name, value in added.items()}
+            kept = {name: v for name, v in own.items() if name not in then or then[name] not in (v, _ANY)}
+            config = {**config, "config": kept}
         return {key: _nameless(value) for key, value in config.items() if key != "name"}
     return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
 

@@ -48,6 +48,11 @@ saved, are the weights after epoch 2. Set `ema_decay` to at most 0.86 or to None
             f"`mixing_from_epoch`={settings.mixing_from_epoch} is after the last of {settings.epochs} epochs: no batch "
             "is mixed. Lower it, or leave the mixings out."
         )
+    if settings.optimizer in ("adam", "sgd") and settings.weight_decay not in (0.0, type(settings).weight_decay):
+        warnings.append(
+            f"`weight_decay`={settings.weight_decay} has no effect with `optimizer`={settings.optimizer!r}: take "
+            "'adamw' or 'adam-l2', or leave it out."
+        )
     if augmented and mixed and settings.ema_decay is not None and steps < _FEW_STEPS:
         warnings.append(
             f"{steps} steps are too few for augmentation, mixing and averages of the weights together: what is saved "

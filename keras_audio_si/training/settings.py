@@ -174,12 +174,8 @@ class TrainingSettings:
             "ema_update": UPDATES,
         }.items():
             check_choice(name, getattr(self, name), values)
-        if self.optimizer == "adam-l2" and self.schedule == "one-cycle":
-            raise ValueError("`optimizer`='adam-l2' has no cycle of beta 1: take 'adamw' with `schedule`='one-cycle'.")
+        self._check_optimizer()
         self._check_loss()
-
-        if self.optimizer == "sgd" and self.epsilon is not None:
-            raise ValueError(f"`epsilon` must be None with `optimizer`='sgd'. Received: epsilon={self.epsilon!r}")
 
     @property
     def needs_validation(self):
@@ -191,12 +187,16 @@ class TrainingSettings:
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
 
-    def _check_loss(self):
-        if self.optimizer == "sgd" and self.schedule == "one-cycle":
+    def _check_optimizer(self):
+        if self.schedule == "one-cycle" and self.optimizer in ("adam-l2", "sgd"):
             raise ValueError(
-                "`schedule` must be 'plateau' or 'constant' with `optimizer`='sgd'. "
-                f"Received: schedule={self.schedule!r}"
+                "`optimizer` must be 'adam' or 'adamw' with `schedule`='one-cycle', which cycles beta 1. "
+                f"Received: optimizer={self.optimizer!r}"
             )
+        if self.optimizer == "sgd" and self.epsilon is not None:
+            raise ValueError(f"`epsilon` must be None with `optimizer`='sgd'. Received: epsilon={self.epsilon!r}")
+
+    def _check_loss(self):
         if (self.loss == "mse") != (self.monitor == FORCING_MONITOR):
             raise ValueError(
                 f"`loss`='mse' and `monitor`={FORCING_MONITOR!r} need each other. "
