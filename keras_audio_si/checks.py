@@ -76,12 +76,14 @@ def check_choices(name, values, choices):
 def nearest(value, known):
     """Returns the end of a message, which has the nearest of the known names, or nothing if none is near.
 
+    What is known and no text, such as None, is not named.
+
     Example:
 
     >>> "Received: 'dgo'" + nearest("dgo", ("dog", "rain"))
     "Received: 'dgo'. Did you mean 'dog'?"
     """
-    near = difflib.get_close_matches(str(value), list(map(str, known)), n=1)
+    near = difflib.get_close_matches(str(value), [name for name in known if isinstance(name, str)], n=1)
     return f". Did you mean {near[0]!r}?" if near else ""
 
 

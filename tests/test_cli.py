@@ -1,3 +1,4 @@
+import argparse
 import ast
 import csv
 import dataclasses
@@ -138,6 +139,24 @@ class TestErrors:
         for verb in (["export", "a.keras", "--to", "onnx", "--output", "b"], ["plot", "activations", "a.keras"]):
             error = usage_error(capsys, *verb, "--data", "c", "--batch-size", 3)
             assert "unknown argument --batch-size" in error
+        common = ("export", "a.keras", "--to", "onnx", "--output", "b")
+        for flag in ("--split test", "--folds 1", "--layout esc50", "--cache-dir c", "--no-cache"):
+            assert f"`{flag.split()[0]}` needs `--data`" in error_of(capsys, *common, *flag.split())
+        for flag in ("--pcm-channels 1", "--pcm-type int16"):
+            assert "are of `-`: files say theirs" in error_of(capsys, "tag", "a.wav", *flag.split())
+        width = ("bench", "models", "--model", "MobileNetV2", "--width", 0.5)
+        assert "`width` is for vgg41 and vgg42" in error_of(capsys, *width)
+
+    def test_numbers_and_names_of_shifts(self, capsys):
+        common = ("shift-test", "gone.keras", "--data", "x")
+        assert "`max_clips` must be an integer of at least 1" in error_of(capsys, *common, "--max-clips", 0)
+        assert "`protocol` must be 'time-N'" in error_of(capsys, *common, "--protocols", "time-x")
+        listed = usage_error(capsys, *common, "--max-clips", 1000, "--shift-clips", "clips.csv")
+        assert "not allowed with argument --max-clips" in listed
+        both = ("--max-shift-clips", 9, "--shift-clips", "clips.csv")
+        assert "lists all clips: leave --max-shift-clips out" in error_of(
+            capsys, "train", "--data", "x", "--output", "y", *both
+        )
 
     def test_values_out_of_range(self, capsys):
         common = ("train", "--data", "x", "--output", "y")
@@ -148,8 +167,44 @@ class TestErrors:
         tables = ("--recipe", "liu2022-audioset", "--table", "1", "3")
         assert "`table` must be of one measured value" in error_of(capsys, *common, *tables)
 
+    @pytest.mark.parametrize("port", [0, 99999])
+    def test_ports(self, port, capsys):
+        assert "`port` must be in [1, 65535]" in error_of(capsys, "demo", "gone.keras", "--port", port)
+
     def test_no_model(self, capsys):
         assert "no model file gone.keras" in error_of(capsys, "evaluate", "gone.keras", "--data", "x")
+
+    @pytest.mark.parametrize(
+        "command, message",
+        [
+            ("evaluate gone.keras --data x --output FILE", "`--output` must be a folder, and"),
+            ("evaluate gone.keras --data x --report FILE/sub", "`--report` must be a folder, and"),
+            ("evaluate gone.keras --data x --output DIR/a --report DIR/../DIR/a", "different folders, as both write"),
+            ("compare gone other --output FILE", "`--output` must be a folder, and"),
+            ("shift-test gone.keras --data x --output FILE", "`--output` must be a folder, and"),
+            ("calibrate gone.keras --data x --output gone/cal.keras", "in a folder that is there: make gone."),
+            ("calibrate gone.keras --data x --output cal.h5", "must end in .keras. Received: cal.h5"),
+            ("import-weights eat gone.pt --output DIR/eat", "must end in .keras"),
+            ("export-weights gone.keras --output DIR", "`--output` must be a file, and"),
+            ("export gone.keras --to onnx --output DIR", "`--output` must be a file, and"),
+            ("tag gone.keras x.wav --output DIR", "is a folder: add the name of the file"),
+            ("embed gone.keras x.wav --output DIR.npz", "is a folder: add the name of the file"),
+            ("plot kernels gone.keras --output k.txt", "must end in .eps, "),
+            ("plot confusion gone.keras --data x --output DIR.png", "`--output` must be a file, and"),
+            ("plot activations gone.keras --data x --output FILE/a.png", "`--output` must be a folder, and"),
+            ("plot diffres gone.keras x.wav --output picture", "must end in .eps, "),
+            ("train --data x --output FILE", "`--output` must be a folder, and"),
+            ("train --data x --output y --results gone/results.csv", "in a folder that is there: make gone."),
+            ("train --data x --output y --results FILE", "is no file of results: it must have the columns paper, "),
+        ],
+    )
+    def test_outputs_are_checked_before_all_else(self, command, message, capsys, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for folder in ("DIR", "DIR.npz", "DIR.png"):
+            (tmp_path / folder).mkdir()
+        (tmp_path / "FILE").write_text("a,b\n1\n")
+        assert message in error_of(capsys, *command.split())
+        assert len(list(tmp_path.iterdir())) == 4
 
     def test_no_usable_audio(self, capsys, tmp_path):
         for name in ("a", "b"):
@@ -175,6 +230,13 @@ class TestErrors:
         with pytest.raises(ValueError, match="nowhere"):
             cli.main(["train", "--data", "nowhere", "--output", "out", "--debug"])
 
+    def test_too_little_memory(self, capsys):
+        def too_much(args):
+            raise MemoryError("Unable to allocate\n7. EiB")
+
+        assert cli.guarded(too_much, argparse.Namespace(debug=False)) == 2
+        assert capsys.readouterr().err == "error: too little memory. Unable to allocate 7. EiB\n"
+
     def test_interruption(self, capsys):
         def interrupted(args):
             raise KeyboardInterrupt
@@ -199,6 +261,9 @@ class TestSettings:
         renamed = {"network": "model", "frames_per_second": "fps"}
         for name in set(part_of()) - {"seed"}:
             assert f"--{renamed.get(name, name).replace('_', '-')}" in shown
+        words = " ".join(shown.split())
+        assert "None" not in words and '`"auto"`' not in words
+        assert "none for float32 throughout, or what --initial has" in words and "none trains all --epochs" in words
         for part in dataclasses.fields(Settings):
             assert set(descriptions(part.type)) == {field.name for field in dataclasses.fields(part.type)}
 
@@ -216,6 +281,15 @@ class TestSettings:
         training = self.parse(*cycle.split())[1].training
         assert (training.schedule, training.optimizer, training.ema_decay) == ("one-cycle", "adamw", 0.9)
         assert training.early_stopping_patience is None
+        args = "--model eat-s --factors None --aggregations mean --width NONE --mixings none"
+        model = self.parse(*args.split())[1].model
+        assert (model.factors, model.aggregations, model.width, model.mixings) == (None, ("mean",), None, ())
+
+    def test_what_is_none_of_those_known(self, capsys):
+        common = ("train", "--data", "x", "--output", "y")
+        error = error_of(capsys, *common, "--short", "nil")
+        assert "must be one of None, 'repeat', 'zero', 'drop'" in error and "Did you mean" not in error
+        assert "none stands alone" in usage_error(capsys, *common, "--dilations", 1, "none")
 
     @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
     def test_flags_of_settings_give_them(self, recipe):
@@ -232,6 +306,17 @@ class TestSettings:
         with pytest.raises(SystemExit):
             self.parse("--resume", "--overwrite")
         assert "not allowed with" in capsys.readouterr().err
+
+    def test_seeds(self, capsys):
+        for args, seeds in {"": [0], "--seeds 3": [0, 1, 2], "--seeds 4 2": [4, 2], "--seed 7": [7]}.items():
+            assert train._seeds(self.parse(*args.split())[0]) == seeds
+        common = ("train", "--data", "x", "--output", "y")
+        for count in (0, -1):
+            error = error_of(capsys, *common, "--seeds", count)
+            assert f"at least 1; a single seed is named by --seed. Received: --seeds {count}" in error
+        for wrong in (("--seed", -1), ("--seeds", 1, 1), ("--seeds", 2, -2)):
+            assert "Seeds must be different, and 0 or more" in error_of(capsys, *common, *wrong)
+        assert "not allowed with argument" in usage_error(capsys, *common, "--seeds", 2, "--seed", 1)
 
     def test_folds(self):
         manifest = Manifest(

@@ -273,15 +273,20 @@ class TestRunExperiment:
         assert (cut_off / "experiment.json").read_bytes() == before
 
     def test_overwriting_begins_again(self, cut_off):
-        self.run(cut_off, overwrite=True)
-        assert len(self.calls) == 12
+        of_row = [cut_off / f"aps-blurred-{kind}.png" for kind in ("confusion", "phases")]
+        for path in of_row:
+            path.touch()
+        self.run(cut_off, {"max": ROWS["max"]}, overwrite=True)
+        assert len(self.calls) == 6 and not any(path.exists() for path in of_row)
 
     def test_nothing_of_a_run_outlives_its_replacement(self, tmp_path):
         """Neither for `compare` nor for the report, also where the new run was cut off."""
         self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(0,))
         write_clips(ClipScores(("0.wav",), np.eye(1), np.eye(1), ("dog",)), tmp_path / CLIPS)
         results = (CLIPS, CARD, f"{CONFUSION}.csv", f"{CONFUSION}.md", SCORES, ANIMATION, "pictures/kernels.png")
-        tables = ("runs.csv", "table.csv", "table.md", "folds.csv", "folds.md", "left_out.csv")
+        tables = ("runs.csv", "table.csv", "table.md", "folds.csv", "folds.md", "left_out.csv", "shift_clips.csv")
+        figures = ("learning_curves", "diffres", "phases", "stability", "bars", "confusion")
+        tables += tuple(f"{name}.png" for name in figures)
         (tmp_path / "pictures").mkdir()
         for name in (*results, *tables, "notes.txt"):
             (tmp_path / name).touch()

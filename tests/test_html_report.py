@@ -75,6 +75,7 @@ def several(tmp_path_factory):
     labels = [names[: i % 4] for i in range(20)]
     cache, model = noises(labels, names), small_classifier(names)
     set_thresholds(model, (0.2, 0.5, 0.6))
+    (folder / "confusion.csv").touch()  # Of an earlier report on other clips.
     return folder, cache, model, report_on(folder, cache, model, max_shift_clips=0)
 
 

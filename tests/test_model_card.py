@@ -86,6 +86,15 @@ def test_names_stay_in_their_lines(patches, tmp_path):
     assert "a \\# b, \\<script\\>\\|\\`." in card and "<script" not in card.replace("\\<script", "")
 
 
+def test_settings_that_have_no_effect_are_left_out(patches, tmp_path):
+    model, found = patches
+    mixed = SETTINGS.changed(mixup_alpha=1.25)
+    for settings, pooling, mixup in ((Settings(), "as built", False), (mixed, "tlpf5", True)):
+        card = write_card(model, found, settings, {"parameters": 5, "mAP": 0.5}, tmp_path).read_text(encoding="utf-8")
+        (line,) = (line for line in card.splitlines() if line.startswith("| pooling "))
+        assert pooling in line and ("| mixup_alpha" in card) == mixup
+
+
 def test_a_trained_model_is_named_in_place_of_the_settings_of_a_new_one(patches, tmp_path):
     model, found = patches
     settings = SETTINGS.changed(network="eat-s", initial="vgg41-esc10", width=0.25)

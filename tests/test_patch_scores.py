@@ -102,6 +102,12 @@ def patches_with(scores, patch_clip, labels):
     return patches, keras.Model(inputs, inputs[:, :3])
 
 
+def test_clips_of_several_labels_are_refused_before_they_are_scored():
+    patches = PatchDataset(cache_of([np.ones(100)] * 2, [("dog",), ("dog", "rain")]), 100, 50)
+    with pytest.raises(ValueError, match="with one label each; 'clip-1' has none or several"):
+        evaluate_patches(None, patches)
+
+
 def test_scores_of_segments_and_clips(rng):
     patch_clip = np.repeat(np.arange(12), rng.integers(1, 6, 12))
     labels = np.append(rng.integers(0, 2, 11), 2)

@@ -30,6 +30,18 @@ def drawn(monkeypatch):
     return figures
 
 
+def cut_off(figure):
+    """The texts of a figure that do not lie within it."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent() for text in texts]
+    (left, bottom), (right, top) = figure.bbox.get_points()
+    inside = [left <= box.x0 and box.x1 <= right and bottom <= box.y0 and box.y1 <= top for box in boxes]
+    return [text.get_text() for text, fits in zip(texts, inside, strict=True) if not fits]
+
+
 def built(layer):
     layer.build((None, 2000))
     return layer
@@ -74,6 +86,11 @@ class TestKernels:
         frequencies, magnitudes = kernel_spectra(kernels, RATE)
         assert dominant_order(magnitudes).tolist() == list(range(6))
         assert 60 < frequencies[magnitudes[0].argmax()] < frequencies[magnitudes[-1].argmax()] < 3900
+
+    def test_at_least_one_is_drawn(self, tmp_path):
+        for shown in (0, -3):
+            with pytest.raises(ValueError, match="`shown` must be an integer of at least 1"):
+                plot_kernels(np.ones((2, 8)), RATE, tmp_path / "kernels.png", shown=shown)
 
     def test_a_front_end_without_kernels_is_refused(self):
         with pytest.raises(ValueError, match="has no kernels"):
@@ -150,7 +167,18 @@ class TestConfusion:
         np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), wanted)
         assert axes.get_ylabel() == "Class" and [text.get_text() for text in axes.get_yticklabels()] == list("abcd")
         score = metrics.balanced_accuracy_score(targets, predictions)
-        assert axes.get_title() == f"net: balanced accuracy {score:.3f}"
+        assert drawn[0].get_suptitle() == f"net: balanced accuracy {score:.3f}"
+
+    @pytest.mark.parametrize(
+        "names", [("dog", "rain"), tuple(f"{i} of many (very long), names of classes" for i in "abcde")]
+    )
+    def test_no_text_is_cut_off(self, names, drawn, tmp_path):
+        confusion = Confusion(30 * np.eye(len(names), dtype=int))
+        plot_confusion(confusion, names, tmp_path / "confusion.png", "a_model_of_2024-01-31, clips by mean scores")
+        assert cut_off(drawn[0]) == []
+        axes = drawn[0].axes[0]
+        cell = axes.get_window_extent().width / len(names) / drawn[0].dpi
+        assert cell > 0.3 and max(len(text.get_text()) for text in axes.get_yticklabels()) <= 30  # Inches, letters.
 
     def test_names_must_fit(self, tmp_path):
         with pytest.raises(ValueError, match="as many as the"):
@@ -187,6 +215,10 @@ def test_bars(drawn, tmp_path):
     assert [bar.get_height() for bar in first] == [0.5, 0.125]
     np.testing.assert_array_equal([bar.get_height() for bar in second], [0.5, np.nan])
     assert first[0].get_x() < first[0].get_x() + first[0].get_width() <= second[0].get_x()
+    plot_bars(
+        {"model": dict.fromkeys(("patches", "clips by votes", "clips by mean scores"), [0.5])}, tmp_path / "one.png"
+    )
+    assert cut_off(drawn[1]) == []
 
 
 @pytest.mark.once

@@ -79,6 +79,13 @@ class TestPlotStability:
         assert [len(look) for look in looks.values()] == [1, 1, 1]
         assert len(set.union(*looks.values())) == 3
 
+    def test_where_nothing_changes(self, tmp_path, drawn, panels):
+        """Within a rounding, the line lies at the bottom of its panel, not at the top."""
+        scores = np.full((9, 31), 0.5) + np.linspace(0, 1e-7, 31)
+        plot_stability([panels[0]._replace(curves={"plain": scores})], tmp_path / "stability.png")
+        low, high = drawn[0].axes[1].get_ylim()
+        assert -0.001 < low < 0 and high == 0.01
+
     def test_unknown_kind(self, tmp_path):
         with pytest.raises(ValueError, match="'mel'"):
             plot_stability([StabilityPanel("mel", {"plain": np.array([[0.5]])})], tmp_path / "stability.png")
@@ -111,6 +118,13 @@ class TestPlotLearningCurves:
         (legend,) = drawn[0].legends
         assert [text.get_text() for text in legend.get_texts()] == ["plain", "blurred"]
         assert loss.lines[1].get_color() == loss.lines[2].get_color() != loss.lines[0].get_color()
+
+    def test_one_epoch_of_several_seeds_is_seen(self, tmp_path, drawn):
+        logs = [write_log(tmp_path / f"{name}.csv", 1, offset) for name, offset in (("a", 0), ("b", 0.2))]
+        plot_learning_curves({"plain": logs}, tmp_path / "curves.png")
+        for axes in drawn[0].axes:
+            assert [line.get_marker() for line in axes.lines] == ["o", "o"]
+        assert all(tick == round(tick) for tick in drawn[0].axes[1].get_xticks())
 
     def test_epochs_without_the_metric_are_gaps(self, tmp_path, drawn):
         log = tmp_path / "log.csv"

@@ -105,6 +105,7 @@ def test_cells_come_back(name):
 @given(distinct_names, names, names, st.none() | st.integers(0, 10**9))
 def test_manifests_come_back(labels, group, split, fold):
     labels = sorted({label.strip() for label in labels if LABEL_SEPARATOR not in label} - {""})
+    split, group = split.strip(), group.strip()
     clips = tuple(
         Clip(f"{number}.wav", (label,), split, fold, f"{label}{number}", group) for number, label in enumerate(labels)
     )

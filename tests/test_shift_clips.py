@@ -5,10 +5,19 @@ import itertools
 
 import numpy as np
 import pytest
+from classifiers import RATE, small_classifier
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
-from keras_audio_si.evaluation.shift_clips import listed_patches, select_patches, single_events, write_clip_list
+from keras_audio_si.evaluation.shift_clips import (
+    listed_patches,
+    select_patches,
+    shift_patches,
+    single_events,
+    write_clip_list,
+)
+from keras_audio_si.experiments.run import shifted_patches
+from keras_audio_si.experiments.settings import Settings
 
 pytestmark = pytest.mark.once
 
@@ -144,3 +153,33 @@ class TestList:
         with pytest.raises(ValueError, match=message) as caught:
             listed_patches(cache, tmp_path / "clips.csv", 100, 10)
         assert "clips.csv" in str(caught.value)
+
+
+class TestOfModel:
+    """The patches of the shift test of a model, on two clips of 2.5 s."""
+
+    @pytest.fixture(scope="class")
+    def model(self):
+        return small_classifier(("dog", "rain"))
+
+    def cache(self, seconds=2.5):
+        waveforms = [np.full(int(RATE * seconds), 0.1, "float32")] * 2
+        return ClipCache.from_waveforms(waveforms, [("dog",), ("rain",)], RATE, ("dog", "rain"))
+
+    @pytest.mark.parametrize("count", [0, -1, 1.5])
+    def test_numbers_of_clips_are_checked(self, model, count):
+        with pytest.raises(ValueError, match="`max_clips` must be an integer of at least 1. Received: max_clips="):
+            shift_patches(model, self.cache(), ("time-1",), max_clips=count)
+
+    @pytest.mark.parametrize("protocol", ["time-99999999999", "samples-20001"])
+    def test_shifts_by_more_than_a_clip_are_refused(self, model, protocol):
+        with pytest.raises(ValueError, match=f"no more than the longest clip, 2.50 s. Received: {protocol}"):
+            shift_patches(model, self.cache(), ("time-1", protocol))
+        assert len(shift_patches(model, self.cache(), ("samples-20000",)).starts) == 2
+
+    def test_advice_is_for_the_command_that_it_is_of(self, model):
+        with pytest.raises(ValueError, match=r"lasts 2 s or more\.$"):
+            shift_patches(model, self.cache(seconds=1), ("time-1",))
+        settings = Settings().changed(protocols=("time-1",))
+        with pytest.raises(ValueError, match=r"lasts 2 s or more\. Give no protocols to leave the shift test out\.$"):
+            shifted_patches(model, self.cache(seconds=1), settings)

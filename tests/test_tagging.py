@@ -376,7 +376,7 @@ class TestCommand:
         assert code == 2 and "no model file" in err
         output = tmp_path / "gone" / "tags.json"
         code, _, err = command(capsys, "tag", saved, sounds, "--output", output)
-        assert code == 2 and f"cannot write to '{output.parent}'" in err
+        assert code == 2 and f"in a folder that is there: make {output.parent}" in err
         code, _, err = command(capsys, "tag", saved, sounds, "--top-k", 0, "--output", tmp_path / "tags.json")
         assert code == 2 and "`top_k`" in err and not (tmp_path / "tags.json").exists()
         with pytest.raises(SystemExit):

@@ -39,14 +39,15 @@ def bench_models(
         precision: "float32", "bfloat16" or "float16"; the latter two are Keras' mixed policies.
         input_shape: Frames and mel bands; an application takes them as an image of three channels.
         num_classes: Number of classes.
-        width: Factor on the number of filters of VGG41 and VGG42.
+        width: Factor on the number of filters of VGG41 and VGG42; others have none.
         json_path: JSON file to write as well, or None.
 
     Returns:
         List of dicts as of `compare`, with `pass` ("forward" or "step") as well; also printed as a table.
 
     Raises:
-        ValueError: If the model or a mechanism is unknown; the message has the nearest known one.
+        ValueError: If the model or a mechanism is unknown; the message has the nearest known one. If `width` is given
+            for a network without.
 
     Reference:
         fonseca2021, section III.
@@ -79,8 +80,9 @@ def _networks(model, pooling, input_shape, num_classes, width):
 
         plain = vgg(lambda strides: keras.layers.MaxPooling2D(strides, padding="same"))
         return {"MaxPooling2D": plain, **{name: vgg(name) for name in pooling}}
-    if model not in APPLICATIONS:
-        check_choice("model", model, (*VGGS, *APPLICATIONS))
+    check_choice("model", model, (*VGGS, *APPLICATIONS))
+    if width != 1:
+        raise ValueError(f"`width` is for {' and '.join(VGGS)}: leave it out for {model}. Received: width={width}")
     build = getattr(keras.applications, model)
     published = build(weights=None, input_shape=input_shape, classes=num_classes, classifier_activation="sigmoid")
     swapped = {name: swap_pooling(published, name, strided_convolutions=True) for name in pooling if name != "max"}

@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
 def add_settings(parser, settings, without=(), defaults="defaults: those of the preset or recipe"):
     """Adds a flag for every field of dataclasses: its type from the field, its help from the docstring.
 
-    A flag that is not given is left out of the namespace.
+    A flag that is not given is left out of the namespace. Where a field may be None, or is of several values, "none" in
+    any case stands for it, or for no value.
 
     Args:
         parser: `argparse.ArgumentParser`
@@ -46,15 +47,29 @@ def add_settings(parser, settings, without=(), defaults="defaults: those of the 
     >>> parser.parse_args("--fps 25 --no-masked --mixings mixup freqmix --width none".split())
     Namespace(frames_per_second=25.0, masked=False, mixings=['mixup', 'freqmix'], width=None)
     """
+    fields = [field for part in dataclasses.fields(settings) for field in dataclasses.fields(part.type)]
+    flags = {field.name: f"--{_flag(field)}" for field in fields}
     for part in dataclasses.fields(settings):
         group = parser.add_argument_group(f"{part.name} ({defaults})", argument_default=argparse.SUPPRESS)
         described, hints = descriptions(part.type), typing.get_type_hints(part.type)
         for field in dataclasses.fields(part.type):
             if field.name in without:
                 continue
-            flag = field.metadata.get("flag", field.name).replace("_", "-")
-            help = described[field.name].replace("%", "%%")
-            group.add_argument(f"--{flag}", dest=field.name, help=help, **_kind(hints[field.name]))
+            kind = _kind(hints[field.name])
+            help = _in_flags(described[field.name], flags, switch="metavar" not in kind).replace("%", "%%")
+            group.add_argument(flags[field.name], dest=field.name, help=help, **kind)
+
+
+def _flag(field):
+    return field.metadata.get("flag", field.name).replace("_", "-")
+
+
+def _in_flags(text, flags, switch):
+    """What a docstring says of a setting, in the words of the command line: flags for names, none for None."""
+    if switch:
+        text = text.replace('`"auto"`', "neither flag")
+    text = re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), text)
+    return re.sub(r"\bNone\b", "none", text)
 
 
 def flags_of(settings, base):
@@ -78,7 +93,7 @@ def flags_of(settings, base):
             value = getattr(new, field.name)
             if field.name == "seed" or value == getattr(old, field.name):
                 continue
-            flag = field.metadata.get("flag", field.name).replace("_", "-")
+            flag = _flag(field)
             if isinstance(value, bool):
                 flags.append(f"--{flag}" if value else f"--no-{flag}")
             else:
@@ -107,24 +122,33 @@ def descriptions(described):
 
 def _kind(hint):
     """Keywords of `add_argument` for a type: number, text or switch, or several of these; "none" where it may be."""
-    optional = isinstance(hint, types.UnionType)
-    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType] if optional else [hint]
-    if bool in kinds:
+    union = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if bool in union:
         return {"action": argparse.BooleanOptionalAction}
-    kind, nargs = kinds[0], None
-    if typing.get_origin(kind) is tuple:
-        kind, nargs = typing.get_args(kind)[0], "*"
-    convert = _or_none(kind) if optional and types.NoneType in typing.get_args(hint) else kind
+    kind, optional = union[0], types.NoneType in union
+    several = typing.get_origin(kind) is tuple
+    if several:
+        kind = typing.get_args(kind)[0]
     metavar = {int: "N", float: "X", str: "NAME"}[kind]
-    return {"type": convert, "metavar": metavar, **({"nargs": nargs} if nargs else {})}
+    arguments = {"type": _or_none(kind) if several or optional else kind, "metavar": metavar}
+    return arguments | ({"nargs": "*", "action": _Several, "const": None if optional else ()} if several else {})
 
 
 def _or_none(kind):
     def convert(text):
-        return None if text == "none" else kind(text)
+        return None if text.lower() == "none" else kind(text)
 
     convert.__name__ = kind.__name__  # What argparse calls it in an error.
     return convert
+
+
+class _Several(argparse.Action):
+    """Takes several values; none, alone, stands for what `const` has."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if None in values and len(values) > 1:
+            raise argparse.ArgumentError(self, "none stands alone, without other values")
+        setattr(namespace, self.dest, self.const if None in values else values)
 
 
 def add_debug(parser):

@@ -2,8 +2,9 @@
 
 import os
 
-from keras_audio_si.cli.arguments import verbosity
+from keras_audio_si.cli.arguments import CACHE_DIR, verbosity
 from keras_audio_si.cli.chosen import clips_for, load_models
+from keras_audio_si.cli.outputs import check_file, check_folder, check_picture
 
 
 def prepare(args):
@@ -21,6 +22,7 @@ def evaluate(args):
     from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
     from keras_audio_si.inference.patching import patch_dataset
 
+    _check_evaluation(args)
     ((name, model),) = load_models([args.model]).items()
     cache = clips_for(model, args)
     evaluation = evaluate_clips(model, patch_dataset(model, cache), args.batch_size, verbose=verbosity())
@@ -45,10 +47,31 @@ def evaluate(args):
         print("Report:", path)
 
 
+def _check_evaluation(args):
+    """Refuses outputs of `evaluate` that could not be written, or that would replace each other."""
+    from keras_audio_si.evaluation.page import check_jinja2
+    from keras_audio_si.visualization.plots import check_matplotlib
+
+    check_folder("--output", args.output)
+    check_folder("--report", args.report)
+    if args.report:
+        check_jinja2()
+        check_matplotlib()
+        if args.output and os.path.realpath(args.output) == os.path.realpath(args.report):
+            raise ValueError(
+                "`--output` and `--report` must be different folders, as both write per_class.csv. That of the report "
+                f"has all that the other has: leave `--output` out. Received: {args.output}"
+            )
+
+
 def compare(args):
     from keras_audio_si.evaluation.comparison import compare_results, format_comparison, write_comparison
+    from keras_audio_si.evaluation.page import check_jinja2
     from keras_audio_si.experiments.scored_runs import read_results
 
+    check_folder("--output", args.output)
+    if args.output:
+        check_jinja2()
     comparison = compare_results(read_results(args.folders))
     print(format_comparison(comparison))
     if args.output:
@@ -62,6 +85,7 @@ def calibrate(args):
     from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import set_thresholds
 
+    check_file("--output", args.output, (".keras",))
     ((_, model),) = load_models([args.model]).items()
     patches = patch_dataset(model, clips_for(model, args))
     clips = evaluate_clips(model, patches, args.batch_size, verbose=verbosity()).clips
@@ -80,12 +104,20 @@ def calibrate(args):
 
 
 def shift_test(args):
+    from keras_audio_si.checks import check_integer
     from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
-    from keras_audio_si.evaluation.shift import paper_protocols, shift_table
+    from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
     from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
     from keras_audio_si.models.metadata import class_names_of, front_end_of
+    from keras_audio_si.visualization.plots import check_matplotlib
     from keras_audio_si.visualization.stability import write_stability
 
+    check_integer(1, max_clips=args.max_clips)
+    for protocol in args.protocols or ():
+        parse_protocol(protocol)
+    check_folder("--output", args.output)
+    if args.output:
+        check_matplotlib()
     models = load_models(args.models)
     first = next(iter(models.values()))
     kinds = {
@@ -110,9 +142,12 @@ def shift_test(args):
 
 
 def demo(args):
+    from keras_audio_si.checks import check_interval
     from keras_audio_si.demo_page import demo_page, serve_demo
     from keras_audio_si.models.pretrained import DEFAULT
 
+    if args.port is not None:
+        check_interval("[1, 65535]", port=args.port)
     ((name, model),) = load_models([args.model or DEFAULT]).items()
     serve_demo(demo_page(model, name, args.window_seconds), args.port, not args.no_browser)
 
@@ -124,8 +159,12 @@ def export(args):
     from keras_audio_si.export.formats import export as export_model
 
     check_options(args.to, args.precision, args.window_seconds)
+    if args.to != "savedmodel":
+        check_file("--output", args.output, makes_folder=True)
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
+    if not args.data:
+        _check_no_choice(args)
     ((_, model),) = load_models([args.model]).items()
     cache, windows = None, None
     if args.data:
@@ -138,6 +177,15 @@ def export(args):
     print(f"Exported and compared by {runtime} alone: {args.output}, scores within {largest:.1g}")
     if args.to == "litert" and cache is not None:
         _print_before_after(model, args.output, cache, args.window_seconds)
+
+
+def _check_no_choice(args):
+    """Refuses arguments of `add_choice`, which would have no effect without data."""
+    defaults = {"layout": "auto", "cache_dir": CACHE_DIR, "split": None, "folds": None}
+    for name, default in defaults.items():
+        if getattr(args, name) != default:
+            flag = "no-cache" if name == "cache_dir" and args.cache_dir is None else name.replace("_", "-")
+            raise ValueError(f"`--{flag}` needs `--data`, the clips that it is of: give both or neither.")
 
 
 def _print_before_after(model, path, cache, window_seconds):
@@ -158,6 +206,7 @@ def import_weights(args):
     from keras_audio_si.export.pytorch_files import read_checkpoint
     from keras_audio_si.files import written_whole
 
+    check_file("--output", args.output, (".keras",))
     names = None
     if args.class_names:
         names = tuple(line.strip() for line in read_text(args.class_names).splitlines() if line.strip())
@@ -178,6 +227,7 @@ def export_weights(args):
     from keras_audio_si.export.eat_weights import export_state_dict
     from keras_audio_si.export.pytorch_files import write_checkpoint
 
+    check_file("--output", args.output)
     ((_, model),) = load_models([args.model]).items()
     tensors = export_state_dict(model)
     write_checkpoint(tensors, args.output)
@@ -238,6 +288,7 @@ def plot_diffres(args):
     from keras_audio_si.visualization.diffres import plot_warped_clip
     from keras_audio_si.visualization.warped_clips import first_patch, warped_clip
 
+    check_picture("--output", args.output)
     ((name, model),) = load_models([args.model]).items()
     clip = warped_clip(model, first_patch(model, args.file))
     file = pathlib.Path(args.file)
@@ -249,6 +300,7 @@ def plot_kernels(args):
     from keras_audio_si.visualization.front_ends import plot_kernels
     from keras_audio_si.visualization.kernels import first_kernels
 
+    check_picture("--output", args.output)
     ((name, model),) = load_models([args.model]).items()
     front_end = front_end_of(model, any_length=True)
     kernels = first_kernels(front_end)
@@ -260,6 +312,7 @@ def plot_activations(args):
     from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
     from keras_audio_si.visualization.front_ends import plot_activations
 
+    check_picture("--output", args.output)
     models = load_models(args.models)
     patches = _patches_for(next(iter(models.values())), args)
     if args.clips:
@@ -278,6 +331,7 @@ def plot_confusion(args):
     from keras_audio_si.evaluation.patches import evaluate_patches
     from keras_audio_si.visualization.classification import plot_confusion
 
+    check_picture("--output", args.output)
     ((name, model),) = load_models([args.model]).items()
     patches = _patches_for(model, args)
     evaluation = evaluate_patches(model, patches, args.batch_size, verbose=verbosity())

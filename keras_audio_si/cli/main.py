@@ -60,11 +60,12 @@ def guarded(function, args):
     except KeyboardInterrupt:
         print("\nInterrupted. No file is left half written.", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         if args.debug:
             raise
+        text = f"too little memory. {error}" if isinstance(error, MemoryError) else str(error)
         # An audio file's error is one line; messages of frameworks are folded into one.
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(text.split())}", file=sys.stderr)
         return 2
 
 
@@ -80,7 +81,7 @@ def _add_bench_arguments(add):
     summary = "Measure time and memory, with plain Keras as the baseline."
     subjects = add("bench", None, summary).add_subparsers(title="what to measure", metavar="SUBJECT", required=True)
     pooling = {"nargs": "+", "metavar": "NAME", "help": "mechanisms to compare with the plain network"}
-    width = {"type": float, "metavar": "X", "help": "factor on the number of filters (1)"}
+    width = {"type": float, "metavar": "X", "help": "factor on the number of filters of VGG (1)"}
     options = {
         "layers": {"--names": {"nargs": "+", "metavar": "NAME", "help": "some of the subjects in the table (all)"}},
         "models": {
@@ -94,7 +95,7 @@ def _add_bench_arguments(add):
             "--sample-rate": {"type": int, "metavar": "HZ", "help": "rate that the audio is resampled to (16000)"},
             "--model": {"metavar": "NAME", "help": "network of `list networks` (vgg41)"},
             "--pooling": {"metavar": "NAME", "help": "its pooling (its own)"},
-            "--width": width,
+            "--width": {**width, "help": "factor on the number of filters of VGG (that of the preset quick)"},
             "--steps": {"type": int, "metavar": "N", "help": "batches in a round (5)"},
         },
         "eat": {
@@ -245,8 +246,9 @@ def build_parser(arguments=("train",)):
         metavar="NAME",
         help="time-N (frames), freq-N (mel bands), samples-N (default: those of time-1/3/5 and freq-1/3/5 that apply)",
     )
-    shift_test.add_argument("--max-clips", type=int, default=1000, metavar="N", help="largest number (default: 1000)")
-    shift_test.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")
+    which = shift_test.add_mutually_exclusive_group()
+    which.add_argument("--max-clips", type=int, default=1000, metavar="N", help="largest number (default: 1000)")
+    which.add_argument("--shift-clips", metavar="FILE", help="list of clips, such as shift_clips.csv of a report")
     shift_test.add_argument("--output", metavar="DIR", help="folder for the table and the stability figure")
 
     tag = add("tag", "tag", "Score the classes of a saved model on audio files of any length.")
@@ -256,8 +258,8 @@ def build_parser(arguments=("train",)):
     tag.add_argument("paths", nargs="+", metavar="PATH", help=help)
     tag.add_argument("--pcm-rate", type=int, metavar="HZ", help="of -: sampling rate")
     types = ("int16", "int32", "float32")
-    tag.add_argument("--pcm-type", choices=types, default="int16", help="of -: type of a sample (int16), little-endian")
-    tag.add_argument("--pcm-channels", type=int, default=1, metavar="N", help="of -: interleaved channels (1)")
+    tag.add_argument("--pcm-type", choices=types, help="of -: type of a sample (int16), little-endian")
+    tag.add_argument("--pcm-channels", type=int, metavar="N", help="of -: interleaved channels (1)")
     formats = ("table", "csv", "json", "jsonl", "audacity", "raven")
     help = "table, csv, json; of --events csv, jsonl, audacity (labels), raven (default: by --output, else the first)"
     tag.add_argument("--format", choices=formats, metavar="NAME", help=help)

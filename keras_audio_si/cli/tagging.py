@@ -4,6 +4,7 @@ import os
 import sys
 
 from keras_audio_si.cli.chosen import load_models
+from keras_audio_si.cli.outputs import check_file
 
 
 def tag(args):
@@ -19,6 +20,7 @@ def tag(args):
     from keras_audio_si.models import thresholds_of
 
     format = _tag_format(args)
+    check_file("--output", args.output)
     model, paths = _model_and_paths(args.paths)
     stream = _standard_input(args, paths)
     if args.beam is not None and (stream or not args.output):
@@ -76,6 +78,7 @@ def embed(args):
     from keras_audio_si.models import embedding_model
 
     check_suffix(args.output)
+    check_file("--output", args.output)
     model, paths = _model_and_paths(args.paths)
     windows = (args.windows, args.window_seconds, args.hop_seconds)
 
@@ -132,13 +135,19 @@ def _tag_format(args):
 
 def _standard_input(args, paths):
     """The function that streams standard input if it is to be tagged, or None."""
+    from keras_audio_si.checks import check_integer
     from keras_audio_si.data.audio_stream import stream_pcm
 
     if (args.pcm_rate is not None) != (paths == ["-"]):
         raise ValueError("`-`, alone, and `--pcm-rate` need each other.")
+    given = {"channels": args.pcm_channels, "dtype": args.pcm_type}
+    given = {name: value for name, value in given.items() if value is not None}
     if args.pcm_rate is None:
+        if given:
+            raise ValueError("`--pcm-channels` and `--pcm-type` are of `-`: files say theirs. Leave them out.")
         return None
-    return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, args.pcm_channels, args.pcm_type)
+    check_integer(1, pcm_rate=args.pcm_rate, pcm_channels=given.get("channels", 1))
+    return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, **given)
 
 
 def _events(results, class_names, layout, threshold, args):

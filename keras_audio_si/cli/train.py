@@ -5,7 +5,8 @@ import shlex
 import sys
 
 from keras_audio_si.cli.arguments import add_saving, add_settings, add_source, saving_of, verbosity
-from keras_audio_si.experiments.settings import Settings, part_of
+from keras_audio_si.cli.outputs import check_file, check_folder
+from keras_audio_si.experiments.settings import AS_BUILT, Settings, part_of
 
 _RECORDED = ("mAP", "accuracy", "train mAP", "train accuracy")  # Values that --results takes, where they were measured.
 
@@ -20,8 +21,10 @@ def add_arguments(parser):
     group.add_argument("--recipe", metavar="NAME", help="a published experiment, see `list recipes`")
     group.add_argument("--table", nargs="+", metavar="N", help="its tables (default: the main one)")
     group.add_argument("--row", nargs="+", metavar="NAME", help="some of the rows of its tables (default: all)")
-    help = "one number: how many; several: which (default: seed 0)"
-    group.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help=help)
+    seeds = group.add_mutually_exclusive_group()
+    help = "one number: how many, from seed 0 on; several: which (default: seed 0 alone)"
+    seeds.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help=help)
+    seeds.add_argument("--seed", dest="single_seed", type=int, metavar="N", help="this seed alone")
     group.add_argument("--teacher", metavar="DIR", help="report with the same rows, folds and seeds, to distil from")
     group = parser.add_argument_group("data and folds")
     add_source(group)
@@ -57,10 +60,18 @@ def train(args):
 def _train(args, place):
     from keras_audio_si.data.datasets import read_dataset
     from keras_audio_si.experiments import report
+    from keras_audio_si.experiments.results import read_results
     from keras_audio_si.experiments.runner import run_experiment
 
+    if place.process == 0:  # Other hosts write to neither.
+        check_folder("--output", args.output)
+        check_file("--results", args.results)
+        if args.results:
+            read_results(args.results)  # Refuses another file before the training.
     given = {name: value for name, value in vars(args).items() if name in part_of()}
-    seeds = range(args.seeds[0]) if len(args.seeds) == 1 else args.seeds
+    if given.get("shift_clips") is not None and "max_shift_clips" in given:
+        raise ValueError("--shift-clips lists all clips: leave --max-shift-clips out, the number to draw.")
+    seeds = _seeds(args)
     if args.recipe is not None:
         rows, paper, recipe = _recipe_rows(args, given)
         quantity = recipe.quantity_of(recipe.tables_of(args.table, args.row).values())
@@ -83,7 +94,7 @@ def _train(args, place):
         divisions,
         args.output,
         args.cache_dir,
-        list(seeds),
+        seeds,
         paper,
         quantity,
         args.teacher,
@@ -97,6 +108,24 @@ def _train(args, place):
         _append_results(args, rows, scores, paper, quantity, divisions)
     of_runs = "model.keras, model_card.md, clips.csv and logs of each run"
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; {of_runs})")
+
+
+def _seeds(args):
+    """The seeds of `--seed`, or of `--seeds`, which says how many or names several."""
+    if args.single_seed is not None:
+        seeds = [args.single_seed]
+    elif len(args.seeds) > 1:
+        seeds = args.seeds
+    elif args.seeds[0] >= 1:
+        seeds = list(range(args.seeds[0]))
+    else:
+        raise ValueError(
+            "--seeds with one number says how many seeds there are, at least 1; a single seed is named by --seed. "
+            f"Received: --seeds {args.seeds[0]}"
+        )
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"Seeds must be different, and 0 or more. Received: {', '.join(map(str, seeds))}")
+    return seeds
 
 
 def _check_parts(rows, class_names):
@@ -212,7 +241,7 @@ def _parts(settings):
     if model.initial is not None:
         return model.initial
     network = model.network if isinstance(model.network, str) else "network"
-    chain = [model.front_end, model.resolution, f"{network}, pooling {model.pooling or 'as built'}"]
+    chain = [model.front_end, model.resolution, f"{network}, pooling {model.pooling or AS_BUILT}"]
     return " > ".join(part for part in map(str, chain) if part not in ("auto", "none"))
 
 

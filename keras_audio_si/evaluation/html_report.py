@@ -127,6 +127,7 @@ def write_report(
         write_clips(clips, folder / CLIPS)
         _write_classes(rows, single_label, thresholds, folder)
         _write_matrix(counts, clips.class_names, folder / _matrix_file(single_label))
+        (folder / _matrix_file(not single_label)).unlink(missing_ok=True)  # Of an earlier report.
         _write_calibration(calibration, folder)
         _write_shifts(shifts, folder)
         with written_whole(folder / SUMMARY) as temporary:
@@ -237,10 +238,7 @@ def _attempt(function):
 
 def _shifts(model, cache, max_clips, seed, batch_size):
     protocols = paper_protocols([model])
-    try:
-        patches = shift_patches(model, cache, protocols, max_clips, seed)
-    except ValueError as error:  # What it says about arguments is of another command.
-        raise ValueError(str(error).removesuffix(" Give no protocols to leave the shift test out.")) from None
+    patches = shift_patches(model, cache, protocols, max_clips, seed)
     found = shift_table(model, patches.waveforms, protocols, seed, batch_size)
     return found, len(patches.starts)
 

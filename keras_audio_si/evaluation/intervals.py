@@ -5,6 +5,10 @@ and seeds, which test the same ones. Metrics are taken within each run and avera
 recordings with replacement, as many as there are, and takes all clips of each; a clip of unknown group is a recording
 of its own. It draws separately among the clips that the same runs have scored, so that every fold keeps its number of
 recordings. All runs and all results see the same resamples, which makes differences paired.
+
+Average precision is larger in resamples than in samples: a positive clip that is drawn twice counts twice where it is
+ranked, which raises the precision there. With few positive clips the interval of the resamples may lie above the value.
+Intervals and p-values are therefore of resamples that are moved by this bias, see `centred`.
 """
 
 from typing import NamedTuple
@@ -19,7 +23,7 @@ _BLOCK = 1 << 23  # Counts that are sorted at once: 32 MiB.
 
 
 class Interval(NamedTuple):
-    """A value and the percentile interval of its resamples.
+    """A value and the percentile interval of its resamples, without their bias.
 
     Attributes:
         value: Of the clips themselves; NaN where it is not defined.
@@ -37,12 +41,15 @@ class Interval(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, values, level=LEVEL):
-        """Takes the value from the first place and the percentiles from the others; NaN resamples do not count."""
-        drawn = values[1:][~np.isnan(values[1:])]
+    def of(cls, values, level=LEVEL, within=(0.0, 1.0)):
+        """Takes the value from the first place and the percentiles from the others, `centred`.
+
+        `within` is the range of the quantity, to which the ends are clipped.
+        """
+        drawn = centred(values)
         if not len(drawn):
             return cls(float(values[0]), float("nan"), float("nan"))
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]).clip(*within)
         return cls(float(values[0]), float(low), float(high))
 
 
@@ -76,7 +83,29 @@ class Difference(NamedTuple):
     def of(cls, first, second, level=LEVEL):
         """Second minus first, both arrays `(1 + resamples,)` as `Resamples` has them."""
         differences = np.asarray(second) - np.asarray(first)
-        return cls(Interval.of(differences, level), two_sided_p(differences[1:]))
+        return cls(Interval.of(differences, level, within=(-1.0, 1.0)), two_sided_p(centred(differences)))
+
+
+def centred(values):
+    """Moves resamples by their bias, so that their mean is the value of the clips themselves.
+
+    A resample without a difference between two results stays one: which of few clips that tell results apart were drawn
+    says more than the mean of all resamples, and moved zeros would all count for the same result.
+
+    Args:
+        values: Array `(1 + resamples,)`: the value, and what the resamples have; NaN do not count.
+
+    Returns:
+        Array of at most `resamples`.
+
+    Example:
+
+    >>> centred(np.array([0.25, 0.5, 0.375, 0.625, np.nan])).tolist()
+    [0.25, 0.125, 0.375]
+    """
+    drawn = values[1:][~np.isnan(values[1:])]
+    bias = drawn.mean() - values[0] if len(drawn) else 0.0
+    return np.where(drawn == 0, 0.0, drawn - bias)
 
 
 def bootstrap(runs, resamples=RESAMPLES, seed=0):
@@ -94,7 +123,8 @@ def bootstrap(runs, resamples=RESAMPLES, seed=0):
         ValueError: If scores are not finite, or runs have different classes.
 
     Reference:
-        B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3 (percentile intervals).
+        B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, sections 10.2 (the bootstrap estimate
+        of bias) and 13.3 (percentile intervals).
         A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (clusters).
     """
     check_integer(1, resamples=resamples)

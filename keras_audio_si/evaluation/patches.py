@@ -157,4 +157,5 @@ def evaluate_patches(model, patch_dataset, batch_size=64, verbose=0):
         juettner, sections 1.3 and 2.3.4; Piczak, "Environmental sound classification with convolutional neural
         networks", 2015.
     """
+    check_single_labels(patch_dataset)  # Before the predictions, which take time.
     return score_patches(predict_patches(model, patch_dataset, batch_size, verbose), patch_dataset)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.data.manifest import read_rows
 from keras_audio_si.evaluation.shift import parse_protocol
 from keras_audio_si.files import plain_text, write_csv
@@ -20,6 +21,10 @@ PATCH_START_SECONDS = 0.5
 FIGURE_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in Fig. 2, in frames and mel bands.
 MIN_CLIPS_TO_IMPLY = 3  # Fewer clips of a class may have another label in common by chance.
 COLUMNS = ("clip_id", "start_sample", "sample_rate", "label")
+
+
+class NoClipError(ValueError):
+    """None of the clips can be used for a shift test."""
 
 
 class SelectedPatches(NamedTuple):
@@ -91,17 +96,19 @@ def select_patches(cache, patch_samples, context_samples, max_clips=1000, seed=0
         `SelectedPatches`, in the order of the manifest.
 
     Raises:
-        ValueError: If no clip is eligible.
+        NoClipError: A `ValueError`, if no clip is eligible.
+        ValueError: If `max_clips` is below 1.
 
     Reference:
         Fonseca et al., 2021, section IV-C.
     """
+    check_integer(1, max_clips=max_clips)
     events = single_events(cache.manifest.label_matrix())
     start = round(PATCH_START_SECONDS * cache.sample_rate)
     single = np.flatnonzero(events >= 0)
     eligible = single[cache.lengths[single] >= round(MIN_CLIP_SECONDS * cache.sample_rate)]
     if not len(eligible):
-        raise ValueError(
+        raise NoClipError(
             f"No clip can be used for a shift test: of {len(cache)} clips {len(single)} have a single label, "
             f"and none of these lasts {MIN_CLIP_SECONDS:g} s or more."
         )
@@ -199,16 +206,21 @@ def shift_patches(model, cache, protocols, max_clips=1000, seed=0, clip_list=Non
         `SelectedPatches`.
 
     Raises:
-        ValueError: If no clip is eligible, a listed one cannot be used, or the clips are at another rate.
+        NoClipError: A `ValueError`, if no clip is eligible.
+        ValueError: If a listed clip cannot be used, the clips are at another rate, or a shift is longer than all of
+            them.
     """
     front_end = front_end_of(model)
     check_sample_rate(model, cache.sample_rate)
-    samples = {"time": front_end.hop_length, "samples": 1, "freq": 0}
-    shifts = [*map(parse_protocol, protocols), *FIGURE_SHIFTS.items()]
-    context = max(shift * samples[kind] for kind, shift in shifts)
+    samples, longest = {"time": front_end.hop_length, "samples": 1, "freq": 0}, cache.lengths.max()
+    shifts = {protocol: parse_protocol(protocol) for protocol in protocols}
+    for protocol, (kind, shift) in shifts.items():
+        if shift * samples[kind] > longest:
+            raise ValueError(
+                f"`protocols` must shift by no more than the longest clip, {longest / cache.sample_rate:.2f} s. "
+                f"Received: {protocol}"
+            )
+    context = max(shift * samples[kind] for kind, shift in [*shifts.values(), *FIGURE_SHIFTS.items()])
     if clip_list:
         return listed_patches(cache, clip_list, model.input_shape[1], context)
-    try:
-        return select_patches(cache, model.input_shape[1], context, max_clips, seed)
-    except ValueError as error:
-        raise ValueError(f"{error} Give no protocols to leave the shift test out.") from None
+    return select_patches(cache, model.input_shape[1], context, max_clips, seed)

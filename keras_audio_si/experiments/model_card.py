@@ -7,6 +7,7 @@ import numpy as np
 
 import keras_audio_si
 from keras_audio_si.evaluation.report import format_markdown
+from keras_audio_si.experiments.settings import AS_BUILT
 from keras_audio_si.files import written_whole
 from keras_audio_si.training.run_folder import BEST_MODEL
 
@@ -156,6 +157,8 @@ def _setting_rows(settings, values):
     record = settings.record()
     model, training, data = record["model"], record["training"], record["data"]
     built = ("front_end", "pooling", "width", "spec_augment") if model["initial"] is None else ("initial",)
+    mixup = ("mixup_alpha", "mixup_probability", "mixup_gain_aware") if training["mixup_alpha"] is not None else ()
+    model["pooling"] = model["pooling"] or AS_BUILT
     epochs = sum(settings.stage_epochs.values()) or training["epochs"]
     shown = {
         **{name: model[name] for name in (*built, "augment", "mixings")},
@@ -165,7 +168,7 @@ def _setting_rows(settings, values):
         "learning_rate": training["learning_rate"],
         "batch_size": training["batch_size"],
         "epochs": f"{values['epochs']} of {epochs}" if "epochs" in values else epochs,
-        **{name: training[name] for name in ("mixup_alpha", "mixup_probability", "mixup_gain_aware")},
+        **{name: training[name] for name in mixup},
         "mixed_precision": model["mixed_precision"],
     }
     return [{"setting": name, "value": _text(value)} for name, value in shown.items()]

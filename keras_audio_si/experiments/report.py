@@ -23,6 +23,8 @@ from keras_audio_si.visualization.stability import write_stability
 RUNS = "runs.csv"
 COST = ("epochs", "seconds")  # Of the training; means over the runs.
 BALANCED = ("patch balanced accuracy", "vote balanced accuracy", "mean balanced accuracy")
+_OF_REPORT = ("learning_curves.png", "diffres.png", "phases.png", "stability.png", "bars.png")
+_BARS = ("patches", "clips by votes", "clips by mean scores")  # What these are of.
 _KEY = ("row", "fold", "seed", "clips", "left out")
 _SHOWN = ("mAP", "d'", "accuracy", "train mAP", "train accuracy", *BALANCED)
 
@@ -185,6 +187,17 @@ def write_figures(folder, scores, places, rows, divisions, caches):
         print(f"No figures. {error}", file=sys.stderr)
 
 
+def figure_names(rows):
+    """Names of all files that `write_figures` may write for rows of these names.
+
+    Example:
+
+    >>> figure_names(["aps, blurred"])[-2:]
+    ['aps-blurred-confusion.png', 'aps-blurred-phases.png']
+    """
+    return [*_OF_REPORT, *(f"{_file_name(row)}{kind}.png" for row in rows for kind in ("confusion", "phases"))]
+
+
 def _write_curves(folder, logs, monitored):
     with_column = lambda column: {n: f for n, f in logs.items() if all(column in _header(path) for path in f)}  # noqa: E731
     validated = with_column(monitored)
@@ -219,9 +232,9 @@ def _write_bars(folder, scores):
     values = {}
     for score in scores:
         if BALANCED[0] in score.values:
-            of_row = values.setdefault(score.row or "model", {name: [] for name in BALANCED})
-            for name in BALANCED:
-                of_row[name].append(score.values[name])
+            of_row = values.setdefault(score.row or "model", {bar: [] for bar in _BARS})
+            for bar, name in zip(_BARS, BALANCED, strict=True):
+                of_row[bar].append(score.values[name])
     if values:
         plot_bars(values, folder / "bars.png")
 

@@ -1,5 +1,6 @@
 """Measured results with the papers' values: a CSV file that experiments append to, and its page in Markdown."""
 
+import csv
 import datetime
 import pathlib
 
@@ -28,11 +29,21 @@ def read_results(path):
 
     Returns:
         List of dicts of text.
+
+    Raises:
+        ValueError: If it is another file.
     """
     path = pathlib.Path(path)
     if not path.exists():
         return []
-    return written_rows(path)
+    try:
+        rows = written_rows(path)
+        known = all(set(COLUMNS) <= row.keys() for row in rows)
+    except (ValueError, csv.Error):  # A line with another number of columns, or no text.
+        known = False
+    if not known:
+        raise ValueError(f"{path} is no file of results: it must have the columns {', '.join(COLUMNS)} in each line.")
+    return rows
 
 
 def append_results(path, results):

@@ -19,7 +19,7 @@ from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.patches import check_single_labels, evaluate_patches
 from keras_audio_si.evaluation.report import quantities, trainable_parameters, write_table
 from keras_audio_si.evaluation.shift import shift_table
-from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
+from keras_audio_si.evaluation.shift_clips import NoClipError, shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
 from keras_audio_si.experiments.model_card import write_card
 from keras_audio_si.files import writing
@@ -37,6 +37,7 @@ from keras_audio_si.visualization.pictures import write_pictures
 from keras_audio_si.visualization.plots import check_matplotlib
 
 CONFUSION = "confusion"  # Name of the tables with the confusion of classes.
+SHIFT_CLIPS = "shift_clips.csv"
 _ANIMATED_CLIPS = 3
 
 
@@ -192,19 +193,21 @@ def measured(model, patches, settings, run, trainings, shifted=None):
 def shifted_patches(model, test, settings):
     """Cuts the patches of the shift test of settings; they depend on the model's input, not on its weights."""
     evaluation = settings.evaluation
-    return shift_patches(
-        model, test, evaluation.protocols, evaluation.max_shift_clips, clip_list=evaluation.shift_clips
-    )
+    limit, listed = evaluation.max_shift_clips, evaluation.shift_clips
+    try:
+        return shift_patches(model, test, evaluation.protocols, limit, clip_list=listed)
+    except NoClipError as error:
+        raise NoClipError(f"{error} Give no protocols to leave the shift test out.") from None
 
 
 def write_shift_clips(test, settings, folder):
     """Writes `shift_clips.csv`, the list of the clips that the shift test takes."""
     patches = shifted_patches(build_model(test.manifest.class_names, settings), test, settings)
     with writing(folder):
-        write_clip_list(patches, test, folder / "shift_clips.csv")
+        write_clip_list(patches, test, folder / SHIFT_CLIPS)
     print(
         f"Shift test: {len(patches.starts)} clips, of {patches.num_eligible} that can be used among "
-        f"{patches.num_clips} ({folder / 'shift_clips.csv'})"
+        f"{patches.num_clips} ({folder / SHIFT_CLIPS})"
     )
 
 

@@ -13,8 +13,8 @@ from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.distribution import own_folder
 from keras_audio_si.experiments.divisions import clip_counts
 from keras_audio_si.experiments.model import DIFFRES
-from keras_audio_si.experiments.report import RUNS, RunScore, read_scores, write_figures, write_tables
-from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
+from keras_audio_si.experiments.report import RUNS, RunScore, figure_names, read_scores, write_figures, write_tables
+from keras_audio_si.experiments.run import SHIFT_CLIPS, Run, train_and_test, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.files import write_csv, writing, written_whole
 from keras_audio_si.locks import locked
@@ -25,7 +25,7 @@ from keras_audio_si.training.stages import PLAN
 RECORD = "experiment.json"
 MANIFEST = "manifest.csv"
 LEFT_OUT = "left_out.csv"
-_TABLES = (RUNS, "table.csv", "table.md", "folds.csv", "folds.md", LEFT_OUT)
+_TABLES = (RUNS, "table.csv", "table.md", "folds.csv", "folds.md", LEFT_OUT, SHIFT_CLIPS)
 
 
 def run_experiment(
@@ -183,9 +183,12 @@ def claim(folder, record, manifest, resume, overwrite):
     if overwrite:
         for path in taken:
             run_folder.clear(path)
-        tables = [folder / name for name in _TABLES] if (folder / RECORD).exists() else []
-        for left in (*folder.rglob(PLAN), *tables):
-            left.unlink(missing_ok=True)
+        left = [*folder.rglob(PLAN)]
+        if (folder / RECORD).exists():
+            rows = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("rows", ())
+            left += [folder / name for name in (*_TABLES, *figure_names(rows))]
+        for path in left:
+            path.unlink(missing_ok=True)
     elif not resume:
         for path in taken:
             run_folder.refuse_existing(path)

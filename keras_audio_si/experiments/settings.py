@@ -15,6 +15,7 @@ from keras_audio_si.checks import (
 from keras_audio_si.training.settings import TrainingSettings
 
 AUGMENTATIONS = ("none", "roll-gain", "roll-gain-speed", "roll-level-speed", "eat-released", "eat-table1", "eat-light")
+AS_BUILT = "as built"  # What texts say of the pooling of a network that is given no other.
 STANDARDISED = ("piczak", "heurinet", "melconvnet")
 FORCED = "mstnet"  # With the IceBreaker its front-end is fitted to spectrograms before phase 1.
 MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")

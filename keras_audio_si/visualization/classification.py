@@ -1,8 +1,14 @@
 """Figures of classification: confusion matrices, bars of balanced accuracy, curves phase by phase."""
 
+import textwrap
+
 import numpy as np
 
-from keras_audio_si.visualization.plots import line_style, read_log, save_figure
+from keras_audio_si.visualization.plots import line_style, read_log, save_figure, whole_ticks
+
+_CELL = 0.33  # Side of a class's cell in inches, of 8 to 40 classes; a matrix has at least and at most their size.
+_LETTER = 0.07  # Width of a letter in inches, at the 9 points of the text.
+_LONGEST_NAME = 30
 
 
 def plot_confusion(confusion, class_names, path, title=None):
@@ -30,14 +36,21 @@ def plot_confusion(confusion, class_names, path, title=None):
     shares = shares_of_rows(counts)
     # Counts in the cells are legible for up to about thirty classes.
     written = len(counts) <= 30
+    matrix = _CELL * min(max(len(counts), 8), 40)
+    names = [_shortened(name) for name in class_names]
+    beside = _LETTER * max(map(len, names), default=0)  # The longest name; below the matrix it is at 45 degrees.
+    width, height = matrix + beside + 1.5, matrix + 0.75 * beside + 1.0
+    score = f"balanced accuracy {confusion.balanced_accuracy:.3f}"
+    title = textwrap.fill(f"{title}: {score}" if title else score.capitalize(), int(width / _LETTER) - 4)
 
     def draw(figure):
+        figure.suptitle(title, fontsize=9)
         axes = figure.subplots()
         axes.grid(False)
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        ticks = range(len(counts))
-        axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(ticks, class_names)
+        ticks, points = range(len(counts)), min(9, 60 * matrix / len(counts))
+        axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=points)
+        axes.set_yticks(ticks, names, fontsize=points)
         axes.set_xlabel("Predicted class")
         axes.set_ylabel("Class")
         for row, column in np.ndindex(*counts.shape) if written else ():
@@ -45,12 +58,15 @@ def plot_confusion(confusion, class_names, path, title=None):
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=7)
         label = "Share of the class" + (" (in the cells: examples)" if written else "")
-        figure.colorbar(image, ax=axes, shrink=0.8, label=label)
-        score = f"balanced accuracy {confusion.balanced_accuracy:.3f}"
-        axes.set_title(f"{title}: {score}" if title else score.capitalize())
+        bar = figure.colorbar(image, ax=axes, shrink=0.8)
+        bar.set_label(label, fontsize=8)
 
-    size = 2.6 + 0.33 * min(len(counts), 40)
-    return save_figure(draw, (size + 1.0, size), path)
+    return save_figure(draw, (width, height), path)
+
+
+def _shortened(name):
+    name = " ".join(name.split())
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
 
 
 def shares_of_rows(counts):
@@ -105,9 +121,9 @@ def plot_bars(values, path, chance=None, ylabel="Balanced accuracy on the test c
         axes.set_xticks(range(len(values)), [name.replace(" ", "\n", 1) for name in values])
         axes.set_ylabel(ylabel)
         axes.set_ylim(0, 1)
-        figure.legend(loc="outside upper center", ncols=len(bars) + 1)
+        figure.legend(loc="outside upper center", ncols=1)  # Names side by side may be wider than the figure.
 
-    return save_figure(draw, (1.6 + 0.95 * len(values), 3.4), path)
+    return save_figure(draw, (max(4.5, 1.6 + 0.95 * len(values)), 3.2 + 0.2 * len(bars)), path)
 
 
 def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy")):
@@ -157,7 +173,7 @@ def plot_phases(rows, path, columns=("accuracy", "val_patch_balanced_accuracy"))
                     name, (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
                 )
         grid[-1].set_xlabel("Epoch" if len(curves) == 1 else "Epoch, of all phases (dots: where a phase ends)")
-        grid[-1].xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(grid[-1])
         handles, names = grid[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)))
 

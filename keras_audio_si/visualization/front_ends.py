@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from keras_audio_si.checks import check_integer
 from keras_audio_si.visualization.kernels import dominant_order, kernel_spectra
-from keras_audio_si.visualization.plots import save_figure
+from keras_audio_si.visualization.plots import save_figure, whole_ticks
 
 _RANGE_DECIBELS = 40  # Of a kernel's spectrum below its peak: what lies deeper is taps at random.
 
@@ -22,11 +23,13 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
         The path.
 
     Raises:
+        ValueError: If `shown` is below 1.
         ImportError: If matplotlib is missing.
 
     Reference:
         juettner, Figs. 7 and 8.
     """
+    check_integer(1, shown=shown)
     frequencies, magnitudes = kernel_spectra(kernels, sample_rate)
     order = dominant_order(magnitudes)
     peaks = np.maximum(magnitudes.max(axis=1, keepdims=True), np.finfo("float32").tiny)
@@ -46,7 +49,7 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
         )
         axes.set_xlabel("Kernel, sorted by its dominant frequency")
         axes.set_ylabel("Frequency (kHz)")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes)
         top.colorbar(image, ax=axes, label="Response, relative to\nthe kernel's peak (dB)")
         if title:
             axes.set_title(title)

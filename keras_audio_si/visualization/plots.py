@@ -81,12 +81,13 @@ def plot_stability(panels, path):
                 _draw_spread(bottom, np.abs(scores - scores[:, :1]), name, style)
             unit = f", {1000 * panel.hop_seconds:.3g} ms apart" if panel.hop_seconds else ""
             bottom.set_xlabel(_SHIFT_LABELS[panel.kind].format(unit=unit))
-            bottom.xaxis.get_major_locator().set_params(integer=True)
+            whole_ticks(bottom)
             bottom.margins(x=0.02)
         grid[0, 0].set_ylabel("Score of the correct class")
         grid[0, 0].set_ylim(-0.03, 1.03)
         grid[1, 0].set_ylabel("Its absolute change")
-        grid[1, 0].set_ylim(bottom=-0.01)
+        top = max(0.01, grid[1, 0].get_ylim()[1])  # Where nothing changes, a rounding must not fill the panel.
+        grid[1, 0].set_ylim(-0.03 * top, top)
         _legend_above(figure, grid.flat, f"Mean and quartiles of {num_examples} clips")
 
     return save_figure(draw, (0.6 + 3.2 * len(panels), 4.8), path)
@@ -126,13 +127,16 @@ def plot_learning_curves(runs, path, columns=("loss", "val_mAP")):
         for axes, column in zip(grid, columns, strict=True):
             for index, (name, seeds) in enumerate(logs.items()):
                 for log in seeds:
-                    weight = {"linewidth": 0.8} if len(seeds) > 1 else _markers(log["epoch"])
+                    several = len(seeds) > 1
+                    weight = {"linewidth": 0.8} if several else {}
+                    if not several or len(log["epoch"]) == 1:  # A line through one epoch would not be seen.
+                        weight |= _markers(log["epoch"])
                     label = name if log is seeds[0] else None
                     axes.plot(log["epoch"], log[column], **line_style(index), label=label, **weight)
             axes.set_ylabel(_metric_label(column))
             axes.margins(x=0.02)
         grid[-1].set_xlabel("Epoch")
-        grid[-1].xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(grid[-1])
         _legend_above(figure, grid)
 
     return save_figure(draw, (5.0, 0.6 + 2.1 * len(columns)), path)
@@ -193,6 +197,11 @@ def line_style(index):
         "linestyle": _LINE_STYLES[index % len(_LINE_STYLES)],
         "clip_on": False,
     }
+
+
+def whole_ticks(axes):
+    """Puts ticks at integers alone on the horizontal axis, also where the view has only one of them."""
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def _markers(values):
@@ -258,3 +267,15 @@ def check_matplotlib():
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error
+
+
+def picture_suffixes():
+    """Tuple of the suffixes of the files that figures can be written to, such as ".png".
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    return tuple(f".{name}" for name in Figure().canvas.get_supported_filetypes())

@@ -1,0 +1,61 @@
+"""Checks of where a command is to write, before its work is done."""
+
+import os
+import pathlib
+
+
+def check_folder(option, path):
+    """Raises an `OSError` unless a path is a folder that can be written to, or one that can be made; None passes.
+
+    Args:
+        option: Option that the path was given by, for the message.
+        path: The path.
+    """
+    if path is None:
+        return
+    there = pathlib.Path(path)
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(f"`{option}` must be a folder, and {there} is a file. Received: {path}")
+    _check_writable(option, path, there)
+
+
+def check_file(option, path, suffixes=(), makes_folder=False):
+    """Raises an error unless a file can be written to a path; None passes.
+
+    Args:
+        option: Option that the path was given by, for the message.
+        path: The path.
+        suffixes: The suffixes that it may have, in lower case with their dot; none for any.
+        makes_folder: Whether what writes the file makes its folder.
+
+    Raises:
+        ValueError: If it has another suffix.
+        OSError: If it is a folder, or is in none that can be written to.
+    """
+    if path is None:
+        return
+    file = pathlib.Path(path)
+    if suffixes and file.suffix.lower() not in suffixes:
+        raise ValueError(f"`{option}` must end in {', '.join(suffixes)}. Received: {path}")
+    if file.is_dir():
+        raise IsADirectoryError(f"`{option}` must be a file, and {path} is a folder: add the name of the file.")
+    if makes_folder:
+        check_folder(option, file.parent)
+    elif not file.parent.is_dir():
+        raise FileNotFoundError(f"`{option}` must be in a folder that is there: make {file.parent}. Received: {path}")
+    elif file.is_file() or not file.exists():  # A device is written to as it is.
+        _check_writable(option, path, file.parent)
+
+
+def check_picture(option, path):
+    """Raises an error as `check_file` unless matplotlib can write a picture to a path, and if it is missing."""
+    from keras_audio_si.visualization.plots import picture_suffixes
+
+    check_file(option, path, picture_suffixes(), makes_folder=True)
+
+
+def _check_writable(option, path, folder):
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"`{option}` must be where this user may write, unlike {folder}. Received: {path}")
