@@ -46,6 +46,7 @@ MODELS = {
     "blur, reflect": lambda: small_classifier(NAMES, "blur3"),
     "diffres": lambda: classifier(vgg((10, 12, 3)), resolution=layers.DiffResLayer(0.5)),
     "masked": masked,
+    "masked vgg": lambda: classifier(vgg((None, 12), "max"), lengths="zeros"),
     "leaf": lambda: classifier(vgg(pooling="max"), layers.LEAF(RATE, num_filters=12)),
     "eat": eat,
     "heurinet": lambda: models.HeuriNet(3, dense_units=8, class_names=NAMES),

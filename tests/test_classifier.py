@@ -107,6 +107,18 @@ class TestPadding:
             np.testing.assert_allclose(numpy(run(model, clips[:, :samples])), want, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(numpy(run(model, clips[1:, :700])), want[1:], rtol=1e-5, atol=1e-5)
 
+    @pytest.mark.parametrize("front", [lambda: front_end(center=True, pad_mode="constant"), front_end])
+    def test_layers_on_spectrograms_and_centred_frames(self, front, rng):
+        def build():
+            backbone = two_blocks(models.VGG41, 3, (None, BANDS, 2))
+            return models.Classifier([front(), layers.Deltas()], backbone, lengths="zeros")
+
+        clips = padded(rng, (1500, 1000), 4500)
+        model = built(Case("deltas", build, None), clips)
+        want = numpy(run(model, clips[:, :1500]))
+        np.testing.assert_allclose(numpy(run(model, clips)), want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(numpy(run(model, clips[1:, :1000])), want[1:], rtol=1e-5, atol=1e-5)
+
     def test_another_rate(self, rng):
         """A copy at another rate is the model that was built at that rate."""
 
@@ -223,6 +235,9 @@ class TestParts:
             models.Classifier(None, vgg, MaskedPairs())
         with pytest.raises(ValueError, match="`lengths` are for the mask of frames: they need a `front_end`"):
             models.Classifier(None, network((1440,)), lengths="zeros")
+        for reflecting in (front_end(center=True), layers.RescaledFrontEnd(front_end(center=True), 0.1, 1.0)):
+            with pytest.raises(ValueError, match="`lengths`='zeros' needs .* Set pad_mode='constant'"):
+                models.Classifier(reflecting, vgg, lengths="zeros")
         with pytest.raises(
             ValueError,
             match="`lengths` must be one of None, 'zeros', 'input'. Received: lengths='zero'",

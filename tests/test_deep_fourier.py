@@ -62,6 +62,19 @@ def test_deltas_are_the_slopes_of_savitzky_and_golay(rng):
         deltas(x, 15)
 
 
+def test_deltas_of_clips_without_their_padding(rng):
+    """Those of each clip alone; one that is shorter than a window goes on with its last frame."""
+    clips = [rng.standard_normal((1, frames, 3)).astype("float32") for frames in (13, 9, 4)]
+    x = np.full((3, 20, 3), np.nan, "float32")
+    for row, clip in zip(x, clips, strict=True):
+        row[: clip.shape[1]] = clip[0]
+    mask = np.arange(20) < np.array([[13], [9], [4]])
+    got = computed(lambda x, mask: deltas(x, 9, mask), x, mask)
+    longer = np.pad(clips[2], ((0, 0), (0, 5), (0, 0)), mode="edge")
+    for clip, y in zip((*clips[:2], longer), got, strict=True):
+        np.testing.assert_allclose(y[: clip.shape[1]], computed(deltas, clip)[0], atol=1e-6)
+
+
 def test_dropout_is_active_in_inference_if_asked_for(rng):
     x = rng.standard_normal((2, 20, 12)).astype("float32")
     plain, dropped = (PiczakNet(3, (20, 12), filters=6, dense_units=30, dropout_in_inference=on) for on in (0, 1))

@@ -164,7 +164,13 @@ class TestWhatTheModelSays:
         swapped = models.swap_pooling(keras.Model(inputs, x), "blur3")
         assert patch_layout(swapped) == (RATE, 256, 128, "repeat", 0.5)
 
-    @pytest.mark.parametrize("setting", [{"short": "mirror"}, {"peak": 0}])
+    @pytest.mark.parametrize(
+        "setting", [{"short": "mirror"}, {"peak": 0}, {"multiple": 0}, {"smallest": 6}, {"sample_rate": 0}]
+    )
     def test_out_of_range(self, setting):
         with pytest.raises(ValueError, match=next(iter(setting))):
-            layers.FitLength(4, **setting)
+            layers.FitLength(**{"multiple": 4, **setting})
+
+    def test_an_unknown_length(self):
+        with pytest.raises(ValueError, match="must know the number of samples"):
+            layers.FitLength(4)(keras.Input((None,)))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from cases import small_tagger, two_blocks, with_larger_taps
-from harness import Case, built, gradients, numpy, run
+from harness import Case, built, gradients, numpy, run, slopes
 from keras import ops
 
 from keras_audio_si import layers, models
@@ -158,6 +158,18 @@ def test_statistics_over_clips(rng, axes):
             np.testing.assert_allclose(y[: len(want)], want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [None, 4])
+def test_a_constant_channel_has_the_deviation_0_with_gradient_0(rng, frames):
+    x = rng.normal(size=(2, 6, 4, 2)).astype("float32")
+    x[0, :, :, 1] = 0.0
+    mask = None if frames is None else ops.convert_to_tensor(np.arange(6)[None].repeat(2, 0) < frames)
+    deviations = numpy(statistic("deviation", ops.convert_to_tensor(x), (1, 2), mask))
+    weights = np.ones(deviations.shape, "float32")
+    (found,) = slopes(lambda x: (statistic("deviation", x, (1, 2), mask),), x, weights=weights)
+    assert deviations[0, 0, 0, 1] == 0.0 and not found[0, :, :, 1].any()
+    assert np.isfinite(found).all() and np.abs(found[1]).max() > 0.01
+
+
 def test_a_map_carries_its_mask(rng):
     """A clip of 21 of 40 frames: three of five, behind pools of 2, 2 and 2."""
     network = models.VGG41(3, (None, BANDS), width=0.125)
@@ -180,6 +192,24 @@ def test_padding_of_an_unknown_layer_is_zero(rng):
     got = numpy(with_masks(network)(JoinMask()(x, mask=ops.convert_to_tensor(mask))))
     kernel, bias = network.get_weights()
     np.testing.assert_allclose(got[0], clip.reshape(-1) @ kernel[:8] + bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda x: keras.layers.Softmax(axis=1)(x),
+        lambda x: keras.layers.LayerNormalization(axis=(-2, -1))(x),
+        lambda x: keras.layers.UnitNormalization(axis=1)(x),
+        lambda x: keras.layers.Concatenate(axis=1)([x, x]),
+    ],
+)
+def test_padding_of_a_layer_along_frames_is_zero(layer, rng):
+    inputs = keras.Input((6, 2))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(layer(inputs)))
+    x, mask = rng.normal(size=(1, 6, 2)).astype("float32"), np.arange(6)[None] < 4
+    got = with_masks(network)(JoinMask()(np.where(mask[..., None], x, np.nan), mask=ops.convert_to_tensor(mask)))
+    want = network(np.where(mask[..., None], x, 0.0))
+    np.testing.assert_allclose(numpy(got), numpy(want), rtol=1e-5, atol=1e-6)
 
 
 def test_copies(network, tmp_path, rng):

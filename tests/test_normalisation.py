@@ -39,6 +39,26 @@ def test_normalise_batch_and_its_gradients(rng, shape):
         np.testing.assert_allclose([slope[p] for p in places], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_other_dtypes_are_float32_inside(rng, dtype):
+    if keras.backend.backend() == "jax" and dtype == "float64":
+        pytest.skip("JAX has no float64 by default")
+    x = (3.0 + 2.0 * rng.normal(size=(2, 21, 5))).astype(dtype)
+    ones = np.ones(5, dtype)
+    y, mean, variance = computed(normalise_batch, x, ones, ones, epsilon=EPSILON)
+    assert (y.dtype, mean.dtype, variance.dtype) == (dtype, "float32", "float32")
+    np.testing.assert_allclose(y, direct(x.astype("float64"), 1.0, 1.0), atol=2e-6 if dtype == "float64" else 2e-3)
+
+
+def test_the_variance_of_one_position_is_0():
+    x, ones = np.ones((1, 1, 5), "float32"), np.ones(5, "float32")
+
+    def check(y, mean, variance):
+        np.testing.assert_allclose((y[0, 0], mean, variance), (ones, ones, 0 * ones), atol=1e-6)
+
+    slopes(lambda *args: normalise_batch(*args, EPSILON), x, ones, ones, check=check)
+
+
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="its kernel adds up in an order that depends on its threads"
 )

@@ -69,6 +69,24 @@ def test_weights_stay_in_their_ranges():
     assert np.isfinite(computed(layer, np.ones((1, 4, 3), "float32"))).all()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_energies_of_a_loud_tone_reach_it_in_half_precision(policy):
+    """They are above what float16 has, which ends at 65504."""
+    x = 0.9 * np.sin(2 * np.pi * 0.1 * np.arange(22050, dtype="float32"))[None]
+    results = []
+    for name in ("float32", policy):
+        keras.config.set_dtype_policy(name)
+        try:
+            inputs = keras.Input(x.shape[1:])
+            energy = layers.LogMelSpectrogram(44100, num_mels=20, compression=None, fft_length=4096)(inputs)
+            model = keras.Model(inputs, [energy, layers.PCEN()(energy)])
+        finally:
+            keras.config.set_dtype_policy("float32")
+        results.append(computed(model, x))
+    assert results[0][0].max() > 65504
+    np.testing.assert_allclose(results[1][1].astype("float32"), results[0][1], rtol=0.02, atol=1e-3)
+
+
 def test_masks_pass_through():
     inputs = keras.Input((None, 2))
     outputs = layers.PCEN()(keras.layers.Masking()(inputs))

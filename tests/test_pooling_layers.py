@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
-from harness import numpy
+from harness import numpy, traced
 
 from keras_audio_si import layers, models
 from keras_audio_si.layers import AdaptivePolyphasePool, AntiAliasPool, build_pooling
@@ -23,6 +23,7 @@ from keras_audio_si.ops import depthwise
         ("aps", AdaptivePolyphasePool, {"filter": None, "criterion": "channel_l1"}),
         ("aps-variance", AdaptivePolyphasePool, {"criterion": "variance"}),
         ("blur3+aps-l2", AdaptivePolyphasePool, {"filter": "binomial", "filter_size": (3, 3), "criterion": "l2"}),
+        ("triangular", AntiAliasPool, {"filter": "triangular", "filter_size": (5, 5)}),
         ("mean_mel_max_time", layers.TimeMelPool, {"mode": "mean_mel_max_time"}),
     ],
 )
@@ -30,6 +31,20 @@ def test_names(name, kind, settings):
     pool = build_pooling(name, name="pool")
     assert type(pool) is kind and pool.name == "pool"
     assert {key: getattr(pool, key) for key in settings} == settings
+
+
+def test_channels_are_last_whatever_keras_is_told():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        shapes = [tuple(build_pooling(name)(np.ones((1, 8, 6, 3), "float32")).shape) for name in ("max", "average")]
+        scores = layers.ImportanceNetwork()(np.ones((2, 50, 16), "float32"))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert shapes == [(1, 4, 3, 3)] * 2 and tuple(scores.shape) == (2, 50)
+
+
+def test_triangular_taps_follow_the_strides():
+    assert [build_pooling("triangular", 1, strides).filter_size for strides in (4, (3, 2))] == [(9, 9), (7, 5)]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +100,22 @@ def test_given_indices_are_taken(rng):
         np.testing.assert_array_equal(numpy(y)[example], x[example, p % 3 :: 3, p // 3 :: 2])
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("filter, criterion", [("trainable", "l2"), ("trainable", "variance"), (None, "variance")])
+def test_the_grid_of_a_clip_does_not_depend_on_its_padding(rng, filter, criterion, padding):
+    pool = AdaptivePolyphasePool(2, 2, criterion, filter, padding=padding, initializer="box", return_indices=True)
+    clips = np.maximum(rng.standard_normal((60, 8, 8, 3)), 0).astype("float32")
+    pool.build(clips.shape)
+    found = []
+    for added in (0, 1, 9):
+        x = np.pad(clips, ((0, 0), (0, added), (0, 0), (0, 0)), constant_values=3.0)
+        mask = np.arange(8 + added)[None].repeat(60, 0) < 8
+        found.append(traced(lambda x, mask: pool(x, mask=mask), x, mask))
+    for y, indices in found[1:]:
+        np.testing.assert_array_equal(indices, found[0][1])
+        np.testing.assert_allclose(y[:, : found[0][0].shape[1]], found[0][0], atol=1e-6)
+
+
 def test_ties_take_the_lowest_grid():
     _, indices = AdaptivePolyphasePool(pool_mode=None, return_indices=True)(np.ones((2, 6, 6, 3), "float32"))
     assert list(numpy(indices)) == [0, 0]
@@ -116,6 +147,10 @@ def test_the_criterion_is_float32_under_half_precision():
         (lambda: AdaptivePolyphasePool(strides=1), "`strides` must be at least 2"),
         (lambda: AdaptivePolyphasePool(criterion="l0"), "`criterion` must be one of 'channel_l1'"),
         (lambda: layers.TimeMelPool("max_time"), "`mode` must be one of 'mean_mel_max_time'"),
+        (lambda: build_pooling("mean_mel_max_time", 3), "needs `strides` that are its `pool_size`.* strides=2"),
+        (lambda: build_pooling("mean_mel_max_time", padding="edge"), "and padding 'same'. Received: .*'edge'"),
+        (lambda: layers.SpatialPadding(3, "valid"), "`padding` must be one of 'same', 'reflect'.*'valid'"),
+        (lambda: layers.SpatialPadding(0), "`window_size` must be an integer of at least 1"),
         (lambda: layers.ClassScores(class_names=("a", "a")), "`class_names` must differ"),
         (lambda: layers.ClassScores(class_names=("a",))(np.zeros((1, 2))), "`class_names` must name the 2 classes"),
     ],

@@ -136,6 +136,19 @@ def test_a_clip_does_not_see_its_padding_nor_the_batch(rng, layer):
         np.testing.assert_array_equal(y_mask[place], np.arange(y.shape[1]) < filled)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_clip_of_one_frame_keeps_it(rng, masked):
+    """The rate would leave less, for which the maximum is not to make up."""
+    clip = spectrograms(rng, 1, 1, 3)
+    for target in ({"reduction_rate": 0.75}, {"frames_per_second": 10, "input_frames_per_second": 100}):
+        layer = layers.DiffResLayer(**target, resolution_encoding=False)
+        layer.build(clip.shape)
+        x = np.pad(clip, ((0, 0), (0, 10 * masked), (0, 0)), constant_values=np.nan)
+        y = numpy(compiled(layer)(x, np.arange(x.shape[1])[None] < 1) if masked else run(layer, x))
+        for channel in (0, 1):
+            np.testing.assert_allclose(y[:, 0, :, channel], clip[:, 0], atol=1e-4)
+
+
 def test_masks_pass_through_a_model(rng):
     inputs = keras.Input((None, 4))
     features = layers.DiffResLayer(0.5)(keras.layers.Masking(0.0)(inputs))

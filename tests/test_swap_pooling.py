@@ -130,6 +130,13 @@ def test_weights_are_kept_and_the_copy_saves(rng, tmp_path):
     np.testing.assert_array_equal(numpy(run(loaded, x)), numpy(run(swapped, x)))
 
 
+def test_triangular_taps_follow_the_strides():
+    inputs = keras.Input((32, 32, 1))
+    model = keras.Model(inputs, layers.MaxPooling2D((4, 2))(layers.MaxPooling2D(2)(inputs)))
+    swapped = swap_pooling(model, "triangular")
+    assert [swapped.get_layer(name).filter_size for name in names(swapped)] == [(5, 5), (9, 5)]
+
+
 def test_published_network():
     resnet = keras.applications.ResNet50(weights=None, input_shape=(None, None, 3), include_top=False)
     swapped = swap_pooling(resnet, "aps", strided_convolutions=True)

@@ -60,6 +60,11 @@ def test_wrong_thresholds():
         models.set_thresholds(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), [0.5, 0.5])
     with pytest.raises(ValueError, match="`thresholds` must be 2 numbers, one for each class. Received: 3"):
         ClassScores(class_names=NAMES, thresholds=(0.1, 0.2, 0.3))(np.zeros((1, 2), "float32"))
+    built = ClassScores(class_names=NAMES)
+    built(np.zeros((1, 2), "float32"))
+    with pytest.raises(ValueError, match="`thresholds` must be 2 numbers, one for each class. Received: 1"):
+        built.thresholds = (0.5,)
+    assert built.thresholds is None
 
 
 @pytest.mark.once

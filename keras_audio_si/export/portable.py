@@ -2,7 +2,6 @@
 
 import contextlib
 
-from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.ops.xla import portable_operations
 
 
@@ -46,8 +45,8 @@ def _functions_of_all_formats():
 
 @contextlib.contextmanager
 def _fourier_transform_by_convolution(model):
-    """Has the front-ends of a model take convolutions with fixed kernels for their Fourier transforms."""
-    front_ends = [layer for layer in nested_layers(model) if getattr(layer, "dft", None) == "fft"]
+    """Has front-ends, those inside other layers too, take convolutions with fixed kernels for Fourier transforms."""
+    front_ends = [layer for layer in model._flatten_layers() if getattr(layer, "dft", None) == "fft"]
     for layer in front_ends:
         layer.dft = "conv"
     try:

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_interval
 from keras_audio_si.ops.arguments import as_float32
-from keras_audio_si.ops.xla import compiled_for_cpu
+from keras_audio_si.ops.xla import graph_on_cpu
 
 
 class RandomWaveformLayer(keras.layers.Layer):
@@ -137,7 +137,7 @@ def split_pair(inputs):
 
 def is_one_compiled(waveforms):
     """Whether a batch is one example in compiled code or a graph, where a condition leaves out what is not needed."""
-    return waveforms.shape[0] == 1 and compiled_for_cpu(waveforms)
+    return waveforms.shape[0] == 1 and graph_on_cpu(waveforms)
 
 
 def check_probability(probability, name="probability"):

@@ -12,10 +12,16 @@ class _RandomFilter(RandomWaveformLayer):
 
     band = None
     scale = "band"
+    closed = None  # The cutoff with which nothing passes, so that the gain cannot be set.
 
     def __init__(self, cutoff, num_taps=15, probability=1.0, seed=None, **kwargs):
         super().__init__(probability, seed, **kwargs)
         self.cutoff = check_range("cutoff", cutoff, 0, 1)
+        if self.closed in self.cutoff:
+            raise ValueError(
+                f"`cutoff` must not be {self.closed} for a {self.band} pass, which nothing passes then. "
+                f"Received: cutoff={cutoff!r}"
+            )
         if not isinstance(num_taps, int) or num_taps < 1 or num_taps % 2 == 0:
             raise ValueError(f"`num_taps` must be odd and at least 1. Received: num_taps={num_taps!r}")
         self.num_taps = num_taps
@@ -36,8 +42,8 @@ class RandomLowPass(_RandomFilter):
     """Low-pass filters every waveform with a random cutoff.
 
     Args:
-        cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency; drawn
-            uniformly.
+        cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency, above
+            0 and up to 1; drawn uniformly.
         num_taps: Taps of the filter, an odd number. The gain falls within about `6.6 / num_taps` of the Nyquist
             frequency.
         probability: Chance of an example to be changed.
@@ -63,7 +69,7 @@ class RandomLowPass(_RandomFilter):
         has no way to the filter. The range is ours.
     """
 
-    band = "low"
+    band, closed = "low", 0
 
     def __init__(self, cutoff=(0.5, 0.9), num_taps=15, probability=1.0, seed=None, **kwargs):
         super().__init__(cutoff, num_taps, probability, seed, **kwargs)
@@ -74,8 +80,8 @@ class RandomHighPass(_RandomFilter):
     """High-pass filters every waveform with a random cutoff.
 
     Args:
-        cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency; drawn
-            uniformly.
+        cutoff: Lowest and highest cutoff, where the amplitude is halved, as fractions of the Nyquist frequency, from 0
+            to below 1; drawn uniformly.
         num_taps: Taps of the filter, an odd number. The gain rises within about `6.6 / num_taps` of the Nyquist
             frequency, so that with few taps low cutoffs leave some of the lowest frequencies.
         scale: `"band"` for a gain of 1 at the highest frequency, or `"sum"` as released: taps divided by their sum,
@@ -104,7 +110,7 @@ class RandomHighPass(_RandomFilter):
         of 0.2 takes off the octaves in which most sounds have their energy.
     """
 
-    band = "high"
+    band, closed = "high", 1
 
     def __init__(self, cutoff=(0.0, 0.1), num_taps=15, scale="band", probability=1.0, seed=None, **kwargs):
         super().__init__(cutoff, num_taps, probability, seed, **kwargs)

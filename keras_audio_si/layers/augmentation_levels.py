@@ -220,6 +220,8 @@ class _RandomLevels(RandomWaveformLayer):
     def __init__(self, bits=(8, 8), probability=1.0, seed=None, **kwargs):
         super().__init__(probability, seed, **kwargs)
         self.bits = tuple(int(number) for number in check_range("bits", bits, 1, 24))
+        if self.bits != tuple(bits):
+            raise ValueError(f"`bits` must be a range of integers from 1 to 24. Received: bits={bits!r}")
 
     def draw_parameters(self, batch_size, num_samples):
         return {"bits": ops.cast(self.integers(batch_size, *self.bits), "float32")}

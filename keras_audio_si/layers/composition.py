@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.augmentation import RandomWaveformLayer, is_one_compiled, split_pair
-from keras_audio_si.ops.xla import compiled, compiled_for_cpu, map_examples
+from keras_audio_si.ops.arguments import as_column
+from keras_audio_si.ops.xla import compiled, graph_on_cpu, map_examples
 
 PER = ("batch", "example")
 
@@ -116,7 +117,7 @@ class AugmentationChain(_Composition):
         steps = list(zip(self.layers, params["layers"], strict=True))
         waveforms, labels = split_pair(inputs)
         apart = list(itertools.takewhile(lambda step: not mixes_labels(step[0]), steps))
-        if apart and compiled_for_cpu(waveforms) and waveforms.shape[0] != 1 and waveforms.shape[1] is not None:
+        if apart and graph_on_cpu(waveforms) and waveforms.shape[0] != 1 and waveforms.shape[1] is not None:
             waveforms = _each_by_itself(apart, waveforms)
             inputs, steps = waveforms if labels is None else (waveforms, labels), steps[len(apart) :]
         return _in_sequence(steps, inputs)
@@ -301,12 +302,8 @@ def _chosen(layers, params, choice, inputs, per):
             changed = layer.apply(changed, {**drawn, "applied": applied})
         else:  # Partners are as they were before any layer of this choice.
             changed = keras.tree.map_structure(
-                lambda after, before, chosen=chosen: ops.where(_as_column(chosen, before), after, before),
+                lambda after, before, chosen=chosen: ops.where(as_column(chosen, before), after, before),
                 layer.apply(inputs, drawn),
                 changed,
             )
     return changed
-
-
-def _as_column(values, x):
-    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))

@@ -14,7 +14,7 @@ class Deltas(keras.layers.Layer):
         width: Frames that a slope is fitted over; odd and at least 3.
 
     Input shape:
-        `(batch, frames, bands)`
+        `(batch, frames, bands)`. What a mask `(batch, frames)` marks as padding is not seen.
 
     Output shape:
         `(batch, frames, bands, 2)`
@@ -34,10 +34,11 @@ class Deltas(keras.layers.Layer):
     def __init__(self, width=9, **kwargs):
         super().__init__(**kwargs)
         self.width = width
+        self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
-    def call(self, x):
-        return ops.stack([x, deltas(x, self.width)], axis=-1)
+    def call(self, x, mask=None):
+        return ops.stack([x, deltas(x, self.width, mask)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, 2)

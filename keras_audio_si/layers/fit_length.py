@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_audio_si.checks import check_choice, check_interval
+from keras_audio_si.checks import check_choice, check_integer, check_interval, check_positive
 
 FITS = ("pad", "cut")
 SHORT = ("repeat", "zero")
@@ -27,13 +27,14 @@ class FitLength(keras.layers.Layer):
         peak: Largest magnitude that each input is scaled to, silence excepted, or None.
 
     Input shape:
-        `(batch, samples)` or `(batch, samples, channels)`
+        `(batch, samples)` or `(batch, samples, channels)`; the number of samples must be known.
 
     Output shape:
         The same rank, the samples a multiple.
 
     Raises:
-        ValueError: If `fit` or `short` is unknown, `peak` out of range, or the waveforms are too short to be cut.
+        ValueError: If an argument is unknown or out of range, or the waveforms are too short to be cut or of unknown
+            length.
 
     Example:
 
@@ -45,11 +46,18 @@ class FitLength(keras.layers.Layer):
 
     def __init__(self, multiple, smallest=None, fit="pad", sample_rate=None, short="repeat", peak=None, **kwargs):
         super().__init__(**kwargs)
+        check_integer(1, multiple=multiple)
+        smallest = multiple if smallest is None else smallest
+        check_integer(1, smallest=smallest)
+        if smallest % multiple:
+            raise ValueError(f"`smallest` must be a multiple of {multiple}. Received: smallest={smallest}")
+        if sample_rate is not None:
+            check_positive(sample_rate=sample_rate)
         check_choice("fit", fit, FITS)
         check_choice("short", short, SHORT)
         if peak is not None:
             check_interval("(0, 1]", peak=peak)
-        self.multiple, self.smallest, self.fit = multiple, smallest or multiple, fit
+        self.multiple, self.smallest, self.fit = multiple, smallest, fit
         self.sample_rate, self.short, self.peak = sample_rate, short, peak
 
     @property
@@ -59,6 +67,8 @@ class FitLength(keras.layers.Layer):
 
     def fitted(self, samples):
         """Returns the length that waveforms of `samples` samples get."""
+        if samples is None:
+            raise ValueError(f"{self.name} must know the number of samples. Received: None. Set it in the input shape.")
         if self.fit == "pad":
             return max(-(-samples // self.multiple) * self.multiple, self.smallest)
         if samples < self.smallest:

@@ -87,8 +87,9 @@ class LogMelSpectrogram(FrontEnd):
     exactly one.
 
     Everything inside is computed in float32 under any dtype policy; only the result is cast to the compute
-    dtype. Silence gives `log(floor)`, with gradient zero. Nothing is taken over the batch. The layer has no
-    weights.
+    dtype. Linear values, whose range is that of the energies, stay float32: in half precision loud bands would be
+    infinite and quiet ones 0. Silence gives `log(floor)`, with gradient zero. Nothing is taken over the batch. The
+    layer has no weights.
 
     Args:
         sample_rate: Sample rate of the waveforms in Hz.
@@ -211,7 +212,15 @@ class LogMelSpectrogram(FrontEnd):
         elif self.compression is not None:
             bands = mel.power_to_decibels(bands, self.floor, self.top_db, self.reference)
             bands = bands / mel.DECIBELS if self.compression == "log" else bands
-        return ops.cast(bands, self.compute_dtype)
+        return ops.cast(bands, self._output_dtype)
+
+    @property
+    def _output_dtype(self):
+        own = self.compute_dtype
+        return keras.backend.result_type(own, "float32") if self.compression is None else own
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self._output_dtype)
 
     def spectrum(self, waveforms):
         """Real and imaginary part of all frames, float32 `(batch, frames, bins)` each."""

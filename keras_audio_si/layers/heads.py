@@ -31,6 +31,7 @@ class ClassScores(keras.layers.Layer):
 
     def __init__(self, activation="sigmoid", class_names=None, thresholds=None, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
+        self.num_classes = None  # Not known before `build`.
         self.activation = keras.activations.get(activation)
         self.class_names = None if class_names is None else tuple(class_names)
         self.thresholds = thresholds
@@ -43,10 +44,8 @@ class ClassScores(keras.layers.Layer):
                 f"`class_names` must name the {input_shape[-1]} classes of the logits. "
                 f"Received: {len(self.class_names)} names"
             )
-        if self.thresholds is not None and len(self.thresholds) != input_shape[-1]:
-            raise ValueError(
-                f"`thresholds` must be {input_shape[-1]} numbers, one for each class. Received: {len(self.thresholds)}"
-            )
+        self.num_classes = input_shape[-1]
+        self.thresholds = self.thresholds  # Checks their number.
 
     @property
     def thresholds(self):
@@ -54,7 +53,12 @@ class ClassScores(keras.layers.Layer):
 
     @thresholds.setter
     def thresholds(self, values):
-        self._thresholds = None if values is None else tuple(float(value) for value in values)
+        values = None if values is None else tuple(float(value) for value in values)
+        if values is not None and self.num_classes not in (None, len(values)):
+            raise ValueError(
+                f"`thresholds` must be {self.num_classes} numbers, one for each class. Received: {len(values)}"
+            )
+        self._thresholds = values
 
     def call(self, logits):
         return self.activation(logits)

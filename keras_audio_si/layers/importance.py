@@ -45,6 +45,7 @@ class ResConv1D(keras.layers.Layer):
                     KERNEL_SIZE,
                     padding="same",
                     dilation_rate=dilation,
+                    data_format="channels_last",
                     dtype=self.dtype_policy,
                     name=f"convolution_{place}",
                 ),

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice, check_interval
 from keras_audio_si.ops import mixing
+from keras_audio_si.ops.arguments import as_column
 
 LABEL_RULES = ("convex", "union")
 
@@ -104,7 +105,7 @@ class BatchMixing(keras.layers.Layer):
         if "applied" in params:
             applied = ops.logical_and(applied, params["applied"])
         return tuple(
-            ops.where(_as_column(applied, before), ops.cast(after, before.dtype), before)
+            ops.where(as_column(applied, before), ops.cast(after, before.dtype), before)
             for before, after in ((inputs, mixed), (labels, mixed_labels))
         )
 
@@ -319,10 +320,6 @@ def _checked_range(weight_range):
             f"`weight_range` must be two numbers, 0 <= low <= high <= 1. Received: weight_range={weight_range!r}"
         )
     return float(low), float(high)
-
-
-def _as_column(values, x):
-    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))
 
 
 def _pair(inputs):

@@ -2,7 +2,10 @@
 
 import keras
 
-from keras_audio_si.ops.padding import centred_padding, check_padding, pad_spatial
+from keras_audio_si.checks import check_choice, check_integer
+from keras_audio_si.ops.padding import PADDINGS, centred_padding, pad_spatial
+
+_EXTENDING = tuple(padding for padding in PADDINGS if padding != "valid")
 
 
 @keras.saving.register_keras_serializable(package="keras_audio_si")
@@ -19,6 +22,9 @@ class SpatialPadding(keras.layers.Layer):
     Output shape:
         `(batch, time + window_size - 1, mel + window_size - 1, channels)`
 
+    Raises:
+        ValueError: If an argument is not one of the above.
+
     Example:
 
     >>> tuple(SpatialPadding(3, "circular")(keras.ops.ones((1, 8, 6, 2))).shape)
@@ -28,7 +34,9 @@ class SpatialPadding(keras.layers.Layer):
     def __init__(self, window_size, padding="reflect", **kwargs):
         super().__init__(**kwargs)
         self.window_size = window_size
-        self.padding = check_padding(padding)
+        check_integer(1, window_size=window_size)
+        check_choice("padding", padding, _EXTENDING)
+        self.padding = padding
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, x):

@@ -38,11 +38,11 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None, no
     Args:
         pooling: "max", "average", "blurK" (BlurPool of K x K taps), "tlpfK" or "tlpfTxM" (trainable taps on time x
             mel), "tlpfK-box" (the same, which start as released), "triangular" (the filter of gazneli2022, of
-            `2 * strides + 1` taps), "aps", "aps-CRITERION", a filter and APS joined by "+", one of the orders of
-            `TimeMelPool`, a callable that is called as `pooling(strides=strides)` and returns a new layer, or the
-            config of a layer (`keras.layers.serialize`).
-        pool_size: Window of the pooling.
-        strides: Subsampling.
+            `2 * stride + 1` taps on each axis), "aps", "aps-CRITERION", a filter and APS joined by "+", one of the
+            orders of `TimeMelPool`, a callable that is called as `pooling(strides=strides)` and returns a new layer, or
+            the config of a layer (`keras.layers.serialize`).
+        pool_size: Window of the pooling, an integer or (time, mel).
+        strides: Subsampling, an integer or (time, mel).
         padding: One of `ops.padding.PADDINGS`.
         name: Name of the layer.
         non_negative: Whether its input is never negative, for `AdaptivePolyphasePool`.
@@ -51,7 +51,8 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None, no
         A `keras.layers.Layer`.
 
     Raises:
-        ValueError: If the name is unknown; the message has the nearest known one.
+        ValueError: If the name is unknown; the message has the nearest known one. If an order of `TimeMelPool` is to
+            have other strides than its window, or another padding than "same".
 
     Example:
 
@@ -72,9 +73,14 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None, no
     if pooling in ("max", "average"):
         if padding in ("same", "valid"):
             plain = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
-            return plain(**common)
+            return plain(**common, data_format="channels_last")
         return AntiAliasPool(filter_size=1, pool_mode=pooling, **common)
     if pooling in ORDERS:
+        if _pair(strides) != _pair(pool_size) or padding != "same":
+            raise ValueError(
+                f"`pooling`={pooling!r} needs `strides` that are its `pool_size`, and padding 'same'. "
+                f"Received: pool_size={pool_size!r}, strides={strides!r}, padding={padding!r}"
+            )
         return TimeMelPool(pooling, pool_size, name=name)
     match = _FILTERED.fullmatch(pooling)
     trainable = match and (match["filter"] or "").startswith("tlpf")
@@ -87,7 +93,7 @@ def build_pooling(pooling, pool_size=2, strides=2, padding="same", name=None, no
         near = difflib.get_close_matches(pooling, EXAMPLES, n=1, cutoff=0.0)[0]
         raise ValueError(f"`pooling` must be such as {known}. Received: pooling={pooling!r}. Did you mean {near!r}?")
     if match["filter"] == "triangular":
-        common["filter"], common["filter_size"] = "triangular", 2 * strides + 1
+        common["filter"], common["filter_size"] = "triangular", tuple(2 * stride + 1 for stride in _pair(strides))
     elif match["filter"]:
         common["filter"] = "trainable" if trainable else "binomial"
         common["filter_size"] = (int(match["time"]), int(match["mel"] or match["time"]))
@@ -107,3 +113,7 @@ def _called(pooling, strides):
             "`strides`."
         ) from None
     return pooling(strides=strides)
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)

@@ -207,14 +207,13 @@ class DiffResLayer(ResolutionLayer):
         return ops.stack([*(ops.log(y + _FLOOR) for y in merged[:levels]), *merged[levels:]], axis=-1)
 
     def _kept(self, counts):
-        """Output frames per input frame, `1 - δ`: as asked for, or of each example."""
+        """Output frames per input frame, `1 - δ`: as asked for, or of each example, whose one frame may be more."""
+        kept = ops.cast(counts.output_lengths, "float32") / ops.maximum(ops.cast(counts.lengths, "float32"), 1.0)
         if "reduction_rate" in self.target:
-            kept = 1 - self.target["reduction_rate"]
-        elif "frames_per_second" in self.target:
-            kept = self.target["frames_per_second"] / self.target["input_frames_per_second"]
-        else:
-            kept = ops.cast(counts.output_lengths, "float32") / ops.maximum(ops.cast(counts.lengths, "float32"), 1.0)
-        return ops.convert_to_tensor(kept, "float32")
+            return ops.maximum(kept, 1 - self.target["reduction_rate"])
+        if "frames_per_second" in self.target:
+            return ops.maximum(kept, self.target["frames_per_second"] / self.target["input_frames_per_second"])
+        return kept
 
     def _guide(self, x, scores, mask, counts):
         kept = self._kept(counts)

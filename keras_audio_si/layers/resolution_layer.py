@@ -9,6 +9,7 @@ from keras import ops
 from keras_audio_si.checks import check_interval
 
 SILENCE = float(np.log(np.float32(1e-12)))
+_RATE = 0.75  # Where no target is given.
 TARGETS = ("reduction_rate", "num_frames", "frames_per_second")
 
 
@@ -130,9 +131,7 @@ class ResolutionLayer(keras.layers.Layer):
         return {**super().get_config(), **self.target}
 
 
-def resolution_target(
-    reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None, default=0.75
-):
+def resolution_target(reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
     """Check the target of a `ResolutionLayer` and return it as its arguments.
 
     Args:
@@ -140,10 +139,9 @@ def resolution_target(
         num_frames: Number of output frames.
         frames_per_second: Output frames per second.
         input_frames_per_second: Input frames per second.
-        default: Reduction rate if there is no target.
 
     Returns:
-        Dict of the arguments that are given.
+        Dict of the arguments that are given, or of the default.
 
     Raises:
         ValueError: If there is more than one target, or one out of range.
@@ -154,7 +152,7 @@ def resolution_target(
     {'frames_per_second': 25, 'input_frames_per_second': 100}
     """
     given = dict(zip(TARGETS, (reduction_rate, num_frames, frames_per_second), strict=True))
-    given = {name: value for name, value in given.items() if value is not None} or {"reduction_rate": default}
+    given = {name: value for name, value in given.items() if value is not None} or {"reduction_rate": _RATE}
     if len(given) > 1:
         received = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise ValueError(

@@ -91,7 +91,8 @@ class TimeConvolution(keras.layers.Layer):
             x, ops.convert_to_tensor(norm.gamma), ops.convert_to_tensor(norm.beta), norm.epsilon
         )
         for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
-            moving.assign(moving * norm.momentum + ops.stop_gradient(value) * (1 - norm.momentum))
+            value = ops.cast(ops.stop_gradient(value), moving.dtype)
+            moving.assign(moving * norm.momentum + value * (1 - norm.momentum))
         return x
 
     def folded(self):

@@ -38,7 +38,9 @@ def Classifier(
             clip ends with its last sample that is not zero, as evaluation, tagging and export know; "input", the model
             has a second input, `samples`. The mask of the frames of the clips is passed to the layers on spectrograms
             that take one, which must keep the number of frames, and to `resolution`; `backbone` is copied by
-            `with_masks`. So the scores of a clip do not depend on its padding.
+            `with_masks`. So the scores of a clip do not depend on its padding, as far as the layers on spectrograms
+            that take no mask see no later frames. A front-end that centres frames must do so with zeros,
+            `pad_mode="constant"`: a reflection at the end of the input is not one at the end of the clip.
         standardise: What the network gets is standardised by: `"set"`, one mean and deviation of the training set,
             `"bands"`, one of each band, or `"none"`; or a `layers.Standardise`. `training.fit` computes the statistics.
         name: Name of the model.
@@ -54,7 +56,7 @@ def Classifier(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If two parts do not fit; the message names them.
+        ValueError: If two parts do not fit, or the front-end and `lengths`; the message names them.
 
     Example:
 
@@ -111,6 +113,15 @@ def _check(front_end, resolution, backbone, lengths):
         raise ValueError("`resolution` changes the frames of spectrograms: it needs a `front_end`. Received: None")
     if front_end is None and lengths is not None:
         raise ValueError(f"`lengths` are for the mask of frames: they need a `front_end`. Received: {lengths!r}")
+    if lengths is not None and any(map(_reflects, front_end._flatten_layers())):
+        raise ValueError(
+            f"`lengths`={lengths!r} needs a `front_end` whose last frames of a clip do not depend on its padding. "
+            f"Received: {front_end.name!r} with center=True and pad_mode='reflect'. Set pad_mode='constant'."
+        )
+
+
+def _reflects(layer):
+    return getattr(layer, "center", False) and getattr(layer, "pad_mode", None) == "reflect"
 
 
 def _check_features(features, wanted, backbone, input_samples):

@@ -37,6 +37,14 @@ _ACROSS_FRAMES = (
     layers.Attention,
     layers.AdditiveAttention,
 )
+# And these do if the frames are an axis that they go over. That of other layers is one that they keep.
+_OVER_AXES = (
+    layers.LayerNormalization,
+    layers.RMSNormalization,
+    layers.UnitNormalization,
+    layers.Softmax,
+    layers.Concatenate,
+)
 
 
 def with_masks(network):
@@ -57,9 +65,8 @@ def with_masks(network):
     clip.
 
     Some dependence on the padding remains where a network pads by "reflect", "edge" or "circular", at the end of the
-    input and not of the clip, and in `AdaptivePolyphasePool` under "valid": there the output for a clip without padding
-    differs from that for a padded one. Layers that are not known, such as `Flatten` and own layers that take no mask,
-    see zeros for padding, and after them there is no mask.
+    input and not of the clip. Layers that are not known, such as `Flatten` and own layers that take no mask, and layers
+    along frames, such as `Softmax(axis=1)`, see zeros for padding, and after them there is no mask.
 
     Args:
         network: Functional or Sequential model of `(batch, frames, bands)` or `(batch, frames, bands, channels)`, with
@@ -247,4 +254,7 @@ def _frame_by_frame(layer, x):
     if isinstance(layer, layers.Reshape):
         shape = layer.compute_output_shape(x.shape)
         return len(shape) > 2 and math.prod(shape[2:]) == math.prod(x.shape[2:])
+    if isinstance(layer, _OVER_AXES):
+        rank = len(keras.tree.flatten(x)[0].shape)
+        return 1 not in [axis % rank for axis in keras.tree.flatten(layer.axis)]
     return isinstance(layer, keras.Layer) and layer.supports_masking and not isinstance(layer, _ACROSS_FRAMES)

@@ -67,7 +67,7 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
         raise ValueError(
             f"`model` must not mask padding: swap the pooling before `with_masks`. Received: {model.name!r}"
         )
-    copying = _Copying(prototype, strided_convolutions, padding)
+    copying = _Copying(pooling, prototype, strided_convolutions, padding)
     swapped = copying.copy(model)
     if not copying.swaps:
         strided = [layer.name for layer in copying.clones_of if isinstance(layer, CONVOLUTIONS) and _strided(layer)]
@@ -80,7 +80,8 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
 class _Copying:
     """One copy of a model, with the models inside it."""
 
-    def __init__(self, prototype, strided_convolutions, padding):
+    def __init__(self, pooling, prototype, strided_convolutions, padding):
+        self.pooling = pooling
         self.prototype = prototype
         self.adaptive = isinstance(prototype, AdaptivePolyphasePool)
         self.replaced = (*POOLS, *CONVOLUTIONS) if strided_convolutions else POOLS
@@ -114,9 +115,13 @@ class _Copying:
         if self.padding == "circular" and isinstance(layer, POOLS):
             mode = "max" if isinstance(layer, (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)) else "average"
             window = {"pool_size": _pair(layer.pool_size), "pool_mode": mode, "name": layer.name}
-        settings = {"strides": _pair(layer.strides), "padding": self.padding, "dtype": layer.dtype_policy}
+        strides = _pair(layer.strides)
+        settings = {"strides": strides, "padding": self.padding, "dtype": layer.dtype_policy}
         settings |= {"return_indices": True} if self.adaptive else {}
-        sampler = type(self.prototype)(**{**self.prototype.get_config(), **settings, **window})
+        # The taps of "triangular" follow the strides.
+        named = isinstance(self.pooling, str)
+        prototype = build_pooling(self.pooling, strides=strides) if named else self.prototype
+        sampler = type(prototype)(**{**prototype.get_config(), **settings, **window})
         clone = sampler if window["pool_mode"] else type(layer).from_config({**config, "strides": 1})
         self.swaps[clone] = layer, sampler
         return clone
@@ -168,7 +173,7 @@ class _Copying:
             self.croppings[name] = (
                 keras.layers.Cropping1D(amounts[0], name=name)
                 if len(phases) == 1
-                else keras.layers.Cropping2D(amounts, name=name)
+                else keras.layers.Cropping2D(amounts, data_format="channels_last", name=name)
             )
         return self.croppings[name](dense)
 

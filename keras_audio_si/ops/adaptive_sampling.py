@@ -15,7 +15,7 @@ from keras import ops
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import pad_spatial, window_padding
 from keras_audio_si.ops.polyphase import choose, pad_to_multiple, select, take_positions
-from keras_audio_si.ops.xla import by_example, compiled_by_xla, compiled_for_cpu, custom_gradient, vjp
+from keras_audio_si.ops.xla import by_example, compiled_by_xla, custom_gradient, graph_on_cpu, vjp
 
 NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "circular": "wrap"}
 
@@ -42,7 +42,7 @@ def adaptive_sample(
         fonseca2021, section II-B.
     """
     dense = dense or (lambda x: x)
-    fast = compiled_for_cpu(x) and None not in x.shape[1:3]
+    fast = graph_on_cpu(x) and None not in x.shape[1:3]
     # The test of a map, in a graph of VGG41, made TensorFlow's gradients differ in the last bit from run to run.
     early = fast and criterion in ("channel_l1", "l1") and (non_negative or compiled_by_xla(x))
     if indices is not None:
@@ -55,7 +55,7 @@ def adaptive_sample(
         return choose(pad_to_multiple(filtered(x, taps), strides, padding), strides, criterion)
 
     def chosen(x, taps, indices):
-        if fast and taps is not None and _can_shift(strides, padding):
+        if fast and taps is not None and _can_shift(x.shape[1:3], strides, padding):
             return _select_filtered(x, taps, strides, padding, indices)
         return select(filtered(x, taps), indices, strides, padding)
 
@@ -139,9 +139,11 @@ def _grids(size, stride, padding):
     return [positions[offset::stride] for offset in range(stride)]
 
 
-def _can_shift(strides, padding):
+def _can_shift(sizes, strides, padding):
     """Whether an element added by `pad_to_multiple` repeats the one before it on its own grid."""
-    return max(strides) <= 2 and padding != "edge"
+    if padding == "edge" or max(strides) > 2:
+        return False
+    return all(size > 1 or stride == 1 for size, stride in zip(sizes, strides, strict=True))
 
 
 def _select_filtered(x, taps, strides, padding, indices):

@@ -18,6 +18,11 @@ def as_float32(x, name="x"):
     return ops.cast(x, "float32")
 
 
+def as_column(values, x):
+    """Returns values `(batch,)` with an axis of one element for each further axis of `x`, `(batch, ...)`."""
+    return ops.reshape(values, (-1,) + (1,) * (len(x.shape) - 1))
+
+
 def constant(array):
     """Returns a float32 copy that callers of a cached function cannot change."""
     array = array.astype(np.float32)

@@ -6,6 +6,8 @@ from keras import ops
 from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
 from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise, sum_positions
 
+_GROUPS = 4  # Of frames, in `_tap_slopes`.
+
 
 def binomial_taps(*sizes):
     """Returns the binomial low-pass filter: rows of Pascal's triangle, one per axis, with sum 1.
@@ -162,19 +164,19 @@ def _map_slopes(sizes, taps, upstream, strides):
     return materialise(slopes[:, : sizes[0], : sizes[1]])
 
 
-def _tap_slopes(x, taps, upstream, strides, groups=4):
+def _tap_slopes(x, taps, upstream, strides):
     """Returns the sum over all positions of `upstream` times the input of each tap, in float32 inside.
 
-    XLA reduces a fused product element by element. Here time is first folded into `groups` terms of one vectorised
-    sum, which leaves little to reduce.
+    XLA reduces a fused product element by element. Here time is first folded into four terms of one vectorised sum,
+    which leaves little to reduce.
     """
     time = ops.shape(upstream)[1]
-    rows = -(-time // groups)
-    missing = rows * groups - time
+    rows = -(-time // _GROUPS)
+    missing = rows * _GROUPS - time
     upstream = materialise(pad_axis(ops.cast(upstream, "float32"), 1, 0, missing, "same"))
     x = materialise(pad_axis(ops.cast(x, "float32"), 1, 0, missing * strides[0], "same"))
     folded = []
     for shifted in _shifts(x, taps.shape, strides):
-        product = shifted[:, : rows * groups] * upstream
-        folded.append(ops.sum(ops.reshape(product, (-1, groups, rows, *ops.shape(product)[2:])), axis=1))
+        product = shifted[:, : rows * _GROUPS] * upstream
+        folded.append(ops.sum(ops.reshape(product, (-1, _GROUPS, rows, *ops.shape(product)[2:])), axis=1))
     return ops.cast(sum_positions(folded), taps.dtype)

@@ -1,8 +1,12 @@
 """Lengths of clips in a batch with zero padding."""
 
+import numpy as np
 from keras import ops
 
 from keras_audio_si.ops.padding import pad_axis
+from keras_audio_si.ops.xla import portable
+
+_LOWEST = float(np.finfo("float32").min)
 
 
 def content_lengths(waveforms):
@@ -71,6 +75,8 @@ def hide_padding(x, mask, fill=0.0, multiple=1):
     [[1. 2. 9. 9.]]
     """
     x = ops.convert_to_tensor(x)
+    if portable():  # ONNX may get products with 0 and 1 for a choice, and 0 times infinity is none.
+        fill = max(fill, _LOWEST)
     if multiple > 1:
         x = pad_axis(x, 1, 0, -ops.shape(x)[1] % multiple, "same", fill)
     frames = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)

@@ -166,7 +166,7 @@ def check_levels(top_db, reference):
         raise ValueError("`reference`='max' needs `top_db`, such as 40. Received: top_db=None")
 
 
-def deltas(x, width=9):
+def deltas(x, width=9, mask=None):
     """Change per frame of each band: the slope of the line that fits best in a window of frames around each frame.
 
     The first and last frames have the slope of the first and last whole window, as in `librosa.feature.delta`.
@@ -174,6 +174,8 @@ def deltas(x, width=9):
     Args:
         x: Float tensor, `(batch, frames, bands)`.
         width: Frames of the window, odd and at least 3.
+        mask: `(batch, frames)` boolean, True for the frames of a clip, which begin with the first and are taken by
+            themselves, or None. A clip shorter than a window goes on with its last frame.
 
     Returns:
         Tensor of the shape of `x`.
@@ -191,11 +193,20 @@ def deltas(x, width=9):
     if x.shape[1] is not None and x.shape[1] < width:
         raise ValueError(f"`x` must have at least `width`={width} frames. Received: shape={tuple(x.shape)}")
     half = width // 2
+    if mask is not None:
+        frames = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True), 1)
+        places = ops.arange(ops.shape(x)[1], dtype="int32")
+        x = _frames_at(x, ops.minimum(places, frames - 1))
     slopes = 0.0
     for k in range(1, half + 1):
         later = x[:, half + k : k - half or None]
         slopes = slopes + k * (later - x[:, half - k : -half - k])
-    return pad_axis(slopes / (2 * sum(k * k for k in range(1, half + 1))), 1, half, half, "edge")
+    slopes = pad_axis(slopes / (2 * sum(k * k for k in range(1, half + 1))), 1, half, half, "edge")
+    return slopes if mask is None else _frames_at(slopes, ops.minimum(places, ops.maximum(frames - 1 - half, half)))
+
+
+def _frames_at(x, places):
+    return ops.take_along_axis(x, places[..., None], axis=1)
 
 
 def _slaney_to_mel(hz):

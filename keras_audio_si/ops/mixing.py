@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops import signal, spectrum, xla
-from keras_audio_si.ops.arguments import as_float32
+from keras_audio_si.ops.arguments import as_column, as_float32
 
 BIN_RULES = ("released", "paper")
 QUIETEST_POWER = 1e-5
@@ -34,7 +34,7 @@ def mix_amplitudes(x, partner, weight):
     >>> np.asarray(mixed).tolist()
     [[2.0], [3.0]]
     """
-    x, weight = as_float32(x), _as_column(weight, x)
+    x, weight = as_float32(x), as_column(as_float32(weight, "weight"), x)
     return weight * x + (1.0 - weight) * ops.take(x, partner, axis=0)
 
 
@@ -226,7 +226,8 @@ def mix_labels(labels, partner, weight, rule, union_limit=None):
     labels = as_float32(labels, "labels")
     others = ops.take(labels, partner, axis=0)
     if union_limit is not None:
-        others = ops.where(_as_column(weight, labels) < union_limit, others, 0.0)
+        weight = as_column(as_float32(weight, "weight"), labels)
+        others = ops.where(weight < union_limit, others, 0.0)
     return ops.maximum(labels, others)
 
 
@@ -254,7 +255,3 @@ def _segment(size, count, position):
     start = ops.floor(as_float32(position, "position") * (ops.cast(size, "float32") - count))[:, None]
     index = ops.cast(ops.arange(size), "float32")
     return ops.logical_and(index >= start, index < start + count[:, None])
-
-
-def _as_column(values, x):
-    return ops.reshape(as_float32(values, "weight"), (-1,) + (1,) * (len(x.shape) - 1))

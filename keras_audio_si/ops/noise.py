@@ -177,7 +177,7 @@ def phase_frames(num_samples, fft_length=512, hop_length=128):
     >>> phase_frames(1000)
     8
     """
-    return 1 + max(num_samples, fft_length // 2 + 1) // hop_length
+    return 1 + (max(num_samples, fft_length // 2 + 1) - fft_length % 2) // hop_length
 
 
 def _mean_square(x):

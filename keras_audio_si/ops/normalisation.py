@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_audio_si.ops.arguments import as_float32
-from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise, on_cpu
+from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise, xla_on_cpu
 
 
 def standardise(x, mean, variance):
@@ -33,13 +33,14 @@ def normalise_batch(x, scale, offset, epsilon):
 
     Args:
         x: Tensor of shape `(batch, time, channels)`.
-        scale: float32 tensor of shape `(channels,)`.
-        offset: float32 tensor of shape `(channels,)`.
+        scale: Tensor of shape `(channels,)`.
+        offset: Tensor of shape `(channels,)`.
         epsilon: Added to the variance.
 
     Returns:
-        The normalised tensor, the mean, and the variance as a moving statistic keeps it in PyTorch: the unbiased one.
-        The normalisation itself divides by the number of elements.
+        The normalised tensor in the dtype of `x`, and in float32 the mean and the variance as a moving statistic keeps
+        it in PyTorch: the unbiased one, 0 of a single element. The normalisation itself divides by the number of
+        elements.
 
     Example:
 
@@ -48,14 +49,16 @@ def normalise_batch(x, scale, offset, epsilon):
     >>> print(keras.ops.convert_to_numpy(mean), np.round(keras.ops.convert_to_numpy(variance), 4))
     [1.5] [1.6667]
     """
-    if keras.backend.backend() == "tensorflow" and not compiled_by_xla(x):
+    scale, offset = ops.cast(scale, "float32"), ops.cast(offset, "float32")
+    has_kernel = keras.backend.backend() == "tensorflow" and keras.backend.standardize_dtype(x.dtype) != "float64"
+    if has_kernel and not compiled_by_xla(x):
         import tensorflow as tf
 
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x[:, :, None], scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
         )
         return y[:, :, 0], mean, variance
-    if compiled_by_xla(x) and on_cpu():
+    if xla_on_cpu(x):
         y, mean, variance = _normalise_in_few_passes(x, scale, offset, epsilon)
     else:
         values = ops.cast(x, "float32")
@@ -63,7 +66,7 @@ def normalise_batch(x, scale, offset, epsilon):
         mean, variance = ops.mean(values, axis=(0, 1)), ops.var(values, axis=(0, 1))
         y = _scaled(values, mean, scale * ops.rsqrt(variance + epsilon), offset)
     count = _count(x)
-    return ops.cast(y, x.dtype), mean, variance * (count / (count - 1))
+    return ops.cast(y, x.dtype), mean, variance * (count / ops.maximum(count - 1, 1))
 
 
 def _normalise_in_few_passes(x, scale, offset, epsilon):

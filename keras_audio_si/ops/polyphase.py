@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.ops.padding import check_padding, pad_spatial
+from keras_audio_si.ops.lengths import hide_padding
+from keras_audio_si.ops.padding import check_padding, pad_axis
 from keras_audio_si.ops.xla import portable
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
@@ -20,8 +21,9 @@ def pad_to_multiple(x, strides, padding="same"):
     Args:
         x: Feature map, shape `(batch, time, mel, channels)`.
         strides: Strides on time and mel.
-        padding: "same" and "reflect" mirror at the end, as the released code does; "edge" repeats; "circular"
-            wraps around, as the code of the APS paper does; "valid" cuts the rest off.
+        padding: "same" and "reflect" mirror at the end, as the released code does, at both ends in turn where the
+            axis is short, and repeat a single element; "edge" repeats; "circular" wraps around, as the code of the APS
+            paper does; "valid" cuts the rest off.
 
     Returns:
         Tensor of shape `(batch, padded time, padded mel, channels)`.
@@ -31,8 +33,22 @@ def pad_to_multiple(x, strides, padding="same"):
     if padding == "valid":
         return x[:, : sizes[0] // strides[0] * strides[0], : sizes[1] // strides[1] * strides[1]]
     mode = "reflect" if padding == "same" else padding
-    # (s - n % s) % s is -n % s, which ONNX Runtime rounds otherwise.
-    return pad_spatial(x, [(0, (s - n % s) % s) for n, s in zip(sizes, strides, strict=True)], mode)
+    for axis, (size, stride) in enumerate(zip(sizes, strides, strict=True), start=1):
+        # (s - n % s) % s is -n % s, which ONNX Runtime rounds otherwise.
+        missing = (stride - size % stride) % stride
+        if mode != "reflect" or (isinstance(size, int) and size > missing):
+            x = pad_axis(x, axis, 0, missing, mode)
+        else:  # `pad_axis` mirrors once.
+            rest = _mirrored(ops.arange(size, size + missing, dtype="int32"), size)
+            x = ops.concatenate([x, ops.take(x, rest, axis=axis)], axis=axis)
+    return x
+
+
+def _mirrored(positions, size):
+    """Positions on an axis that goes on beyond its end as if mirrored at both ends, again and again."""
+    period = ops.maximum(2 * (size - 1), 1)
+    positions = positions % period
+    return ops.minimum(positions, period - positions)
 
 
 def grids(x, strides):
@@ -41,7 +57,7 @@ def grids(x, strides):
     return ops.reshape(x, (-1, time // strides[0], strides[0], mel // strides[1], strides[1], channels))
 
 
-def criterion_values(x, strides, criterion="channel_l1"):
+def criterion_values(x, strides, criterion="channel_l1", mask=None):
     """Measures every polyphase component of each example, in float32 whatever the dtype of `x`.
 
     Args:
@@ -49,18 +65,21 @@ def criterion_values(x, strides, criterion="channel_l1"):
         strides: Strides on time and mel.
         criterion: "channel_l1" (largest sum of absolute values over the positions of one channel: the matrix norm
             that the released code takes), "l1" (sum of absolute values: eq. 2), "l2", "linf" or "variance".
+        mask: `(batch, time)` boolean, True for the frames that count, which begin with the first and are divisible by
+            the stride, or None for all.
 
     Returns:
         float32 tensor of shape `(batch, components)`.
     """
     check_choice("criterion", criterion, CRITERIA)
     x = ops.cast(x, "float32")
+    x = x if mask is None else hide_padding(x, mask)
     if criterion == "linf":
         values = ops.max(_reduce_positions(ops.max, ops.abs(x), strides), axis=-1)
     elif criterion == "variance":
         # Around the mean of the example, E[d^2] - E[d]^2 loses no digits that matter.
-        count = ops.cast(ops.shape(x)[1] // strides[0] * (ops.shape(x)[2] // strides[1]) * x.shape[-1], "float32")
-        x = x - ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        x, frames = _centred(x, mask)
+        count = ops.cast(frames // strides[0] * (ops.shape(x)[2] // strides[1]) * x.shape[-1], "float32")
         means = ops.sum(_reduce_positions(ops.sum, x, strides), axis=-1) / count
         values = ops.sum(_reduce_positions(ops.sum, ops.square(x), strides), axis=-1) / count - ops.square(means)
     elif criterion == "l2":
@@ -69,6 +88,15 @@ def criterion_values(x, strides, criterion="channel_l1"):
         over_channels = ops.max if criterion == "channel_l1" else ops.sum
         values = over_channels(_reduce_positions(ops.sum, ops.abs(x), strides), axis=-1)
     return ops.reshape(ops.transpose(values, (0, 2, 1)), (-1, strides[0] * strides[1]))
+
+
+def _centred(x, mask):
+    """The map minus the mean of each example, and the frames that count: with a mask, of shape `(batch, 1, 1)`."""
+    if mask is None:
+        return x - ops.mean(x, axis=(1, 2, 3), keepdims=True), ops.shape(x)[1]
+    frames = ops.sum(ops.cast(mask, "int32"), axis=1)[:, None, None]
+    means = ops.sum(ops.mean(x, axis=(2, 3), keepdims=True), axis=1, keepdims=True)
+    return hide_padding(x - means / ops.cast(frames[..., None], "float32"), mask), frames
 
 
 def _reduce_positions(reduce, x, strides):
@@ -81,18 +109,19 @@ def _reduce_positions(reduce, x, strides):
     return reduce(ops.reshape(reduce(x, axis=1), (-1, strides[0], mel // strides[1], strides[1], channels)), axis=2)
 
 
-def choose(x, strides, criterion="channel_l1"):
+def choose(x, strides, criterion="channel_l1", mask=None):
     """Returns the index of the component that maximises the criterion, the lowest one of equals.
 
     Args:
         x: Feature map with sizes divisible by `strides`, shape `(batch, time, mel, channels)`.
         strides: Strides on time and mel.
         criterion: See `criterion_values`.
+        mask: See `criterion_values`.
 
     Returns:
         int32 tensor of shape `(batch,)`.
     """
-    values = ops.stop_gradient(criterion_values(ops.stop_gradient(x), strides, criterion))
+    values = ops.stop_gradient(criterion_values(ops.stop_gradient(x), strides, criterion, mask))
     if portable():  # On TensorFlow Keras' argmax reads the sign of zeros from their bits.
         numbers = np.arange(values.shape[-1], dtype="int32")
         largest = values >= ops.max(values, axis=-1, keepdims=True)
@@ -136,7 +165,7 @@ def grid_positions(size, stride, offset, padding):
         return ops.minimum(positions, size - 1)
     if padding == "circular":
         return positions % size
-    return ops.minimum(positions, 2 * (size - 1) - positions)
+    return _mirrored(positions, size)
 
 
 def take_positions(x, rows, columns):

@@ -125,13 +125,18 @@ def sum_positions(maps):
     return ops.stack([ops.sum(materialise(x), axis=(0, 1, 2)) for x in maps])
 
 
-def compiled_for_cpu(x):
-    """Returns whether `x` belongs to a function that JAX compiles, or to a graph of TensorFlow, for a CPU."""
+def xla_on_cpu(x):
+    """Returns whether `x` belongs to a function that JAX or TensorFlow compiles by XLA for a CPU."""
+    return compiled_by_xla(x) and on_cpu()
+
+
+def graph_on_cpu(x):
+    """Returns whether `x` belongs to a function that JAX compiles, or to any graph of TensorFlow, for a CPU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return not _portable and not tf.executing_eagerly() and on_cpu()
-    return compiled_by_xla(x) and on_cpu()
+    return xla_on_cpu(x)
 
 
 def compiled(function):
@@ -215,7 +220,7 @@ def each_example(function, args):
     Returns:
         Float32 tensor.
     """
-    if not compiled_for_cpu(args[0]):
+    if not graph_on_cpu(args[0]):
         return function(*args)
 
     def forward(*args):
