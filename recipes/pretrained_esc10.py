@@ -26,7 +26,7 @@ from keras_audio_si.cli.main import guarded
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_dataset
 from keras_audio_si.data.manifest import Manifest
-from keras_audio_si.data.splits import hold_out
+from keras_audio_si.data.splits import VALIDATION_SPLIT, hold_out
 from keras_audio_si.evaluation.report import format_markdown
 from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.report import fold_table, read_scores, row_table
@@ -152,7 +152,7 @@ def main(args):
         raise ValueError(f"The report must be of the ten classes of ESC-10. {report} is of: {', '.join(tested)}")
     manifest = esc10(read_dataset(args.data, "esc50").select(folds=args.folds))
     cache = ClipCache.build(manifest, settings.data.sample_rate, args.cache_dir)
-    held = set(hold_out(cache.manifest, settings.data.validation_split or 0.15))
+    held = set(hold_out(cache.manifest, settings.data.validation_split or VALIDATION_SPLIT))
     clips = {
         "train": cache.subset([index for index in range(len(cache)) if index not in held]),
         "val": cache.subset(sorted(held)),

@@ -107,7 +107,7 @@ def shift_test(args):
     from keras_audio_si.checks import check_integer
     from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
-    from keras_audio_si.evaluation.shift_clips import shift_patches, write_clip_list
+    from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS, shift_patches, write_clip_list
     from keras_audio_si.models.metadata import class_names_of, front_end_of
     from keras_audio_si.visualization.plots import check_matplotlib
     from keras_audio_si.visualization.stability import write_stability
@@ -138,7 +138,7 @@ def shift_test(args):
     if args.output:
         print("Table:", *write_table(results, args.output, "shifts"))
         print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
-        write_clip_list(patches, cache, os.path.join(args.output, "shift_clips.csv"))
+        write_clip_list(patches, cache, os.path.join(args.output, SHIFT_CLIPS))
 
 
 def demo(args):

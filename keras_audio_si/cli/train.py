@@ -252,9 +252,8 @@ def _print_plan(rows, divisions, seeds, args):
     count = len(rows) * len(divisions) * len(seeds)
     first = next(iter(divisions.values()))
     training, validation, test = clip_counts(first).split("/")
-    validation = f"{validation} to validate"
-    if validation.startswith("0 "):
-        validation = "none to validate, as the last epoch is kept (--validation-split holds some out)"
+    none = "none to validate, as the last epoch is kept (--validation-split holds some out)"
+    validation = none if validation == "0" else f"{validation} to validate"
     trainings = "trainings" if count > 1 else "training"
     print(
         f"{count} {trainings}: rows {len(rows)}, divisions of the data {len(divisions)}, "

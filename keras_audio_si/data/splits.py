@@ -9,6 +9,7 @@ import numpy as np
 from keras_audio_si.checks import check_interval
 
 SPLITS = ("train", "val", "test")
+VALIDATION_SPLIT = 0.15  # Share of the training clips that is held out where nothing else is said.
 _SYNONYMS = {
     "training": "train",
     "valid": "val",
@@ -24,7 +25,7 @@ def assign_splits(
     train_folds=None,
     validation_folds=None,
     test_folds=None,
-    validation_split=0.15,
+    validation_split=VALIDATION_SPLIT,
     test_share=0.2,
     seed=0,
     shared_validation_groups=False,

@@ -20,6 +20,7 @@ MIN_CLIP_SECONDS = 2.0
 PATCH_START_SECONDS = 0.5
 FIGURE_SHIFTS = {"time": 30, "freq": 15}  # Largest shifts in Fig. 2, in frames and mel bands.
 MIN_CLIPS_TO_IMPLY = 3  # Fewer clips of a class may have another label in common by chance.
+SHIFT_CLIPS = "shift_clips.csv"  # Name of the list of clips in the folder of results.
 COLUMNS = ("clip_id", "start_sample", "sample_rate", "label")
 
 

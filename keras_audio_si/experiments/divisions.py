@@ -1,6 +1,6 @@
 """Divisions of clips into training, validation and test: one split, or each fold once as the test."""
 
-from keras_audio_si.data.splits import SPLITS, assign_splits
+from keras_audio_si.data.splits import SPLITS, VALIDATION_SPLIT, assign_splits
 
 
 def divide(
@@ -9,7 +9,7 @@ def divide(
     train_folds=None,
     validation_folds=None,
     test_folds=None,
-    validation_split=0.15,
+    validation_split=VALIDATION_SPLIT,
     shared_validation_groups=False,
 ):
     """Divides clips into training, validation and test, in one way or in as many as they have folds.
@@ -49,7 +49,7 @@ def divide(
     if chosen and not known:
         raise ValueError("The data have no folds: leave `folds`, `train_folds`, ... out.")
     if not known or (not chosen and all(clip.split for clip in manifest.clips)):
-        share = 0.15 if validation_split is None else validation_split
+        share = VALIDATION_SPLIT if validation_split is None else validation_split
         return {"test": assign_splits(manifest, validation_split=share, **shared)}
 
     def division(test, validation):

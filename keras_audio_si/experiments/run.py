@@ -19,7 +19,7 @@ from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.patches import check_single_labels, evaluate_patches
 from keras_audio_si.evaluation.report import quantities, trainable_parameters, write_table
 from keras_audio_si.evaluation.shift import shift_table
-from keras_audio_si.evaluation.shift_clips import NoClipError, shift_patches, write_clip_list
+from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS, NoClipError, shift_patches, write_clip_list
 from keras_audio_si.experiments.model import build_augmentation, build_model
 from keras_audio_si.experiments.model_card import write_card
 from keras_audio_si.files import writing
@@ -37,7 +37,6 @@ from keras_audio_si.visualization.pictures import write_pictures
 from keras_audio_si.visualization.plots import check_matplotlib
 
 CONFUSION = "confusion"  # Name of the tables with the confusion of classes.
-SHIFT_CLIPS = "shift_clips.csv"
 _ANIMATED_CLIPS = 3
 
 

@@ -11,10 +11,11 @@ from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.distribution import own_folder
+from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS
 from keras_audio_si.experiments.divisions import clip_counts
 from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, figure_names, read_scores, write_figures, write_tables
-from keras_audio_si.experiments.run import SHIFT_CLIPS, Run, train_and_test, write_shift_clips
+from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.files import write_csv, writing, written_whole
 from keras_audio_si.locks import locked

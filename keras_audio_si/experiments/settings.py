@@ -230,7 +230,7 @@ class DataSettings:
     peak_of: str | None = None
     silence_decibels: float | None = None
     background_noise: bool = False
-    validation_split: float | None = 0.15
+    validation_split: float | None = 0.15  # `data.splits.VALIDATION_SPLIT`; --help must not wait for NumPy.
     shared_validation_groups: bool = False
 
     def __post_init__(self):
