@@ -9,7 +9,7 @@ from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
 from keras_audio_si.ops.lengths import hide_padding, strided_mask
 from keras_audio_si.ops.padding import check_padding, output_size
-from keras_audio_si.ops.polyphase import CRITERIA, choose, pad_to_multiple
+from keras_audio_si.ops.polyphase import CRITERIA
 from keras_audio_si.ops.pooling import dense_average, dense_max, pool_clips
 
 FILTERS = ("binomial", "triangular", "trainable")
@@ -304,24 +304,25 @@ class AdaptivePolyphasePool(_FilteredPool):
         self.non_negative = non_negative
 
     def call(self, x, indices=None, mask=None):
-        frames, dense = self._as_map(x, mask), self._dense
+        frames, dense, sampled = self._as_map(x, mask), self._dense, None
         if mask is not None:
             frames, dense = self._dense(frames, mask), None
-            indices = self._choose_in_clips(frames, mask) if indices is None else indices
+            # A filter reaches beyond the end of a clip, where its grid is not to be chosen.
+            sampled = strided_mask(mask, self.time_window(), self.strides[0], self.padding)
+            sampled = ops.repeat(sampled, self.strides[0], axis=1)
         y, indices = adaptive_sample(
-            frames, self.strides, self.criterion, self._low_pass_taps(), self.padding, indices, dense, self.non_negative
+            frames,
+            self.strides,
+            self.criterion,
+            self._low_pass_taps(),
+            self.padding,
+            indices,
+            dense,
+            self.non_negative,
+            sampled,
         )
         y = y[:, :, 0] if len(x.shape) == 3 else y
         return (y, indices) if self.return_indices else y
-
-    def _choose_in_clips(self, frames, mask):
-        """Grids of clips by the frames that they have without padding, beyond which a filter reaches with it."""
-        taps = self._low_pass_taps()
-        frames = frames if taps is None else low_pass(frames, taps, (1, 1), self.padding)
-        frames = pad_to_multiple(frames, self.strides, self.padding)
-        sampled = strided_mask(mask, self.time_window(), self.strides[0], self.padding)
-        whole = ops.repeat(sampled, self.strides[0], axis=1)
-        return choose(frames, self.strides, self.criterion, whole)
 
     def time_window(self):
         return super().time_window() + self.strides[0] - 1

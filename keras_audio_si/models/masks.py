@@ -12,7 +12,7 @@ from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.time_mel import TimeMelPool
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS
-from keras_audio_si.models.surgery import graph_copy
+from keras_audio_si.models.surgery import ModelCopy
 from keras_audio_si.ops.pooling import pool_clips
 
 _MAXIMA = (
@@ -106,35 +106,24 @@ class MaskedNetwork(keras.Model):
         return None  # A map that comes out has its own.
 
 
-class _Copying:
+class _Copying(ModelCopy):
     """One copy of a network, with the models inside it."""
 
     def __init__(self):
-        self.clones_of = {}  # A layer that is used twice is copied once.
+        super().__init__()
         self.masks = {}  # By the identity of a tensor: the tensor, so that its identity stays its own, and its mask.
         self.split = {}  # By the identity of an input: the input, and what `SplitMask` makes of it.
         self.inserted = {}
 
     def copy(self, model):
-        copied = graph_copy(model, self.clone, self.call)
+        copied = super().copy(model)
         outputs = keras.tree.map_structure(self.joined, copied.output)
         return MaskedNetwork(copied.input, outputs, name=model.name)
 
-    def copy_weights(self):
-        for layer, clone in self.clones_of.items():
-            if not isinstance(layer, keras.Model) and layer.weights:
-                clone.set_weights(layer.get_weights())
-
-    def clone(self, layer):
-        if not isinstance(layer, keras.Layer):
-            return layer  # An operation of `keras.ops`, which has no weights.
-        if layer not in self.clones_of:
-            kind = type(layer)
-            if kind is layers.BatchNormalization and layer.axis in (-1, len(layer.output.shape) - 1):
-                kind = MaskedBatchNormalization
-            is_model = isinstance(layer, keras.Model)
-            self.clones_of[layer] = self.copy(layer) if is_model else kind.from_config(layer.get_config())
-        return self.clones_of[layer]
+    def clone_layer(self, layer):
+        if type(layer) is layers.BatchNormalization and layer.axis in (-1, len(layer.output.shape) - 1):
+            return MaskedBatchNormalization.from_config(layer.get_config())
+        return super().clone_layer(layer)
 
     def call(self, layer, *args, **kwargs):
         kwargs.pop("mask", None)  # Keras notes the masks that it found when the network was built.

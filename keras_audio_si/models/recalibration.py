@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.checks import check_integer
-from keras_audio_si.models.surgery import graph_copy
+from keras_audio_si.models.surgery import ModelCopy
 
 
 def recalibrate(model, data, batches=30):
@@ -60,22 +60,8 @@ def recalibrate(model, data, batches=30):
         own[id(weight)].assign(np.mean(of_batches, axis=0).astype("float32"))
 
 
-class _Copying:
+class _Copying(ModelCopy):
     """A copy of a model, in which whatever has batch normalisation is in training, and nothing else."""
-
-    def __init__(self):
-        self.clones_of = {}  # A layer that is used twice is copied once.
-
-    def copy(self, model):
-        return graph_copy(model, self.clone, self.call)
-
-    def clone(self, layer):
-        if not isinstance(layer, keras.Layer):
-            return layer  # An operation of `keras.ops`, which has no weights.
-        if layer not in self.clones_of:
-            is_model = isinstance(layer, keras.Model)
-            self.clones_of[layer] = self.copy(layer) if is_model else type(layer).from_config(layer.get_config())
-        return self.clones_of[layer]
 
     def call(self, layer, *args, **kwargs):
         kwargs.pop("training", None)
@@ -83,7 +69,7 @@ class _Copying:
             kwargs["training"] = None  # Its layers have it from here, and else would have that of the layer before it.
         elif isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = any(map(_normalises, layer._flatten_layers()))
-        return layer(*args, **kwargs)
+        return super().call(layer, *args, **kwargs)
 
 
 def _normalises(layer):

@@ -104,3 +104,35 @@ def graph_copy(model, clone=None, call=None, inputs=None):
         graph.input if inputs is None else inputs,
     )
     return keras.models.clone_model(graph, input_tensors=inputs, clone_function=clone, call_function=call)
+
+
+class ModelCopy:
+    """Copies a model and the models inside it; subclasses say what becomes of the layers and of their calls."""
+
+    def __init__(self):
+        self.clones_of = {}  # A layer that is used twice is copied once.
+
+    def copy(self, model):
+        return graph_copy(model, self.clone, self.call)
+
+    def clone(self, layer):
+        if not isinstance(layer, keras.Layer):
+            return layer  # An operation of `keras.ops`, which has no weights.
+        if layer not in self.clones_of:
+            self.clones_of[layer] = self.copy(layer) if self.is_graph(layer) else self.clone_layer(layer)
+        return self.clones_of[layer]
+
+    def is_graph(self, layer):
+        """Whether a layer is copied layer by layer itself."""
+        return isinstance(layer, keras.Model)
+
+    def clone_layer(self, layer):
+        return type(layer).from_config(layer.get_config())
+
+    def call(self, layer, *args, **kwargs):
+        return layer(*args, **kwargs)
+
+    def copy_weights(self):
+        for layer, clone in self.clones_of.items():
+            if not self.is_graph(layer) and layer.weights:
+                clone.set_weights(layer.get_weights())

@@ -8,7 +8,7 @@ from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS, GridMap
-from keras_audio_si.models.surgery import graph_copy
+from keras_audio_si.models.surgery import ModelCopy, graph_copy
 from keras_audio_si.ops.padding import same_padding
 
 BORDERS = ("edge", "reflect", "circular")
@@ -77,16 +77,16 @@ def swap_pooling(model, pooling, strided_convolutions=False, padding="edge"):
     return swapped
 
 
-class _Copying:
+class _Copying(ModelCopy):
     """One copy of a model, with the models inside it."""
 
     def __init__(self, pooling, prototype, strided_convolutions, padding):
+        super().__init__()
         self.pooling = pooling
         self.prototype = prototype
         self.adaptive = isinstance(prototype, AdaptivePolyphasePool)
         self.replaced = (*POOLS, *CONVOLUTIONS) if strided_convolutions else POOLS
         self.padding = padding
-        self.clones_of = {}  # Original layer to copy. A layer that is used twice is copied once.
         self.swaps = {}  # Copy to the original and the layer that samples behind it.
         self.swapped_models = []
         self.croppings = {}
@@ -99,17 +99,12 @@ class _Copying:
             self.swapped_models.append(copied)
         return copied
 
-    def clone(self, layer):
-        if not isinstance(layer, keras.Layer):
-            return layer  # An operation of `keras.ops`, which has no weights.
-        if layer not in self.clones_of:
-            self.clones_of[layer] = self.copy(layer) if _is_graph(layer) else self.clone_layer(layer)
-        return self.clones_of[layer]
+    def is_graph(self, layer):
+        return super().is_graph(layer) and getattr(layer, "inputs", None) is not None
 
     def clone_layer(self, layer):
-        config = layer.get_config()
         if not isinstance(layer, self.replaced) or not _strided(layer):
-            return type(layer).from_config(config)
+            return super().clone_layer(layer)
         _check_layout(layer)
         window = {"pool_size": 1, "pool_mode": None, "name": f"{layer.name}_sample"}
         if self.padding == "circular" and isinstance(layer, POOLS):
@@ -122,7 +117,7 @@ class _Copying:
         named = isinstance(self.pooling, str)
         prototype = build_pooling(self.pooling, strides=strides) if named else self.prototype
         sampler = type(prototype)(**{**prototype.get_config(), **settings, **window})
-        clone = sampler if window["pool_mode"] else type(layer).from_config({**config, "strides": 1})
+        clone = sampler if window["pool_mode"] else type(layer).from_config({**layer.get_config(), "strides": 1})
         self.swaps[clone] = layer, sampler
         return clone
 
@@ -176,15 +171,6 @@ class _Copying:
                 else keras.layers.Cropping2D(amounts, data_format="channels_last", name=name)
             )
         return self.croppings[name](dense)
-
-    def copy_weights(self):
-        for layer, clone in self.clones_of.items():
-            if not _is_graph(layer) and layer.weights:
-                clone.set_weights(layer.get_weights())
-
-
-def _is_graph(layer):
-    return isinstance(layer, keras.Model) and hasattr(layer, "inputs") and layer.inputs is not None
 
 
 def _strided(layer):

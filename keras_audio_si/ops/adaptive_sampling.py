@@ -21,7 +21,15 @@ NUMPY_MODES = {"edge": "edge", "reflect": "reflect", "circular": "wrap"}
 
 
 def adaptive_sample(
-    x, strides, criterion="channel_l1", taps=None, padding="same", indices=None, dense=None, non_negative=False
+    x,
+    strides,
+    criterion="channel_l1",
+    taps=None,
+    padding="same",
+    indices=None,
+    dense=None,
+    non_negative=False,
+    mask=None,
 ):
     """Low-pass filter a map and keep, for each example, the polyphase component that maximises the criterion.
 
@@ -34,6 +42,8 @@ def adaptive_sample(
         indices: Components to take instead of the chosen ones, integer tensor of shape `(batch,)`.
         dense: Function of the map to apply first, such as a `dense_max`; it must treat examples one by one.
         non_negative: Whether neither the dense map nor the taps are ever negative.
+        mask: `(batch, time)` boolean, True for the frames of the filtered and padded map that count in the criterion;
+            see `polyphase.criterion_values`. None for all.
 
     Returns:
         The subsampled map, shape `(batch, out_time, out_mel, channels)`, and the int32 indices, shape `(batch,)`.
@@ -44,34 +54,33 @@ def adaptive_sample(
     dense = dense or (lambda x: x)
     fast = graph_on_cpu(x) and None not in x.shape[1:3]
     # The test of a map, in a graph of VGG41, made TensorFlow's gradients differ in the last bit from run to run.
-    early = fast and criterion in ("channel_l1", "l1") and (non_negative or compiled_by_xla(x))
+    early = fast and criterion in ("channel_l1", "l1") and (non_negative or compiled_by_xla(x)) and mask is None
     if indices is not None:
         indices = ops.cast(indices, "int32")
 
     def filtered(x, taps):
         return x if taps is None else low_pass(x, taps, (1, 1), padding)
 
-    def choose_late(x, taps):
-        return choose(pad_to_multiple(filtered(x, taps), strides, padding), strides, criterion)
+    def choose_late(x, taps, mask=None):
+        return choose(pad_to_multiple(filtered(x, taps), strides, padding), strides, criterion, mask)
 
     def chosen(x, taps, indices):
         if fast and taps is not None and _can_shift(x.shape[1:3], strides, padding):
             return _select_filtered(x, taps, strides, padding, indices)
         return select(filtered(x, taps), indices, strides, padding)
 
-    def sample(x, *args):
-        taps, indices = args if len(args) == 2 else (None, *args)
+    def sample(x, taps=None, indices=None, mask=None):
         x = dense(x)
         if indices is None and early:
             indices = choose_early(x, taps, strides, criterion, padding, None if non_negative else choose_late)
         elif indices is None:
-            indices = choose_late(x, taps)
+            indices = choose_late(x, taps, mask)
         return chosen(x, taps, indices), indices
 
-    shared = () if taps is None else (taps,)
     if fast and compiled_by_xla(x):
-        return by_example(sample, x, shared, indices)
-    return sample(x, *shared, indices)
+        by_batch = {k: value for k, value in (("indices", indices), ("mask", mask)) if value is not None}
+        return by_example(sample, x, () if taps is None else (taps,), **by_batch)
+    return sample(x, taps, indices, mask)
 
 
 def choose_early(x, taps, strides, criterion, padding, choose_late=None):

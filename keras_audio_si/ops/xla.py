@@ -150,44 +150,44 @@ def compiled(function):
     return tf.function(function, autograph=False, jit_compile=True)
 
 
-def by_example(function, x, shared, indices=None):
-    """Calls `function(x, *shared, indices) -> (y, indices)`, and its gradient, for one example at a time.
+def by_example(function, x, shared, **by_batch):
+    """Calls `function(x, *shared, **by_batch) -> (y, indices)`, and its gradient, for one example at a time.
 
     Intermediate maps of a whole batch are allocated anew at every call, and on a CPU most of the time is spent in page
-    faults; the maps of one example stay in the cache. The gradient calls `function` again with the indices found.
+    faults; the maps of one example stay in the cache. The gradient calls `function` again, with the indices found as
+    its keyword `indices`.
 
     Args:
-        function: Takes a map, the tensors `shared` and int32 indices of shape `(batch,)` or None.
+        function: Takes a map, the tensors `shared`, and the keywords `by_batch`.
         x: Tensor with a leading batch axis.
         shared: Tuple of tensors that all examples use.
-        indices: int32 tensor of shape `(batch,)`, or None.
+        **by_batch: Tensors with a leading batch axis that have no gradient.
 
     Returns:
         The results for all examples and int32 indices of shape `(batch,)`.
     """
-    found_here = indices is None
-    if found_here:
-        indices = keras.ops.zeros(keras.ops.shape(x)[:1], "int32")
 
-    def forward(x, indices, *shared):
-        def one(x, index):
-            y, index = function(x[None], *shared, None if found_here else index[None])
+    def forward(x, *args):
+        shared, values = args[: len(args) - len(by_batch)], args[len(args) - len(by_batch) :]
+
+        def one(x, *values):
+            y, index = function(x[None], *shared, **{k: v[None] for k, v in zip(by_batch, values, strict=True)})
             return y[0], index[0]
 
-        return map_examples(one, (x, indices), (x.dtype, "int32"))
+        return map_examples(one, (x, *values), (x.dtype, "int32"))
 
     def backward(args, result, upstream):
-        x, _, *shared = args
+        x, *shared = args[: len(args) - len(by_batch)]
 
         def one(x, index, upstream):
-            call = lambda x, *shared: function(x, *shared, index[None])[0]  # noqa: E731
+            call = lambda x, *shared: function(x, *shared, indices=index[None])[0]  # noqa: E731
             found = vjp(call, (x[None], *shared), upstream[None])
             return found[0][0], *found[1:]
 
         found = map_examples(one, (x, result[1], upstream), (x.dtype, *(tensor.dtype for tensor in shared)))
-        return found[0], None, *(keras.ops.sum(slope, axis=0) for slope in found[1:])
+        return found[0], *(keras.ops.sum(slope, axis=0) for slope in found[1:]), *(None for _ in by_batch)
 
-    return custom_gradient(forward, backward)(x, indices, *shared)
+    return custom_gradient(forward, backward)(x, *shared, *by_batch.values())
 
 
 def map_examples(function, args, dtypes):
