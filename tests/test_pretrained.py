@@ -140,15 +140,16 @@ class TestWarmStart:
         loaded = keras.models.load_model(tmp_path / "warm.keras")
         np.testing.assert_array_equal(loaded.predict(sound, verbose=0), warm.predict(sound, verbose=0))
 
-    def test_training(self, model, tmp_path, capsys):
+    @pytest.mark.parametrize("preset", ["quick", "paper"])
+    def test_training(self, model, tmp_path, capsys, preset):
         write_tones(tmp_path, 400, 1600)
         rate = front_end_of(model).sample_rate
         args = ["train", "--data", tmp_path, "--output", tmp_path / "run", "--cache-dir", tmp_path / "cache"]
-        args += ["--initial", DEFAULT, "--preset", "paper", "--sample-rate", rate, "--folds", 2]
+        args += ["--initial", DEFAULT, "--preset", preset, "--sample-rate", rate, "--folds", 2]
         args += ["--epochs", 1, "--batch-size", 8, "--learning-rate", 1e-4]
         code, out, err = command(capsys, *args)
         assert code == 0, err
-        assert f"  {DEFAULT}, 1 epochs" in out
+        assert f"{DEFAULT}, 1 epochs" in out
         trained = keras.models.load_model(tmp_path / "run" / "model.keras")
         assert class_names_of(trained) == ("high", "low") and trained.input_shape == model.input_shape
 

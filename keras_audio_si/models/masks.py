@@ -12,7 +12,7 @@ from keras_audio_si.layers.padding import SpatialPadding
 from keras_audio_si.layers.pooling import AdaptivePolyphasePool, AntiAliasPool
 from keras_audio_si.layers.time_mel import TimeMelPool
 from keras_audio_si.models.sampling_grids import CONVOLUTIONS, POOLS
-from keras_audio_si.models.surgery import ModelCopy
+from keras_audio_si.models.surgery import MaskedNetwork, ModelCopy
 from keras_audio_si.ops.pooling import pool_clips
 
 _MAXIMA = (
@@ -96,14 +96,6 @@ def with_masks(network):
     copied = copying.copy(network)
     copying.copy_weights()
     return copied
-
-
-@keras.saving.register_keras_serializable(package="keras_audio_si")
-class MaskedNetwork(keras.Model):
-    """The functional model that `with_masks` makes, which Keras may give masks."""
-
-    def compute_mask(self, inputs, previous_mask):
-        return None  # A map that comes out has its own.
 
 
 class _Copying(ModelCopy):

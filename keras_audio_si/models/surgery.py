@@ -63,14 +63,38 @@ def _with_end(model, end):
     """The model on the same layers up to its last dense layer, with `end(dense, scores)` as its output."""
     logits, scores = (None, *model.layers)[-2:]
     if isinstance(scores, keras.Model):
-        network = _with_end(scores, end)
-        return graph_copy(model, lambda layer: network if layer is scores else layer)
+        # Not a copy of the graph: layers that are called again no longer tell what they make in either of the two.
+        return on_graph_of(model, _with_end(scores, end)(input_of_last(model)), name=model.name)
     if not isinstance(scores, ClassScores) or not isinstance(logits, keras.layers.Dense):
         raise ValueError(
             f"The model {model.name!r} must end in a Dense layer and ClassScores; it ends in {type(logits).__name__} "
             f"and {type(scores).__name__}."
         )
-    return keras.Model(model.input, end(logits, scores), name=model.name)
+    return on_graph_of(model, end(logits, scores), name=model.name)
+
+
+def inputs_of(model):
+    """The inputs of a functional or Sequential model, as it takes them."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def input_of_last(model):
+    """What the last layer of a functional or Sequential model takes. The layers are in the order of the graph."""
+    return inputs_of(model) if len(model.layers) == 1 else model.layers[-2].output
+
+
+def on_graph_of(model, outputs, name=None):
+    """A functional model from the inputs of another one to tensors of its graph; it takes masks if that one does."""
+    kind = MaskedNetwork if isinstance(model, MaskedNetwork) else keras.Model
+    return kind(inputs_of(model), outputs, name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_audio_si")
+class MaskedNetwork(keras.Model):
+    """The functional model that `with_masks` makes, which Keras may give masks."""
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # A map that comes out has its own.
 
 
 def graph_copy(model, clone=None, call=None, inputs=None):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
-from keras_audio_si.models.masks import MaskedNetwork
+from keras_audio_si.models.surgery import input_of_last, on_graph_of
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.distillation import (
     auxiliary_classifier,
@@ -152,10 +152,8 @@ def training_view(model, auxiliary_layers=(), seed=0):
             f"The layer {model.layers[-2].name!r} of {model.name!r} gives scores, not logits: train it with "
             "loss='score-bce', without teacher and auxiliary layers."
         )
-    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    # The layers are in the order of the graph, and the last one has a single input: the one before makes it.
     if isinstance(last, keras.Model):
-        return keras.Model(inputs, training_view(last, auxiliary_layers, seed)(model.layers[-2].output))
+        return on_graph_of(model, training_view(last, auxiliary_layers, seed)(input_of_last(model)))
     outputs = {"logits": last.input}
     if auxiliary_layers:
         features = model.layers[-2].input
@@ -172,5 +170,4 @@ def training_view(model, auxiliary_layers=(), seed=0):
             name = f"auxiliary_classifier_{place}"
             classifier = auxiliary_classifier(stage.shape, width, classes, dtype, seed + place, name)
             outputs["auxiliary"].append(classifier(stage))
-    kind = MaskedNetwork if isinstance(model, MaskedNetwork) else keras.Model
-    return kind(inputs, outputs)
+    return on_graph_of(model, outputs)
