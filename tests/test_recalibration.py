@@ -87,7 +87,9 @@ def test_layers_with_batch_normalisation_inside(rng):
     for got, want in zip(others(model), before, strict=True):
         np.testing.assert_array_equal(got, want)
     # By the statistics of one batch the layer does in inference what it does in training.
-    features = numpy(run(model.get_layer("resolution"), x))
+    resolution = model.get_layer("resolution")
+    features = numpy(run(resolution, x))
+    np.testing.assert_allclose(features, numpy(resolution(x, training=True)), rtol=1e-3, atol=1e-4)
     norm = model.get_layer("norm")
     np.testing.assert_allclose(numpy(norm.moving_mean), features.mean(axis=(0, 1, 2)), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(numpy(norm.moving_variance), features.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-4)

@@ -53,8 +53,9 @@ class LearnedFilterbank(FrontEnd):
         check_positive(num_filters=num_filters, floor=floor)
         check_choice("padding", padding, ("same", "valid"))
         if filter_stride < 1 or self.hop_length % filter_stride:
+            divisors = [str(n) for n in range(1, min(self.hop_length, 20) + 1) if self.hop_length % n == 0]
             raise ValueError(
-                f"`filter_stride` must divide the hop of {self.hop_length} samples. "
+                f"`filter_stride` must divide the hop of {self.hop_length} samples, as do {', '.join(divisors)}. "
                 f"Received: filter_stride={filter_stride}"
             )
         self.num_filters = num_filters

@@ -63,12 +63,22 @@ def recalibrate(model, data, batches=30):
 class _Copying(ModelCopy):
     """A copy of a model, in which whatever has batch normalisation is in training, and nothing else."""
 
+    def __init__(self):
+        super().__init__()
+        self.normalising = set()  # A copy that is not built cannot be asked what it has inside.
+
+    def clone_layer(self, layer):
+        clone = super().clone_layer(layer)
+        if any(map(_normalises, layer._flatten_layers())):
+            self.normalising.add(clone)
+        return clone
+
     def call(self, layer, *args, **kwargs):
         kwargs.pop("training", None)
         if isinstance(layer, keras.Model):
             kwargs["training"] = None  # Its layers have it from here, and else would have that of the layer before it.
         elif isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
-            kwargs["training"] = any(map(_normalises, layer._flatten_layers()))
+            kwargs["training"] = layer in self.normalising
         return super().call(layer, *args, **kwargs)
 
 
