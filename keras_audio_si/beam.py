@@ -34,7 +34,7 @@ def run_pipeline(elements, transform, pipeline_options):
 
 
 def check_folder(folder):
-    """Checks that a folder that workers are to write to is a path.
+    """Checks that a folder to write to, of workers or of this process, is a path.
 
     Raises:
         ValueError: If it is an address.
@@ -43,11 +43,11 @@ def check_folder(folder):
 
     >>> check_folder("gs://a")
     Traceback (most recent call last):
-    ValueError: 'gs://a' must be a folder on a file system that the workers share: mount object stores.
+    ValueError: 'gs://a' must be a folder on a file system (that all workers share): mount object stores.
     """
     if "://" in str(folder):
         raise ValueError(
-            f"{str(folder)!r} must be a folder on a file system that the workers share: mount object stores."
+            f"{str(folder)!r} must be a folder on a file system (that all workers share): mount object stores."
         )
 
 

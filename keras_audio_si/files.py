@@ -14,6 +14,7 @@ FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) if hasattr(errno, "EDQUOT") els
 AGAIN = "run it again"
 INCOMPLETE = re.compile(r"\.\d+-[0-9a-f]{8}-.+")  # Names of what `written_whole` writes, and a killed process leaves.
 
+_BYTE = re.compile(r"\\udc[89a-f][0-9a-f]")  # As "backslashreplace" writes a byte of a name that is not UTF-8.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -21,6 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 def written_whole(path):
     """Gives a temporary path to write to, which replaces `path` once the block has ended without an error.
 
+    The disk has the bytes before the file has its name, so that a power loss leaves the old file or the whole new one.
     Of a link the file that it leads to is replaced. What is there and is no file, as a device or a pipe, is given
     itself.
 
@@ -43,18 +45,21 @@ def written_whole(path):
     temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
+        with open(temporary, "r+b") as file:  # Windows flushes only what is open for writing.
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def writing(folder, then="continue with --resume"):
+def writing(folder, then="continue with --resume", smaller=""):
     """Makes an error of writing to a folder, within the block, name the folder and what can be done.
 
     Args:
         folder: The folder that the block writes to.
         then: What to do when there is room.
+        smaller: What makes the files smaller, if something does.
 
     Raises:
         OSError: of the type and with the `errno` of the system's error in the block. Errors that this package raises
@@ -72,7 +77,7 @@ def writing(folder, then="continue with --resume"):
     except OSError as error:
         if error.strerror is None:  # Not of the system: it says already what can be done.
             raise
-        reworded = type(error)(f"cannot write to {str(folder)!r}: {_reason(error, then)}")
+        reworded = type(error)(f"cannot write to {str(folder)!r}: {_reason(error, then, smaller)}")
         reworded.errno = error.errno  # Given with the text, it would be printed before it.
         raise reworded from error
 
@@ -90,8 +95,9 @@ def safe_cell(value):
 
 
 def plain_text(cell):
-    """Returns the text that `safe_cell` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    """Returns the text that `safe_cell` was given, from a file in which text such as `\\udcff` stands for bytes."""
+    cell = cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return _BYTE.sub(lambda byte: chr(int(byte[0][2:], 16)), cell)
 
 
 def csv_line(cells):
@@ -109,6 +115,8 @@ def csv_line(cells):
 
 def write_csv(path, columns, rows):
     """Writes a CSV file whose texts are safe in a spreadsheet.
+
+    It is UTF-8 even if names of files are not: `plain_text` takes the bytes of these from text such as `\\udcff`.
 
     Args:
         path: Path of the file.
@@ -130,14 +138,13 @@ def write_rows(rows, path):
 
 def _write_table(path, columns, rows):
     with written_whole(path) as temporary:
-        # Names of files need not be valid UTF-8: their bytes are kept.
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             csv.writer(file).writerows(map(safe_cell, row) for row in itertools.chain([columns], rows))
 
 
 def written_rows(path):
     """Reads the dicts of text that `write_rows` has written."""
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:  # As earlier versions wrote.
         columns, *lines = [[plain_text(cell) for cell in line] for line in csv.reader(file)] or [[]]
     return [dict(zip(columns, line, strict=True)) for line in lines]
 
@@ -147,10 +154,13 @@ def columns_of(rows):
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _reason(error, then):
-    reason = error.strerror
+def _reason(error, then, smaller):
+    reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+    if error.errno == errno.EFBIG:
+        remedy = f"raise the limit, choose another file system{smaller and f', or {smaller}'}, and {then}"
+        return f"{reason} for a limit of the system (`ulimit -f`) or for the file system; {remedy}"
     if error.errno in FULL:
-        return f"{reason[:1].lower()}{reason[1:]}; make room, and {then}"
+        return f"{reason}; make room, and {then}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{reason[:1].lower()}{reason[1:]}; change its permissions, or choose another folder"
-    return reason
+        return f"{reason}; change its permissions, or choose another folder"
+    return error.strerror

@@ -74,7 +74,7 @@ class TestPrepare:
         assert "19 clips" in capsys.readouterr().out
         assert files_of(tmp_path) == local and b"not audio" in local["failures.csv"]
         assert len(read_dataset(tmp_path)) == 19
-        times = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"*{SUFFIX}")}
+        times = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"[!.]*{SUFFIX}")}
         (tmp_path / "train-00001-of-00006.json").unlink()
         assert cli.main([*command, "--direct_num_workers=2", "--direct_running_mode=multi_threading"]) == 0
         assert files_of(tmp_path) == local
@@ -135,10 +135,10 @@ class TestPrepare:
             for path in draw.sample(sorted(tmp_path.glob("*-of-*.json")), len(list(tmp_path.glob("*-of-*.json"))) // 2):
                 path.unlink()  # So that there is work for every run.
             (tmp_path / "index.json").unlink(missing_ok=True)
-            before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"*{SUFFIX}")}
+            before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"[!.]*{SUFFIX}")}
             run = processes.Process(target=cli.main, args=(command,))
             run.start()
-            while run.is_alive() and before == {p: p.stat().st_mtime_ns for p in tmp_path.glob(f"*{SUFFIX}")}:
+            while run.is_alive() and before == {p: p.stat().st_mtime_ns for p in tmp_path.glob(f"[!.]*{SUFFIX}")}:
                 time.sleep(0.001)
             time.sleep(draw.uniform(0, 0.1))
             run.kill()

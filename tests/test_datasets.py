@@ -459,6 +459,12 @@ class TestAudioSet:
         assert len(read_dataset(shared_data / "audioset")) == 120
 
 
+def test_a_plan_of_another_program_does_not_matter(tmp_path):
+    touch(tmp_path, "dog/a.wav")
+    (tmp_path / "plan.json").write_text("[]")
+    assert read_dataset(tmp_path).class_names == ("dog",)
+
+
 def test_a_layout_that_does_not_fit_is_explained(tmp_path):
     touch(tmp_path, "dog/1.wav")
     with pytest.raises(ValueError, match="does not have the layout 'fsd50k'. It could be read as: 'class_folders'"):

@@ -11,7 +11,7 @@ import pytest
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.evaluation.clip_table import read_clips, write_clips
 from keras_audio_si.evaluation.clips import ClipScores
-from keras_audio_si.files import plain_text, safe_cell, write_csv, writing, written_whole
+from keras_audio_si.files import plain_text, safe_cell, write_csv, writing, written_rows, written_whole
 from keras_audio_si.inference.event_tables import write_events
 from keras_audio_si.inference.events import Event
 from keras_audio_si.inference.tag_tables import write_tags
@@ -94,7 +94,41 @@ def test_tags_and_events(name):
         assert [plain_text(cell) for cell in cells_of(file.getvalue())].count(name) == 3
 
 
+def test_names_that_are_not_utf_8(tmp_path):
+    names = ["a\udcff.wav", "=\udce4", "ä"]
+    path = write_csv(tmp_path / "table.csv", names, [names])
+    assert path.read_text(encoding="utf-8").splitlines()[0] == "a\\udcff.wav,'=\\udce4,ä"
+    assert written_rows(path) == [dict(zip(names, names, strict=True))]
+    scores = ClipScores(tuple(names), np.eye(3), np.eye(3, dtype="float32"), tuple(names), tuple(names))
+    found = read_clips(write_clips(scores, tmp_path / "clips.csv"))
+    assert (found.clip_ids, found.groups, found.class_names) == (tuple(names),) * 3
+    path.write_bytes(b"a\xff.wav\n1\n")  # As earlier versions wrote.
+    assert written_rows(path) == [{"a\udcff.wav": "1"}]
+
+
 class TestWriting:
+    def test_on_the_disk_before_it_has_its_name(self, tmp_path, monkeypatch):
+        path, flushed = tmp_path / "table.csv", []
+
+        def fsync(descriptor):
+            flushed.append((os.fstat(descriptor).st_size, path.exists()))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with written_whole(path) as temporary:
+            temporary.write_text("whole")
+        assert flushed == [(5, False)] and path.read_text() == "whole"
+
+    def test_files_beyond_a_limit(self):
+        message = (
+            "^cannot write to 'out': file too large for a limit of the system .*raise the limit, choose another file "
+        )
+        for smaller, end in (
+            ("", "system, and run it again$"),
+            ("make them smaller", "system, or make them smaller, and"),
+        ):
+            with pytest.raises(OSError, match=message + end), writing("out", "run it again", smaller):
+                raise OSError(errno.EFBIG, "File too large")
+
     def test_links_stay_links_and_pipes_pipes(self, tmp_path):
         (tmp_path / "disk").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "disk" / "table.csv")

@@ -361,7 +361,9 @@ class TestDisk:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
         try:
-            with pytest.raises(OSError, match=rf"cannot write to '{tmp_path}.*make room, and continue with --resume"):
+            with pytest.raises(
+                OSError, match=rf"cannot write to '{tmp_path}.*file too large .*and continue with --resume"
+            ):
                 train(tmp_path)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

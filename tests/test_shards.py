@@ -216,6 +216,84 @@ class TestPrepare:
         peaks = [20 * np.log10(np.abs(read_audio(tmp_path / clip.path)[0]).max()) for clip in clips]
         np.testing.assert_allclose([float(row["peak_decibels"]) for row in rows], peaks, atol=0.01)
 
+    def test_levels_are_those_of_the_source(self, tmp_path, rng):
+        """Neither the mean of the channels nor resampling hides clipping; it counts in the channel that has most."""
+        pytest.importorskip("array_record", reason="writes the shards")
+        noise = 0.5 * rng.uniform(-1, 1, 4000)
+        loud = noise.copy()
+        loud[:6] = 1.0  # 0.15 % of its channel.
+        sources = {
+            "one channel": (np.stack([noise, loud], 1), "PCM_16"),
+            "cancelled": (np.stack([noise, -noise], 1), "PCM_16"),
+            "8 bits": (loud, "PCM_U8"),
+        }
+        for name, (samples, subtype) in sources.items():
+            soundfile.write(tmp_path / f"{name}.wav", samples, RATE, subtype=subtype)
+        manifest = Manifest([Clip(f"{name}.wav", ("noise",)) for name in sources], root=tmp_path)
+        for rate in (None, 8000):
+            statistics = prepare(manifest, tmp_path / f"at {rate}", rate, progress=False)
+            assert (statistics["silent"], statistics["clipped"]) == (0, 2)
+            rows = rows_of(tmp_path / f"at {rate}" / "clips.csv")
+            assert [float(row["clipped"]) for row in rows] == [6 / 4000, 0.0, 6 / 4000]
+            peaks = [20 * np.log10(np.abs(soundfile.read(path)[0]).max()) for path in manifest.paths()]
+            np.testing.assert_allclose([float(row["peak_decibels"]) for row in rows], peaks, atol=0.01)
+
+    @pytest.mark.parametrize("name", ["manifest.csv", "clips.csv", "clips-00000-of-00001.json"])
+    def test_files_of_others_are_not_replaced(self, tmp_path, monkeypatch, capsys, name):
+        monkeypatch.setattr(preparation, "write_shard", None)
+        (tmp_path / "report").mkdir()
+        (tmp_path / "report" / name).write_text("mine")
+        (tmp_path / "sounds.csv").write_text("path,labels\na.wav,dog\n")
+        command = ["prepare", "--data", str(tmp_path / "sounds.csv"), "--output"]
+        assert cli.main([*command, str(tmp_path / "report")]) == 2
+        assert f"report' has a file '{name}' that `prepare` has not written" in capsys.readouterr().err
+        assert files_of(tmp_path / "report") == {name: b"mine"}
+
+    def test_the_folder_of_the_data_is_refused(self, tmp_path, capsys):
+        (tmp_path / "manifest.csv").write_text("path,labels\na.wav,dog\n")
+        (tmp_path / "link").symlink_to(tmp_path)
+        before = sorted(tmp_path.iterdir())
+        for output in (tmp_path, tmp_path / "link"):
+            assert cli.main(["prepare", "--data", str(tmp_path), "--output", str(output)]) == 2
+            assert f"{str(output)!r} is the folder of the data: choose another" in capsys.readouterr().err
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_addresses_are_refused(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        manifest = Manifest([Clip("a.wav")], root=tmp_path / "data")
+        for options in (None, []):
+            with pytest.raises(ValueError, match="'gs://bucket/x' must be a folder on a file system"):
+                prepare(manifest, "gs://bucket/x", pipeline_options=options)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        "arguments, message",
+        [
+            ({"num_workers": 0}, "`num_workers` must be an integer of at least 1"),
+            ({"num_workers": -2}, "`num_workers` must be an integer of at least 1"),
+            ({"sample_rate": 0}, "`sample_rate` must be an integer of at least 1"),
+            ({"sample_rate": 65537}, "`sample_rate` must be a rate that FLAC files can have"),
+            ({"sample_rate": 700_000}, "`sample_rate` must be a rate that FLAC files can have.* to 655350 Hz"),
+        ],
+    )
+    def test_arguments_out_of_range(self, tmp_path, arguments, message):
+        manifest = Manifest([Clip("a.wav")], root=tmp_path)
+        with pytest.raises(ValueError, match=message):
+            prepare(manifest, tmp_path / "shards", format="tfrecord", **arguments)
+        assert not (tmp_path / "shards").exists()
+
+    def test_rates_that_flac_does_not_take(self, tmp_path, rng):
+        pytest.importorskip("array_record", reason="writes the shards")
+        for name, rate in (("fast", 700_000), ("slow", RATE)):
+            soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-0.5, 0.5, 1000), rate)
+        manifest = Manifest([Clip("fast.wav"), Clip("slow.wav")], root=tmp_path)
+        for name in "ab":
+            assert prepare(manifest, tmp_path / name, progress=False)["failed"] == 1
+        assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+        (failure,) = rows_of(tmp_path / "a" / "failures.csv")
+        expected = "cannot be written as FLAC at 700000 Hz (flac does not support this sample rate)"
+        assert failure["reason"] == expected
+
     def test_killed_and_run_again_gives_the_same_bytes(self, sounds, tmp_path):
         sounds.write(tmp_path / "sounds.csv")
         command = [
@@ -251,6 +329,34 @@ class TestPrepare:
         after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.array_record")}
         assert [name for name in after if after[name] != times[name]] == ["train-00001-of-00003.array_record"]
 
+    @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+    def test_a_damaged_shard_is_written_anew(self, sounds, tmp_path, capsys, damage):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        before, path = files_of(folder), folder / "train-00001-of-00003.array_record"
+        capsys.readouterr()
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        assert capsys.readouterr().err == ""
+        path.write_bytes(damage(path.read_bytes()))
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == f"{path} is damaged (another SHA-256 than in {path.stem}.json): writing it anew."
+        assert files_of(folder) == before
+
+    def test_an_unfinished_folder_is_not_read(self, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        (folder / "index.json").unlink()
+        for _ in range(2):  # With a manifest, whose classes would be in another order, and without.
+            for layout in ("auto", "prepared"):
+                with pytest.raises(
+                    ValueError, match=f"{folder} has data that `prepare` has not finished: run it again"
+                ):
+                    read_dataset(folder, layout)
+            (folder / "manifest.csv").unlink(missing_ok=True)
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        assert len(read_dataset(folder)) == 19
+
     def test_other_settings_or_files_are_refused(self, sounds, tmp_path):
         folder = tmp_path / "shards"
         prepare(sounds, folder, 8000, progress=False)
@@ -264,16 +370,24 @@ class TestPrepare:
         manifest = Manifest([Clip("a.wav", split="../../up"), Clip("b.wav")])
         shards = plan_shards(manifest, tmp_path, None, 10, "tfrecord")
         assert [os.path.relpath(shard.path, tmp_path) for shard in shards] == [
-            ".._.._up-00000-of-00001.tfrecord",
+            "_._.._up-00000-of-00001.tfrecord",
             "clips-00000-of-00001.tfrecord",
         ]
 
-    @pytest.mark.parametrize("splits", [("dev 1", "dev_1"), ("Train", "train")])
+    @pytest.mark.parametrize("splits", [("dev 1", "dev_1"), ("Train", "train"), ("..", "_.")])
     def test_splits_share_no_shard(self, tmp_path, splits):
         manifest = Manifest([Clip(f"{split}.wav", split=split) for split in splits])
         with pytest.raises(ValueError, match=f"'{splits[0]}' and '{splits[1]}' would have shards of one name"):
             prepare(manifest, tmp_path / "shards", format="tfrecord")
         assert not (tmp_path / "shards").exists()
+
+    def test_names_of_splits_fit_into_file_names(self, tmp_path):
+        pytest.importorskip("array_record", reason="writes the shards")
+        with pytest.raises(ValueError, match="The split 'a{40}'... must have a name of at most 200 bytes: rename it"):
+            prepare(Manifest([Clip("a.wav", split=300 * "a")]), tmp_path / "shards", format="tfrecord")
+        soundfile.write(tmp_path / "a.wav", np.zeros(100), RATE)
+        manifest = Manifest([Clip("a.wav", split=100 * "ä")], root=tmp_path)
+        assert prepare(manifest, tmp_path / "shards", progress=False)["clips"] == 1
 
     def test_what_could_not_be_read_is_tried_again(self, sounds, tmp_path, monkeypatch):
         folder, locked = tmp_path / "shards", str(sounds.paths()[7])

@@ -9,7 +9,7 @@ from keras_audio_si.cli.outputs import check_file, check_folder, check_picture
 
 def prepare(args):
     from keras_audio_si.data import prepare, read_dataset
-    from keras_audio_si.data.preparation import describe
+    from keras_audio_si.data.corpus import describe
 
     manifest = read_dataset(args.data, args.layout)
     options = (args.sample_rate, args.clips_per_shard, args.format, args.workers)

@@ -170,7 +170,7 @@ def read_section(path, sample_rate, start, samples):
                 file.seek(start)
                 waveform = file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
             except soundfile.SoundFileError as error:
-                raise _failed(path, "is damaged", error) from error
+                raise audio_error(path, "is damaged", error) from error
             return conformed(waveform, sample_rate, path)[0]
         waveform, file_rate = _decode(file, path, True), file.samplerate
     return conformed(waveform, file_rate, path, sample_rate)[0][start : start + samples]
@@ -250,7 +250,7 @@ def _open(path):
     try:
         opened = ShardClip(path) if is_clip_of_shard(path) else soundfile.SoundFile(name)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: ".raw" has no header to read.
-        raise _failed(path, "is not audio that can be read", error) from error
+        raise audio_error(path, "is not audio that can be read", error) from error
     fixed_rate = opened.format != "FLAC" and not opened.subtype.startswith(_VARIABLE_RATE)
     frames = opened.frames
     if fixed_rate and frames > _MOST_SAMPLES_PER_BYTE * file.stat().st_size:
@@ -278,7 +278,7 @@ def _blocks(file, path):
         while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             yield block
     except soundfile.SoundFileError as error:
-        raise _failed(path, "is damaged", error) from error
+        raise audio_error(path, "is damaged", error) from error
 
 
 def _decode(file, path, mono):
@@ -286,7 +286,7 @@ def _decode(file, path, mono):
     return np.concatenate(blocks) if blocks else np.zeros(0, "float32")
 
 
-def _failed(path, what, error):
-    # libsndfile's own words, without the path and the "Error : " that come before them.
+def audio_error(path, what, error):
+    """An `AudioError` with libsndfile's own words, without the path and the "Error : " that come before them."""
     words = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
     return AudioError(path, f"{what} ({words})", passing=getattr(error, "code", None) == _SYSTEM_ERROR)

@@ -5,7 +5,7 @@ import soundfile
 import soxr
 
 from keras_audio_si.checks import check_choice, check_integer, check_positive
-from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _failed, _missing_seconds, _open
+from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, _missing_seconds, _open, audio_error
 
 BLOCK_FRAMES = 1 << 16
 PCM_TYPES = ("int16", "int32", "float32")
@@ -120,7 +120,7 @@ def _read(file, path, frames, start):
     try:
         block = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.SoundFileError as error:
-        raise _failed(path, "is damaged", error) from error
+        raise audio_error(path, "is damaged", error) from error
     return _checked(block, path, start / file.samplerate, file.samplerate)  # Some encodings cannot tell where they are.
 
 

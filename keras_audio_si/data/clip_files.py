@@ -123,7 +123,7 @@ def _known_lengths(manifest, sample_rate):
         return None
     if read_json(files[1]).get("sample_rate") != sample_rate:
         return None
-    rows = read_rows(files[2], ("clip_id", "seconds"), errors="surrogateescape")  # As `write_csv` writes it.
+    rows = read_rows(files[2], ("clip_id", "seconds"), errors="surrogateescape")  # As earlier versions wrote.
     try:
         seconds = {plain_text(row["clip_id"]): float(row["seconds"]) for _, row in rows}
         return [round(seconds[clip.clip_id] * sample_rate) for clip in manifest.clips]

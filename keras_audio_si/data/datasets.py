@@ -12,7 +12,7 @@ from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
 from keras_audio_si.data.text_files import read_json, read_text
 
-INDEX_FILE, MANIFEST_FILE = "index.json", "manifest.csv"
+INDEX_FILE, MANIFEST_FILE, PLAN_FILE = "index.json", "manifest.csv", "plan.json"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
 URBANSOUND8K_TABLE = pathlib.Path("metadata", "UrbanSound8K.csv")
 FSD50K_TABLES = pathlib.Path("FSD50K.ground_truth")
@@ -214,6 +214,12 @@ def read_prepared(root):
     return Manifest.read(root / MANIFEST_FILE, class_names)
 
 
+def _is_unfinished(root):
+    """Whether `prepare` was cut off in a folder, or is at work there; other programs may have a file of that name."""
+    plan = root / PLAN_FILE
+    return not LAYOUTS["prepared"].matches(root) and plan.is_file() and b'"clips_per_shard"' in plan.read_bytes()
+
+
 LAYOUTS = {  # In this order "auto" tries them: class folders match every folder.
     "prepared": Layout(
         matches=lambda path: all((path / name).is_file() for name in (INDEX_FILE, MANIFEST_FILE)), read=read_prepared
@@ -252,7 +258,8 @@ def read_dataset(root, layout="auto"):
         A `Manifest`.
 
     Raises:
-        ValueError: If the layout is unknown, nothing is at `root`, or it does not have that layout.
+        ValueError: If the layout is unknown, nothing is at `root`, it does not have that layout, or `prepare` has not
+            finished there.
 
     Example:
 
@@ -270,6 +277,8 @@ def read_dataset(root, layout="auto"):
     check_choice("layout", layout, ("auto", *LAYOUTS))
     if not root.exists():
         raise ValueError(f"`root` must be the folder of a data set or a manifest file. Nothing is at: {root}")
+    if layout in ("auto", "prepared") and _is_unfinished(root):
+        raise ValueError(f"{root} has data that `prepare` has not finished: run it again, with the same arguments.")
     if layout == "auto":
         layout = next((name for name, known in LAYOUTS.items() if known.matches(root)), None)
         if layout is None:

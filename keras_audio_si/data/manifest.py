@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import os
 import pathlib
-import re
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from keras_audio_si.files import plain_text, safe_cell, written_whole
 COLUMNS = ("path", "labels", "split", "fold", "clip_id", "group")
 REQUIRED_COLUMNS = ("path", "labels")
 LABEL_SEPARATOR = ";"
-_BYTE = re.compile(r"\\udc[89a-f][0-9a-f]")  # As "backslashreplace" writes a byte of a name that is not UTF-8.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +200,7 @@ class Manifest:
                 ) from None
             if not row["path"]:
                 raise ValueError(f"{path}, line {line}: `path` is empty.")
-            row = {name: _BYTE.sub(_as_text, plain_text(row.get(name) or "")) for name in COLUMNS}
+            row = {name: plain_text(row.get(name) or "") for name in COLUMNS}
             labels = tuple(label.strip() for label in row["labels"].split(LABEL_SEPARATOR) if label.strip())
             split, group = row["split"].strip(), row["group"].strip()
             clips.append(Clip(row["path"], labels, split, fold, row["clip_id"], group))
@@ -210,10 +208,6 @@ class Manifest:
             return cls(clips, class_names, path.parent)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-
-
-def _as_text(byte):
-    return chr(int(byte[0].removeprefix("\\u"), 16))
 
 
 def read_rows(path, required_columns, errors="strict"):

@@ -4,7 +4,6 @@ A shard is the unit of work. Its clips follow from the manifest alone, so its by
 when: a run that was cut off keeps the shards that it finished, and the next writes the others.
 """
 
-import collections
 import dataclasses
 import hashlib
 import itertools
@@ -12,15 +11,24 @@ import json
 import os
 import pathlib
 import re
+import sys
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
 from keras_audio_si.beam import check_folder, check_written, run_pipeline
-from keras_audio_si.checks import check_choice, check_integer, check_positive
-from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
-from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE
+from keras_audio_si.checks import check_choice, check_integer
+from keras_audio_si.data.audio_io import (
+    AudioError,
+    audio_error,
+    audio_info,
+    conformed,
+    missing_seconds,
+    read_audio,
+)
+from keras_audio_si.data.corpus import duplicates_of, leaks_of, statistics_of
+from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE, PLAN_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, shard_writer
@@ -28,12 +36,11 @@ from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import AGAIN, write_csv, writing, written_whole
 from keras_audio_si.locks import locked
 
-PLAN_FILE, CLIPS_FILE, STATISTICS_FILE = "plan.json", "clips.csv", "statistics.json"
-SILENT_DECIBELS = -60.0  # Of the largest sample, to full scale.
-CLIPPED_SHARE = 1e-3  # Of the samples that are at full scale.
-_FULL_SCALE = 32767 / 32768
-_FORMAT = 1
-_LENGTHS = {"shortest": np.min, "median": np.median, "longest": np.max}
+CLIPS_FILE, STATISTICS_FILE = "clips.csv", "statistics.json"
+FAILURES_FILE, DUPLICATES_FILE, LEAKS_FILE = "failures.csv", "duplicates.csv", "leaks.csv"
+_FULL_SCALE, _FULL_SCALE_OF_8_BITS = 32767 / 32768, 127 / 128
+_VERSION = 2  # Of what is measured and written.
+_LONGEST_NAME = 200  # Bytes of a split. File names may have 255, with numbers, suffix and what is temporary.
 
 
 class Shard(NamedTuple):
@@ -66,7 +73,7 @@ def prepare(
 
     The folder gets shards such as `train-00000-of-00004.array_record`; `manifest.csv` and `index.json`, by which
     `read_dataset` reads it like any other data, with the same clips in the same order; `clips.csv` with source,
-    length, rate, peak and digest of each clip; `failures.csv`; `duplicates.csv`; `leaks.csv`; `statistics.json`.
+    length, rate, levels and digest of each clip; `failures.csv`; `duplicates.csv`; `leaks.csv`; `statistics.json`.
 
     Args:
         manifest: `Manifest`.
@@ -85,21 +92,25 @@ def prepare(
 
     Raises:
         ValueError: If an argument is out of its range, a label contains ";", is empty, or begins or ends with a space,
-            two splits would have shards of one name, the folder has shards of other files or settings, or no clip can
-            be read.
+            a split has no name for shards of its own, the folder is that of the data, or has shards of other files or
+            settings or files that are not of `prepare` and would be replaced, or no clip can be read.
         BlockingIOError: If another process prepares data in the folder.
         ImportError: If what writes the format, or Apache Beam, is not installed.
         OSError: If the pipeline of Apache Beam fails.
     """
     if sample_rate is not None:
-        check_positive(sample_rate=sample_rate)
+        _check_rate(sample_rate)
     check_integer(1, clips_per_shard=clips_per_shard)
+    if num_workers is not None:
+        check_integer(1, num_workers=num_workers)
     check_choice("format", format, SUFFIXES)
     manifest.check_writable()
-    if pipeline_options is not None:
-        check_folder(output_dir)
+    check_folder(output_dir)
     folder = pathlib.Path(output_dir)
+    if folder.resolve() == manifest.root.resolve():
+        raise ValueError(f"{str(folder)!r} is the folder of the data: choose another one for the shards.")
     shards = plan_shards(manifest, folder, sample_rate, clips_per_shard, format)
+    _check_new(folder, shards)
     with locked(folder, "prepare.lock"):
         _check_plan(
             folder, manifest, {"sample_rate": sample_rate, "clips_per_shard": clips_per_shard, "format": format}
@@ -114,18 +125,47 @@ def prepare(
             return finish(manifest, folder, shards)
 
 
+def _check_rate(sample_rate):
+    check_integer(1, sample_rate=sample_rate)
+    try:
+        encoded(np.zeros(1, "float32"), sample_rate)
+    except soundfile.SoundFileError:
+        raise ValueError(
+            "`sample_rate` must be a rate that FLAC files can have: to 65535 Hz any, above a multiple of 10 Hz, to "
+            f"655350 Hz. Received: sample_rate={sample_rate!r}"
+        ) from None
+
+
+def _check_new(folder, shards):
+    """Refuses a folder with files of others that would be replaced: what `prepare` writes first is its plan."""
+    names = (MANIFEST_FILE, INDEX_FILE, CLIPS_FILE, STATISTICS_FILE, FAILURES_FILE, DUPLICATES_FILE, LEAKS_FILE)
+    paths = [folder / name for name in names]
+    for shard in shards:
+        paths += [pathlib.Path(shard.path), _facts_path(shard)]
+    there = next((path.name for path in paths if os.path.lexists(path)), None)
+    if there and not (folder / PLAN_FILE).exists():
+        raise ValueError(
+            f"{str(folder)!r} has a file {there!r} that `prepare` has not written and would replace: choose another "
+            "folder."
+        )
+
+
 def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
     """Divides clips into shards, each of one split, in the order of the manifest: a list of `Shard`.
 
     Raises:
-        ValueError: If two splits would have shards of one name.
+        ValueError: If two splits would have shards of one name, or the name of one is too long for a file.
     """
     by_split, names, paths, shards = {}, {}, manifest.paths(), []
     for number, clip in enumerate(manifest.clips):
         by_split.setdefault(clip.split or "clips", []).append(number)
     for split, numbers in by_split.items():
         parts = [tuple(numbers[first : first + clips_per_shard]) for first in range(0, len(numbers), clips_per_shard)]
-        name = re.sub(r"[^\w.-]", "_", split)
+        name = re.sub(r"^\.|[^\w.-]", "_", split)  # A name that begins with a dot is hidden.
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise ValueError(
+                f"The split {split[:40]!r}... must have a name of at most {_LONGEST_NAME} bytes: rename it."
+            )
         other = names.setdefault(name.lower(), split)  # Some file systems take "Train" and "train" for one name.
         if other != split:
             raise ValueError(f"The splits {other!r} and {split!r} would have shards of one name: rename one.")
@@ -138,7 +178,8 @@ def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
 def write_shard(shard, num_workers=None):
     """Writes a shard and then what is known of its clips; what an earlier run has finished is left as it is.
 
-    It is written anew if one of its files could not be read for a reason that may pass, and can be now.
+    It is written anew if it is not what was written, by its SHA-256, which a message on stderr says, or if one of its
+    files could not be read for a reason that may pass, and can be now.
 
     Args:
         shard: `Shard`
@@ -149,17 +190,19 @@ def write_shard(shard, num_workers=None):
     """
     path, facts_path = pathlib.Path(shard.path), _facts_path(shard)
     if facts_path.exists() and path.exists():
-        clips = read_json(facts_path)["clips"]
-        if not any(
+        written = read_json(facts_path)
+        if _sha256(path) != written.get("sha256"):
+            print(f"{path} is damaged (another SHA-256 than in {facts_path.name}): writing it anew.", file=sys.stderr)
+        elif not any(
             facts.get("passing") and not _clip(source, shard.sample_rate)[0].get("passing")
-            for source, facts in zip(shard.sources, clips, strict=True)
+            for source, facts in zip(shard.sources, written["clips"], strict=True)
         ):
-            yield from clips
+            yield from written["clips"]
             return
         for outdated in (facts_path, path.with_name(MANIFEST_FILE)):  # Other clips get the numbers.
             outdated.unlink(missing_ok=True)
     clips = []
-    with writing(path.parent, AGAIN):
+    with writing(path.parent, AGAIN, "make smaller shards (`--clips-per-shard`) in another folder"):
         with written_whole(path) as temporary:
             with shard_writer(temporary) as write:
                 made = in_threads(lambda source: _clip(source, shard.sample_rate), shard.sources, num_workers)
@@ -168,10 +211,14 @@ def write_shard(shard, num_workers=None):
                         write(data)
                     clips.append(facts)
                     yield facts
-            with open(temporary, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _sha256(temporary)
         with written_whole(facts_path) as temporary:
             temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_by_beam(shards, num_workers, pipeline_options):
@@ -195,23 +242,28 @@ def _facts_path(shard):
 
 
 def _clip(source, sample_rate):
-    """Facts and FLAC of a clip; the reason and None if there is no audio."""
+    """Facts and FLAC of a clip; the reason and None if there is no audio.
+
+    Levels are those of the file, before its channels are averaged and it is resampled: both hide clipping.
+    """
     try:
         info, missing = audio_info(source), missing_seconds(source)
-        waveform, rate = read_audio(source, sample_rate)
+        samples, rate = read_audio(source, mono=False)
+        waveform, rate = conformed(samples.mean(axis=1), rate, source, sample_rate)
         try:
             data = encoded(waveform, rate)
         except soundfile.SoundFileError as error:
-            raise AudioError(source, f"cannot be written as FLAC at {rate} Hz ({error})") from error
+            raise audio_error(source, f"cannot be written as FLAC at {rate} Hz", error) from error
     except AudioError as error:
         return {"error": error.reason, "passing": error.passing}, None
-    levels = np.abs(waveform)
+    levels = np.abs(samples)
+    full_scale = _FULL_SCALE_OF_8_BITS if info.subtype in ("PCM_S8", "PCM_U8") else _FULL_SCALE
     return {
         "seconds": len(waveform) / rate,
         "source_sample_rate": info.sample_rate,
         "source_channels": info.channels,
         "peak_decibels": round(20 * float(np.log10(levels.max() + 1e-10)), 2),
-        "clipped": float((levels >= _FULL_SCALE).mean()),
+        "clipped": float((levels >= full_scale).mean(axis=0).max()),
         "missing_seconds": missing,
         "digest": hashlib.sha256(waveform.tobytes()).hexdigest(),
     }, data
@@ -219,14 +271,15 @@ def _clip(source, sample_rate):
 
 def _check_plan(folder, manifest, settings):
     """Keeps what the shards are made of, and refuses a folder with shards of something else."""
-    digest = hashlib.sha256(json.dumps([_FORMAT, settings, manifest.class_names]).encode())
+    digest = hashlib.sha256(json.dumps(manifest.class_names).encode())
     for clip, path in zip(manifest.clips, manifest.paths(), strict=True):
         digest.update(repr((os.path.abspath(path), file_state(path), clip)).encode())
-    plan, path = settings | {"clips": len(manifest), "digest": digest.hexdigest()}, folder / PLAN_FILE
+    settings = settings | {"clips": len(manifest), "version": _VERSION}
+    plan, path = settings | {"digest": digest.hexdigest()}, folder / PLAN_FILE
     if path.exists():
         kept = read_json(path)
         if kept != plan:
-            names = [name for name in settings | {"clips": 0} if kept.get(name) != plan[name]]
+            names = [name for name in settings if kept.get(name) != plan[name]]
             differing = ", ".join(f"{name} {kept.get(name)} there and {plan[name]} here" for name in names)
             raise ValueError(
                 f"{str(folder)!r} has data prepared from other files or with other settings "
@@ -266,101 +319,17 @@ def finish(manifest, folder, shards):
     if not found:
         raise ValueError(f"None of the {len(manifest)} clips could be read. The first: {': '.join(failures[0])}")
     clips, facts = zip(*(found[number] for number in sorted(found)), strict=True)
-    duplicates, leaks = _duplicates(facts), _leaks(clips, facts)
-    statistics = _statistics(clips, facts, manifest.class_names)
+    duplicates, leaks = duplicates_of(facts), leaks_of(clips, facts)
+    statistics = statistics_of(clips, facts, manifest.class_names)
     statistics |= {"failed": len(failures), "duplicates": len(duplicates), "leaks": len(leaks)}
     Manifest(clips, manifest.class_names, folder).write(folder / MANIFEST_FILE)
     write_csv(folder / CLIPS_FILE, facts[0], (fact.values() for fact in facts))
-    write_csv(folder / "failures.csv", ("path", "reason"), failures)
-    write_csv(folder / "duplicates.csv", ("clip_id", "duplicate_of"), duplicates)
-    write_csv(folder / "leaks.csv", ("kind", "name", "clips"), leaks)
+    write_csv(folder / FAILURES_FILE, ("path", "reason"), failures)
+    write_csv(folder / DUPLICATES_FILE, ("clip_id", "duplicate_of"), duplicates)
+    write_csv(folder / LEAKS_FILE, ("kind", "name", "clips"), leaks)
     _write_json(statistics, folder / STATISTICS_FILE)
     _write_json({"class_names": manifest.class_names, "shards": listed}, folder / INDEX_FILE)
     return statistics
-
-
-def describe(statistics):
-    """The statistics that `prepare` returns, as text for people.
-
-    Example:
-
-    >>> counts = dict.fromkeys(("unlabelled", "silent", "clipped", "cut_off", "failed", "duplicates", "leaks"), 0)
-    >>> seconds = {"shortest": 1.0, "median": 4.0, "longest": 4.0}
-    >>> print(describe({"clips": 2, "hours": 0.0014, "seconds": seconds, "classes": {"dog": {"clips": 2}},
-    ...     "sample_rates": {"44100": 2}, "channels": {"1": 2}, **counts, "silent": 1}))
-    2 clips of 1 class, 0.00 hours; 1 to 4 s, median 4 s
-    Sample rates: 44100 Hz (2). Channels: 1 (2)
-    1 silent: no sample above -60 dB of full scale
-    """
-    classes = f"{len(statistics['classes'])} class{'es' * (len(statistics['classes']) != 1)}"
-    lengths = "{shortest:.3g} to {longest:.3g} s, median {median:.3g} s".format(**statistics["seconds"])
-    rates = ", ".join(f"{rate} Hz ({count})" for rate, count in statistics["sample_rates"].items())
-    channels = ", ".join(f"{number} ({count})" for number, count in statistics["channels"].items())
-    remarks = {
-        "failed": "cannot be read and are left out (failures.csv)",
-        "unlabelled": "without a class",
-        "silent": f"silent: no sample above {SILENT_DECIBELS:.0f} dB of full scale",
-        "clipped": f"clipped: more than {CLIPPED_SHARE:.1%} of the samples at full scale",
-        "cut_off": "end before their header says",
-        "duplicates": "have the same samples as an earlier one (duplicates.csv)",
-        "leaks": "groups or duplicates lie in several splits or folds (leaks.csv)",
-    }
-    return "\n".join(
-        [
-            f"{statistics['clips']} clips of {classes}, {statistics['hours']:.2f} hours; {lengths}",
-            f"Sample rates: {rates}. Channels: {channels}",
-            *(f"{statistics[name]} {text}" for name, text in remarks.items() if statistics[name]),
-        ]
-    )
-
-
-def _duplicates(facts):
-    """Clips whose samples are those of an earlier one."""
-    first, rows = {}, []
-    for clip in facts:
-        earlier = first.setdefault(clip["digest"], clip["clip_id"])
-        if earlier != clip["clip_id"]:
-            rows.append((clip["clip_id"], earlier))
-    return rows
-
-
-def _leaks(clips, facts):
-    """Groups, and clips of equal samples, that lie in several splits or folds."""
-    members = {}
-    for clip, fact in zip(clips, facts, strict=True):
-        division = clip.split or (f"fold {clip.fold}" if clip.fold is not None else "")
-        for key in (("group", clip.group), ("duplicate", fact["digest"])):
-            if key[1]:
-                members.setdefault(key, {}).setdefault(division, []).append(clip.clip_id)
-    return [
-        (kind, name, "; ".join(f"{where}: {', '.join(ids)}" for where, ids in places.items()))
-        for (kind, name), places in members.items()
-        if len(places) > 1
-    ]
-
-
-def _statistics(clips, facts, class_names):
-    seconds = np.array([fact["seconds"] for fact in facts])
-    numbers, durations = collections.Counter(), collections.Counter()
-    for clip, length in zip(clips, seconds.tolist(), strict=True):
-        numbers.update(clip.labels)
-        durations.update(dict.fromkeys(clip.labels, length))
-    return {
-        "clips": len(clips),
-        "hours": round(float(seconds.sum()) / 3600, 4),
-        "seconds": {name: round(float(value(seconds)), 3) for name, value in _LENGTHS.items()},
-        "classes": {name: {"clips": numbers[name], "hours": round(durations[name] / 3600, 4)} for name in class_names},
-        "unlabelled": sum(not clip.labels for clip in clips),
-        "sample_rates": _counts(fact["source_sample_rate"] for fact in facts),
-        "channels": _counts(fact["source_channels"] for fact in facts),
-        "silent": sum(fact["peak_decibels"] < SILENT_DECIBELS for fact in facts),
-        "clipped": sum(fact["clipped"] > CLIPPED_SHARE for fact in facts),
-        "cut_off": sum(fact["missing_seconds"] > 0 for fact in facts),
-    }
-
-
-def _counts(values):
-    return {str(value): count for value, count in sorted(collections.Counter(values).items())}
 
 
 def _write_json(content, path):

@@ -152,7 +152,8 @@ def listed_patches(cache, path, patch_samples, context_samples):
     """
     number_of = {clip.clip_id: number for number, clip in enumerate(cache.manifest.clips)}
     numbers, starts = [], []
-    for line, row in read_rows(pathlib.Path(path), ("clip_id",), errors="surrogateescape"):  # As `write_csv` writes it.
+    # Earlier versions wrote the bytes of names that are not UTF-8.
+    for line, row in read_rows(pathlib.Path(path), ("clip_id",), errors="surrogateescape"):
         clip_id = plain_text(row["clip_id"])
         number = number_of.get(clip_id)
         if number is None or number in numbers:
