@@ -17,8 +17,9 @@ from keras_audio_si.checks import check_integer
 __all__ = ["data_parallel"]
 
 _CPU = {  # To try it.
-    "jax": "On a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts.",
-    "tensorflow": "On a CPU, divide it by tf.config.set_logical_device_configuration before TensorFlow starts.",
+    "jax": "To try several on a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts.",
+    "tensorflow": "A CPU can be divided from Python alone, as docs/scale.md shows; the command can try JAX "
+    "(--backend jax).",
 }
 _own_folders = []  # The folders of this process within `own_folder`.
 

@@ -19,6 +19,7 @@ import argparse
 import os
 import pathlib
 import shlex
+import statistics
 import sys
 
 from keras_audio_si.cli.arguments import Parser, add_debug, add_saving, saving_of
@@ -60,6 +61,8 @@ def main(args):
     )
     scores = run_experiment(ROWS, divide(manifest), output, output / "cache", [args.seed], **saving_of(args))
     print(f"\n{summary(scores)}\n")
+    changes = ", ".join(f"{score.row} {mean_change(score.values):.3f}" for score in scores)
+    print(f"Mean change of the score of the top class under these shifts (MAC): {changes}")
     print(f"Report: {output}/ (table.md, stability.png, learning_curves.png, and a folder for each model)")
     best = max(ROWS, key=lambda row: max(read_log(output / row / "log.csv", ["val_mAP"])["val_mAP"]))
     clip = manifest.select(split="test").clips[0]
@@ -69,6 +72,11 @@ def main(args):
     print(f"\nBest on the validation clips: {best}. It tags a test clip of the class {clip.labels[0]!r}:")
     print(f"\n    {shlex.join([program, *command])}\n", flush=True)
     return keras_audio_si(command)
+
+
+def mean_change(values):
+    """Mean over the protocols of a shift test."""
+    return statistics.mean(value for name, value in values.items() if name.endswith(" MAC"))
 
 
 if __name__ == "__main__":

@@ -291,6 +291,29 @@ class TestSettings:
         assert "must be one of None, 'repeat', 'zero', 'drop'" in error and "Did you mean" not in error
         assert "none stands alone" in usage_error(capsys, *common, "--dilations", 1, "none")
 
+    def test_the_plan_says_what_was_chosen(self):
+        def plan(*args):
+            return train._plan_of(self.parse(*args)[1])
+
+        eat = "loss softmax-or-bce, label smoothing 0.1, augmentation eat-light, mixing mixup, timemix, freqmix, "
+        eat += "phasemix (probability 1, labels convex) after 12 epochs, SpecAugment off"
+        assert eat in plan("--preset", "thorough", "--model", "eat-s")
+        union = "--mixings timemix --mixing-probability 0.5 --label-rule union --mixup-alpha 0.3".split()
+        mixed = "mixing timemix (probability 0.5, labels union) and gain-aware mixup (alpha 0.3, probability 0.5), Spec"
+        assert mixed in plan(*union)
+        diffres = ["--resolution", "diffres", "--fps", "25", "--guide-weight", "0.5"]
+        guide = "DiffRes to 25 frames per second, guide loss hinge (weight 0.5, threshold 0.5), batch normalisation"
+        assert guide in plan(*diffres)
+        assert "(weight 0.5, threshold 0.5, empty frames rms)" in plan(*diffres, "--guide-emptiness", "rms")
+        assert "width 0.25" in plan() and "after" not in plan() and "guide" not in plan()
+
+    def test_the_plan_of_a_trained_model_has_no_settings_of_a_network(self):
+        settings = self.parse("--initial", "vgg41-esc10", *"--resolution diffres --fps 25".split())[1]
+        shown = train._plan_of(settings)
+        assert shown.startswith(f"vgg41-esc10, {settings.training.epochs} epochs, batches of 16 patches, adam 0.001")
+        for word in ("width", "SpecAugment", "DiffRes", "batch normalisation"):
+            assert word not in shown
+
     @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
     def test_flags_of_settings_give_them(self, recipe):
         for table in recipe.tables:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -41,10 +42,10 @@ def start(folder, plan, **environment):
     return started([sys.executable, SCRIPT, folder, json.dumps(plan)], **environment)
 
 
-def started(command, **environment):
+def started(command, folder=None, **environment):
     env = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": str(SCRIPT.parent.parent), **environment}
     return subprocess.Popen(
-        list(map(str, command)), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        list(map(str, command)), cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -137,6 +138,20 @@ def test_the_command_by_two_processes(tmp_path):
     assert len(rows_of(tmp_path / "two" / "runs.csv")) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX divides a CPU by an environment variable")
+def test_the_program_of_the_page_divides_a_cpu(tmp_path):
+    (tmp_path / "sounds").mkdir()
+    write_tones(tmp_path / "sounds", 9000, 12_000)
+    page = (SCRIPT.parent.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    (program,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "logical" in part]
+    small = "--preset paper --width 0.0625 --batch-size 8 --epochs 1 --mixup-alpha none --train-folds 1 --test-folds 2"
+    small += " --validation-split 0.2 --sample-rate 4000"
+    (tmp_path / "two.py").write_text(program.replace("--devices 2", f"--devices 2 {small}"))
+    finish(started([sys.executable, "two.py"], folder=tmp_path, CUDA_VISIBLE_DEVICES="-1"))
+    assert len(rows_of(tmp_path / "runs" / "two" / "runs.csv")) == 1
+
+
 def two_hosts():
     """What the environment of each of two processes says that train together."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
@@ -184,6 +199,23 @@ class TestRefused:
                 pass
         with pytest.raises(ValueError, match="`devices` must be an integer of at least 1"):
             with data_parallel(0):
+                pass
+
+    @distributed
+    def test_the_advice_for_a_cpu_can_be_followed(self, monkeypatch):
+        if BACKEND == "jax":
+            import jax
+
+            if jax.default_backend() != "cpu":
+                pytest.skip("there is a GPU")
+            advice = "set XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX starts"
+        else:
+            import tensorflow as tf
+
+            monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+            advice = r"from Python alone, as docs/scale\.md shows; the command can try JAX \(--backend jax\)"
+        with pytest.raises(ValueError, match=advice):
+            with data_parallel(99):
                 pass
 
     @distributed

@@ -129,13 +129,13 @@ class TestTables:
         assert rows[3] == {"file": "d.wav", "error": "is empty"}
 
     def test_audacity(self):
-        assert self.written("audacity").splitlines()[1] == "2.000000\t3.000000\ta b"
+        assert self.written("audacity").splitlines()[1] == "2.000000\t3.000000\ta\\tb"
 
     def test_raven_counts_files_one_after_the_other(self):
         rows = list(csv.DictReader(io.StringIO(self.written("raven")), delimiter="\t"))
         assert [row["Selection"] for row in rows] == ["1", "2", "3"]
         assert (rows[2]["Begin Time (s)"], rows[2]["File Offset (s)"]) == ("10.500000", "0.500000")
-        assert {row["High Freq (Hz)"] for row in rows} == {"8000"} and rows[1]["Class"] == "a b"
+        assert {row["High Freq (Hz)"] for row in rows} == {"8000"} and rows[1]["Class"] == "a\\tb"
 
     def test_unknown(self):
         with pytest.raises(ValueError, match="`format` must be one of 'csv', 'jsonl', 'audacity', 'raven'"):

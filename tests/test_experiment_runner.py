@@ -103,10 +103,14 @@ class TestRunExperiment:
     @pytest.fixture(autouse=True)
     def made_up(self, monkeypatch):
         self.calls, self.failures, self.stop_after = [], [], None
+        self.decoded, self.loudness, self.damaged = 0, 1, False
 
         def build(manifest, sample_rate, cache_dir, **_):
+            self.decoded += 1
+            if self.damaged:
+                raise ValueError("None of the clips could be read")
             lengths = np.full(len(manifest), 10)
-            samples = np.repeat(np.arange(len(manifest), dtype="float32"), 10)
+            samples = np.repeat(self.loudness * np.arange(len(manifest), dtype="float32"), 10)
             return ClipCache(manifest, sample_rate, samples, np.cumsum(lengths) - lengths, lengths, self.failures)
 
         def train_and_test(splits, settings, run):
@@ -221,6 +225,44 @@ class TestRunExperiment:
         self.calls = []
         self.run(cut_off, resume=True)
         assert self.calls == []
+
+    def test_a_finished_report_is_of_its_audio(self, tmp_path):
+        """And of its backend: no run of it is trained again, which would compare them."""
+        scores = self.run(tmp_path)
+        before, self.calls = (tmp_path / "experiment.json").read_bytes(), []
+        assert self.run(tmp_path, resume=True) == scores
+        self.loudness = 2
+        with pytest.raises(ValueError, match=r"audio at 22050 Hz \(.60 clips, SHA-256 \w+. then, .60 clips, SHA-256"):
+            self.run(tmp_path, resume=True)
+        assert (tmp_path / "experiment.json").read_bytes() == before and not self.calls
+        self.loudness = 1
+        record = json.loads(before)
+        (tmp_path / "experiment.json").write_text(json.dumps({**record, "backend": "another"}))
+        with pytest.raises(ValueError, match=r'backend \("another" then, ".*" now\)'):
+            self.run(tmp_path, resume=True)
+        del record["audio"], record["backend"]  # Of an earlier version.
+        (tmp_path / "experiment.json").write_text(json.dumps(record))
+        assert self.run(tmp_path, resume=True) == scores
+        assert (tmp_path / "experiment.json").read_bytes() == before
+
+    def test_rows_of_another_rate_can_be_added(self, tmp_path):
+        self.run(tmp_path, {"max": ROWS["max"]})
+        self.run(tmp_path, {"slow": ROWS["max"].changed(sample_rate=8000)}, resume=True)
+        assert list(json.loads((tmp_path / "experiment.json").read_text())["audio"]) == ["22050", "8000"]
+
+    def test_the_folder_is_checked_before_audio_is_decoded(self, cut_off):
+        self.decoded, files = 0, sorted(cut_off.rglob("*"))
+        with pytest.raises(FileExistsError, match="has a run in it"):
+            self.run(cut_off)
+        with pytest.raises(ValueError, match="other settings or data"):
+            self.run(cut_off, {"max": ROWS["max"].changed(width=0.5)}, resume=True)
+        with locked(cut_off, "comparison.lock"), pytest.raises(BlockingIOError, match="in use by process"):
+            self.run(cut_off, overwrite=True)
+        assert self.decoded == 0
+        self.damaged = True
+        with pytest.raises(ValueError, match="None of the clips"):
+            self.run(cut_off, overwrite=True)
+        assert sorted(cut_off.rglob("*")) == files
 
     def test_rows_can_be_added(self, cut_off):
         self.run(cut_off, {"max": ROWS["max"]}, resume=True)

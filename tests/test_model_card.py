@@ -56,7 +56,7 @@ def test_a_run_leaves_scores_and_card(patches, tmp_path):
     for text in (
         "# seed-5",
         f"vgg41, from mono waveforms at 8000 Hz in windows of {seconds:.2f} s to scores of 2 classes:\n",
-        "\ndog, heavy\\_rain.\n",
+        "\ndog, heavy_rain.\n",
         f"{values['parameters']:,} trainable parameters",
         "Folder or manifest: `sounds`",
         "| clips   |    30 |    4 |   24 |",
@@ -69,7 +69,7 @@ def test_a_run_leaves_scores_and_card(patches, tmp_path):
         "Of 24 test clips, by the training with seed 5.",
         f"{values['mAP']:.3f}",
         "Licence of the model:\n",
-        "Fewer than 10 test clips have: heavy\\_rain.",
+        "Fewer than 10 test clips have: heavy_rain.",
         "It was not tested against shifts.",
     ):
         assert text in card, text
@@ -82,8 +82,9 @@ def test_names_stay_in_their_lines(patches, tmp_path):
     renamed = ClipCache.from_waveforms([cache.waveform(0)] * 2, [(name,) for name in hostile], RATE, hostile)
     parts = {split: patch_dataset(small_classifier(hostile), renamed) for split in ("train", "val", "test")}
     values = {"parameters": 5, "mAP": 0.5}
-    card = write_card(model, parts, SETTINGS, values, tmp_path).read_text(encoding="utf-8")
-    assert "a \\# b, \\<script\\>\\|\\`." in card and "<script" not in card.replace("\\<script", "")
+    card = write_card(model, parts, SETTINGS, values, tmp_path, "train 'a\n# b'").read_text(encoding="utf-8")
+    assert "a\\\\n\\# b, \\<script\\>\\|\\`." in card and "<script" not in card.replace("\\<script", "")
+    assert "\n    train 'a\\n# b'\n" in card
 
 
 def test_settings_that_have_no_effect_are_left_out(patches, tmp_path):

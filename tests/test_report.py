@@ -73,6 +73,28 @@ class TestFormats:
             "| none  |     - |",
         ]
 
+    def test_names_stay_in_their_cells(self):
+        """Those of class folders: as rows of `per_class.md` and as columns of `confusion.md`."""
+        names = [
+            "new\nline",
+            "-2+3\r=x",
+            "|pipe| *b*",
+            "<script>alert(1)<",
+            "`\\",
+            "_a_b_ & ~~c~~",
+            "\x1b[2J\u2028\udcff",
+        ]
+        escaped = ["new\\nline", "-2+3\\r=x", "|pipe| *b*", "<script>alert(1)<", "`\\"]
+        escaped += ["_a_b_ & ~~c~~", "\\x1b[2J\\u2028\\udcff"]
+        in_markdown = ["new\\\\nline", "-2+3\\\\r=x", "\\|pipe\\| \\*b\\*", "\\<script\\>alert(1)\\<", "\\`\\\\"]
+        in_markdown += ["\\_a_b\\_ \\& \\~\\~c\\~\\~", "\\\\x1b\\[2J\\\\u2028\\\\udcff"]
+        rows = [{"class": name, "clips": "1"} for name in names]
+        assert [line.rpartition(" ")[0].strip() for line in format_text(rows).splitlines()[1:]] == escaped
+        cells = [line.removeprefix("| ").rpartition(" | ")[0].strip() for line in format_markdown(rows).splitlines()]
+        assert cells[2:] == in_markdown
+        columns = [{name: str(number) for name in names} for number in range(100)]
+        assert format_markdown(columns).splitlines()[0] == f"| {' | '.join(in_markdown)} |"
+
     @pytest.mark.parametrize("make", [format_text, format_markdown])
     def test_nothing_to_show(self, make):
         with pytest.raises(ValueError, match="`rows` is empty"):

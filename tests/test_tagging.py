@@ -168,11 +168,6 @@ class TestFindAudio:
     def test_a_folder_that_comes_twice_is_not_empty(self, sounds):
         assert find_audio([sounds, sounds]) == find_audio([sounds])
 
-    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-    def test_a_pipe_is_not_waited_for(self, tmp_path):
-        os.mkfifo(tmp_path / "pipe.wav")
-        assert find_audio([tmp_path])[0].problem == "is not a regular file"
-
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
     def test_folder_without_permission(self, sounds):
         (sounds / "deep").chmod(0)
@@ -260,6 +255,12 @@ class TestScores:
         assert cut.warning == "ends 0.500 s before its header says" and len(cut.scores) == 1
         assert f"{path}: ends 0.500 s before its header says" in capsys.readouterr().err
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+    def test_a_pipe_is_not_waited_for(self, model, tmp_path):
+        os.mkfifo(tmp_path / "pipe.wav")
+        (result,) = tag_files(model, find_audio([tmp_path]))
+        assert result.error == "is a device or a pipe, not a file"  # As all other commands say.
+
     def test_model_of_open_length_needs_a_window(self, sounds):
         model, files = small_classifier(NAMES, open_length=True), [FoundFile(str(sounds / "a.wav"))]
         with pytest.raises(ValueError, match="length of the windows must be given"):
@@ -305,6 +306,15 @@ class TestTables:
         assert lines[1].split() == "a.wav 0.00 1.50 rain 0.500, sea waves 0.333".split()
         assert "error: is empty" in lines[2] and len(lines) == 3
         assert self.written("table", threshold=0.9).splitlines()[1].endswith("  -")
+
+    def test_a_terminal_obeys_no_name(self, capsys):
+        names = ("new\nline", "\x1b[2J", "a\tb\r\u2028", "\udcff")
+        scores = FileScores("a\x1bc.wav", 1.5, np.zeros(1), np.array([1.5]), np.full((1, 4), 0.5), warning="\x1b[1m")
+        file = io.StringIO()
+        write_tags("table", Progress(1).finishing([scores]), names, file, top_k=4)
+        assert len(file.getvalue().split("\n")) == 3 and len(capsys.readouterr().err.splitlines()) == 2
+        tags = r"new\nline 0.500, \x1b[2J 0.500, a\tb\r\u2028 0.500, \udcff 0.500"
+        assert file.getvalue().splitlines()[1].split("  ")[0] == r"a\x1bc.wav" and file.getvalue().endswith(f"{tags}\n")
 
     def test_csv(self):
         good, bad = csv.DictReader(io.StringIO(self.written("csv")))
@@ -392,6 +402,23 @@ class TestCommand:
         assert not {"empty.wav", "garbage.flac", "nan_inf.wav", "text.wav", "zero_frames.wav"} & set(good)
         assert all(np.isfinite(row["scores"]).all() for row in good.values())
         assert good["rate_1.wav"]["end_seconds"] == 200.0
+
+    def test_beam_removes_only_what_it_wrote(self, saved, sounds, tmp_path, capsys):
+        """Of a folder that was there before, by the name that the results of groups take."""
+        pytest.importorskip("apache_beam", reason="the extra beam is not installed")
+        groups = tmp_path / "tags.csv.groups"
+        (groups / "album").mkdir(parents=True)
+        own = {groups / name: name.encode() for name in ("notes.txt", "model.keras", "tag.lock", "album/000000.json")}
+        for path, data in own.items():
+            path.write_bytes(data)
+        arguments = ("tag", saved, sounds / "a.wav", "--output", tmp_path / "tags.csv", "--beam")
+        assert command(capsys, *arguments)[0] == 0
+        assert {path: path.read_bytes() for path in groups.rglob("*") if path.is_file()} == own
+        for path in own:
+            path.unlink()
+        (groups / "album").rmdir()
+        assert command(capsys, *arguments)[0] == 0
+        assert not groups.exists()
 
     @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow is the backend")
     def test_needs_no_tensorflow(self, saved, sounds):

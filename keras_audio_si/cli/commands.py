@@ -5,6 +5,7 @@ import os
 from keras_audio_si.cli.arguments import CACHE_DIR, verbosity
 from keras_audio_si.cli.chosen import clips_for, load_models
 from keras_audio_si.cli.outputs import check_file, check_folder, check_picture
+from keras_audio_si.escaping import one_line
 
 
 def prepare(args):
@@ -29,7 +30,7 @@ def evaluate(args):
     print(f"{len(cache)} clips")
     print(format_text([{"model": name, "parameters": trainable_parameters(model), **quantities(evaluation)}]))
     if evaluation.excluded_classes:
-        print(f"Without a test clip, in no mean: {', '.join(sorted(evaluation.excluded_classes))}")
+        print(f"Without a test clip, in no mean: {', '.join(map(one_line, sorted(evaluation.excluded_classes)))}")
     if args.output:
         counts = evaluation.clips.targets.sum(axis=0)
         rows = [
@@ -95,9 +96,10 @@ def calibrate(args):
         model.save(temporary)
     targets, found = clips.targets > 0, clips.scores >= thresholds
     print(f"{len(targets)} clips. Thresholds with the largest F1 on them, kept in {args.output}:\n")
-    width = max(map(len, clips.class_names))
+    names = list(map(one_line, clips.class_names))
+    width = max(map(len, names))
     print(f"{'class':{width}}  {'clips':>6}  {'threshold':>9}  {'precision':>9}  {'recall':>6}")
-    for number, name in enumerate(clips.class_names):
+    for number, name in enumerate(names):
         both, one, other = ((targets & found)[:, number].sum(), found[:, number].sum(), targets[:, number].sum())
         shares = [f"{both / count:.3f}" if count else "-" for count in (one, other)]
         print(f"{name:{width}}  {other:6}  {thresholds[number]:9.4f}  {shares[0]:>9}  {shares[1]:>6}")

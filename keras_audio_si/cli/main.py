@@ -11,6 +11,7 @@ import sys
 
 from keras_audio_si.cli.arguments import Parser, add_beam, add_choice, add_common, add_data
 from keras_audio_si.cli.train import add_arguments as add_train_arguments
+from keras_audio_si.escaping import one_line
 
 # Before TensorFlow is imported: suppresses its messages; errors are raised as exceptions.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -65,7 +66,7 @@ def guarded(function, args):
             raise
         text = f"too little memory. {error}" if isinstance(error, MemoryError) else str(error)
         # An audio file's error is one line; messages of frameworks are folded into one.
-        print(f"error: {' '.join(text.split())}", file=sys.stderr)
+        print(f"error: {one_line(' '.join(text.split()))}", file=sys.stderr)
         return 2
 
 

@@ -9,13 +9,12 @@ from keras_audio_si.cli.outputs import check_file
 
 def tag(args):
     import contextlib
-    import shutil
 
     from keras_audio_si.files import AGAIN, writing, written_whole
     from keras_audio_si.inference.event_tables import write_events
     from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.patching import patch_layout
-    from keras_audio_si.inference.tag_tables import Progress, printable, write_tags
+    from keras_audio_si.inference.tag_tables import Progress, shown, write_tags
     from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
     from keras_audio_si.models import thresholds_of
 
@@ -61,11 +60,13 @@ def tag(args):
         if args.events:
             failed = write_events(format, results, out, layout.sample_rate)
         else:
-            widest = max(len(printable(file.path)) for file in files)
+            widest = max(len(shown(file.path)) for file in files)
             scores = (result for result, _ in results)
             failed = write_tags(format, scores, names, out, args.top_k, threshold, widest)
     if args.beam is not None:
-        shutil.rmtree(groups)
+        from keras_audio_si.inference.beam_tagging import remove_results
+
+        remove_results(groups)
     return 1 if failed else 0
 
 

@@ -261,20 +261,52 @@ def _print_plan(rows, divisions, seeds, args):
         f"{test} to test; {len(first.class_names)} classes."
     )
     for row, settings in rows.items():
-        model, training = settings.model, settings.training
-        stages = [f"{epochs} epochs of {stage}" for stage, epochs in settings.stage_epochs.items()]
-        width = "" if model.width is None else f", width {model.width:g}"
-        epochs = ", ".join(stages) or f"{training.epochs} epochs"
-        lengths = {"frames": settings.data.frames, "samples": settings.data.input_samples}
-        length = " ".join(f" of {number} {unit}" for unit, number in lengths.items() if number)
-        momentum = model.batch_norm_momentum or "of the network"
-        mixup = "gain-aware mixup" if training.mixup_gain_aware else "mixup"
-        print(
-            f"  {row + ': ' if row else ''}{_parts(settings)}{width}, {epochs}, "
-            f"batches of {training.batch_size} patches{length}, {training.optimizer} {training.learning_rate:g}, "
-            f"{training.schedule}, loss {training.loss}, augmentation {model.augment}, "
-            f"mixing {', '.join(model.mixings) or (mixup if training.mixup_alpha else 'none')}, "
-            f"SpecAugment {'on' if model.spec_augment else 'off'}, batch normalisation momentum {momentum}, "
-            f"averages of the weights {training.ema_decay or 'none'}",
-        )
+        print(f"  {row + ': ' if row else ''}{_plan_of(settings)}")
     sys.stdout.flush()
+
+
+def _plan_of(settings):
+    """The settings that matter the most, on one line; of a trained model that is taken none of those that build one."""
+    model, training = settings.model, settings.training
+    stages = [f"{epochs} epochs of {stage}" for stage, epochs in settings.stage_epochs.items()]
+    lengths = {"frames": settings.data.frames, "samples": settings.data.input_samples}
+    length = " ".join(f" of {number} {unit}" for unit, number in lengths.items() if number)
+    smoothing = f", label smoothing {training.label_smoothing:g}" if training.label_smoothing else ""
+    width, built = "", []
+    if model.initial is None:
+        width = "" if model.width is None else f", width {model.width:g}"
+        built = [f"SpecAugment {'on' if model.spec_augment else 'off'}"]
+        if model.resolution == "diffres":
+            empty = f", empty frames {model.guide_emptiness}" if model.guide_emptiness else ""
+            built.append(
+                f"DiffRes to {model.frames_per_second:g} frames per second, guide loss {model.guide_form} (weight "
+                f"{model.guide_weight:g}, threshold {model.guide_threshold:g}{empty})"
+            )
+        built.append(f"batch normalisation momentum {model.batch_norm_momentum or 'of the network'}")
+    return ", ".join(
+        [
+            f"{_parts(settings)}{width}",
+            *(stages or [f"{training.epochs} epochs"]),
+            f"batches of {training.batch_size} patches{length}",
+            f"{training.optimizer} {training.learning_rate:g}",
+            training.schedule,
+            f"loss {training.loss}{smoothing}",
+            f"augmentation {model.augment}",
+            f"mixing {_mixing_of(settings)}",
+            *built,
+            f"averages of the weights {training.ema_decay or 'none'}",
+        ]
+    )
+
+
+def _mixing_of(settings):
+    """What is mixed with which probability and labels, and when it begins."""
+    model, training = settings.model, settings.training
+    ways = []
+    if model.mixings:
+        ways.append(f"{', '.join(model.mixings)} (probability {model.mixing_probability:g}, labels {model.label_rule})")
+    if training.mixup_alpha is not None:
+        name = "gain-aware mixup" if training.mixup_gain_aware else "mixup"
+        ways.append(f"{name} (alpha {training.mixup_alpha:g}, probability {training.mixup_probability:g})")
+    start = f" after {training.mixing_from_epoch} epochs" if training.mixing_from_epoch else ""
+    return f"{' and '.join(ways)}{start}" if ways else "none"

@@ -45,6 +45,7 @@ def read_clips(path):
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         columns, *rows = [*csv.reader(file)] or [[]]
+    columns = list(map(plain_text, columns))
     count = (len(columns) - 2) // 2
     names = tuple(name.removeprefix("target ") for name in columns[2 : 2 + count])
     expected = ["clip", "group", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]

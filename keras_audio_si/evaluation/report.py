@@ -5,6 +5,7 @@ import pathlib
 import statistics
 from typing import NamedTuple
 
+from keras_audio_si.escaping import markdown, one_line
 from keras_audio_si.files import columns_of, write_rows, written_whole
 
 # Decimals by the last word of a column's name. A consistency is a percentage, as in the paper.
@@ -89,8 +90,11 @@ def write_table(rows, folder, name):
 
 
 def format_markdown(rows):
-    """Formats a table as Markdown, in the narrower orientation: a line per row, or rows side by side."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in _narrower(rows)]
+    """Formats a table as Markdown, in the narrower orientation: a line per row, or rows side by side.
+
+    Text is shown as it is, whatever it means in Markdown.
+    """
+    lines = _narrower(rows, markdown)
     widths = [max(4, width) for width in _widths(lines)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join("| " + " | ".join(line) + " |" for line in _aligned([lines[0], rule, *lines[1:]], widths))
@@ -98,7 +102,7 @@ def format_markdown(rows):
 
 def format_text(rows):
     """Formats a table as aligned text for a terminal, in the narrower orientation."""
-    lines = _narrower(rows)
+    lines = _narrower(rows, one_line)
     return "\n".join("  ".join(line) for line in _aligned(lines, _widths(lines)))
 
 
@@ -125,12 +129,13 @@ def _cell(column, value):
     return mean if math.isnan(value.deviation) else f"{mean} ± {value.deviation:.{decimals}f}"
 
 
-def _narrower(rows):
-    """Lines of cells, a header first: one line per row, or one per column with the rows side by side."""
+def _narrower(rows, shown):
+    """Lines of `shown` cells, a header first: one line per row, or one per column with the rows side by side."""
     if not rows:
         raise ValueError("`rows` is empty: there is no table to make.")
     columns = columns_of(rows)
     upright = [columns, *([_cell(column, row.get(column)) for column in columns] for row in rows)]
+    upright = [list(map(shown, line)) for line in upright]
     side_by_side = [list(line) for line in zip(*upright, strict=True)]
     side_by_side[0][0] = ""
     return min(upright, side_by_side, key=lambda lines: sum(_widths(lines)) + 2 * len(lines[0]))

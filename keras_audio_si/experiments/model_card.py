@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 import keras_audio_si
+from keras_audio_si.escaping import markdown, one_line
 from keras_audio_si.evaluation.report import format_markdown
 from keras_audio_si.experiments.settings import AS_BUILT
 from keras_audio_si.files import written_whole
@@ -74,19 +75,19 @@ def write_card(model, patches, settings, values, folder, command=""):
     """
     folder = pathlib.Path(folder)
     test = patches["test"]
-    names = [_plain(name) for name in test.class_names]
+    names = [markdown(name) for name in test.class_names]
     text = _TEMPLATE.format(
-        name=_plain(folder.resolve().name),
-        network=_plain(_network_name(model, settings)),
+        name=markdown(folder.resolve().name),
+        network=markdown(_network_name(model, settings)),
         sample_rate=test.sample_rate,
         seconds=test.patch_samples / test.sample_rate,
         num_classes=len(names),
         classes=", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""),
         parameters=values["parameters"],
         file=BEST_MODEL,
-        data=_plain(pathlib.Path(test.cache.manifest.root).resolve().name),
+        data=markdown(pathlib.Path(test.cache.manifest.root).resolve().name),
         splits=format_markdown([_split_row(split, part) for split, part in patches.items()]),
-        command=f"    {command}\n" if command else "",
+        command=f"    {one_line(command)}\n" if command else "",
         settings=format_markdown(_setting_rows(settings, values)),
         test_clips=test.num_clips,
         seed=settings.training.seed,
@@ -115,7 +116,7 @@ def limits(patches, settings, values):
     """
     test = patches["test"]
     counts = np.asarray(test.labels).sum(axis=0)
-    few = [_plain(name) for name, count in zip(test.class_names, counts, strict=True) if count < FEW_CLIPS]
+    few = [markdown(name) for name, count in zip(test.class_names, counts, strict=True) if count < FEW_CLIPS]
     found = ["It was tested on clips of the same data set alone: not on other microphones, rooms, distances or places."]
     if not any(clip.group for clip in test.cache.manifest.clips):
         found.append("The data name no recordings or places: clips of one recording may be in training and test.")
@@ -181,9 +182,4 @@ def _results(values):
 def _text(value):
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value)) or "none"
-    return _plain("none" if value is None else str(value))
-
-
-def _plain(text):
-    """Text in one line that Markdown takes for text."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in " ".join(text.split()))
+    return "none" if value is None else str(value)

@@ -7,6 +7,8 @@ import os
 import pathlib
 import zlib
 
+import keras
+
 from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
@@ -20,7 +22,7 @@ from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.files import write_csv, writing, written_whole
 from keras_audio_si.locks import locked
 from keras_audio_si.training import run_folder
-from keras_audio_si.training.identity import refuse_differences
+from keras_audio_si.training.identity import audio_digest, refuse_differences
 from keras_audio_si.training.stages import PLAN
 
 RECORD = "experiment.json"
@@ -61,7 +63,8 @@ def run_experiment(
         teacher: Folder of a report with the same rows, divisions and seeds, whose models teach these; None for none.
         decoder: As in `ClipCache.build`.
         resume: Whether to continue what `folder` has, if anything. Runs that are in `runs.csv` are not repeated. Rows
-            may be added, and rows that are not given stay in the report.
+            may be added, and rows that are not given stay in the report. Audio is recognised by the lengths of all
+            clips and the samples of 64.
         overwrite: Whether to replace what `folder` has. Without either runs there are an error.
         checkpoint_steps: As in `training.fit`.
         verbose: As in `keras.Model.fit`.
@@ -71,7 +74,8 @@ def run_experiment(
         List of `RunScore`.
 
     Raises:
-        ValueError: If a report is continued with other settings or data, or the teacher lacks a run.
+        ValueError: If a report is continued with other settings or data or on another backend, or the teacher lacks a
+            run.
         FileExistsError: If `folder` has runs, and neither `resume` nor `overwrite` is set.
         BlockingIOError: If another process uses `folder`.
         OSError: If `folder` cannot be written to, or its disk is full.
@@ -91,19 +95,23 @@ def run_experiment(
         "splits": {name: _splits(part) for name, part in divisions.items()},
         "teacher": None if teacher is None else os.path.relpath(teacher, folder),
         "decoder": decoder,
+        "backend": keras.backend.backend(),
     }
     teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
-    caches = {
-        rate: read_clips(manifest, rate, cache_dir, decoder)
-        for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
-    }
-    # Recorded are the divisions as they are given: which clips can be decoded may change.
-    for cache in caches.values():
-        divisions = {name: decoded(part, cache) for name, part in divisions.items()}
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
     with own_folder(folder) as folder, locked(folder, "comparison.lock"):
         places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
         recorded = claim(folder, record, manifest, resume, overwrite)
+        caches = {
+            rate: read_clips(manifest, rate, cache_dir, decoder)
+            for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
+        }
+        recorded = claim_audio(recorded, caches)
+        if overwrite and not resume:
+            clear(folder)
+        # Recorded are the divisions as they are given: a clip that cannot be decoded is missing in the audio.
+        for cache in caches.values():
+            divisions = {name: decoded(part, cache) for name, part in divisions.items()}
         failures = next(iter(caches.values())).failures
         describe(folder, recorded, manifest, failures)
         scores = read_scores(folder) if resume else []
@@ -157,7 +165,7 @@ def merged(manifests):
 
 
 def claim(folder, record, manifest, resume, overwrite):
-    """Checks that runs neither replace others nor continue a different experiment.
+    """Checks, before audio is decoded, that runs neither replace others nor continue a different experiment.
 
     Args:
         folder: Folder of the report.
@@ -167,10 +175,10 @@ def claim(folder, record, manifest, resume, overwrite):
         overwrite: As for `run_experiment`.
 
     Returns:
-        The record, with the rows of an earlier one that is continued.
+        The record, with the rows and the audio of an earlier one that is continued.
 
     Raises:
-        ValueError: If a report is continued with other settings or data.
+        ValueError: If a report is continued with other settings or data, or on another backend.
         FileExistsError: If the folder has runs, and neither `resume` nor `overwrite` is set.
     """
     if resume and (folder / RECORD).exists():  # It is written last: with it there is a manifest.
@@ -179,21 +187,42 @@ def claim(folder, record, manifest, resume, overwrite):
         shared = [row for row in record["rows"] if row in before["rows"]]
         then, now = ({**known, "rows": {row: known["rows"][row] for row in shared}} for known in (before, now))
         refuse_differences(_properties(then, Manifest.read(folder / MANIFEST)), _properties(now, manifest))
-        return {**record, "rows": before["rows"] | record["rows"]}
-    taken = [path for path in (folder, *folder.rglob("*/")) if run_folder.has_run(path)]
-    if overwrite:
-        for path in taken:
-            run_folder.clear(path)
-        left = [*folder.rglob(PLAN)]
-        if (folder / RECORD).exists():
-            rows = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("rows", ())
-            left += [folder / name for name in (*_TABLES, *figure_names(rows))]
-        for path in left:
-            path.unlink(missing_ok=True)
-    elif not resume:
-        for path in taken:
+        return {**record, "rows": before["rows"] | record["rows"], "audio": before.get("audio", {})}
+    if not (resume or overwrite):
+        for path in _folders_of_runs(folder):
             run_folder.refuse_existing(path)
-    return record
+    return {**record, "audio": {}}
+
+
+def claim_audio(record, caches):
+    """Checks that a report is continued with the same audio: its finished runs are not compared otherwise.
+
+    Args:
+        record: What `claim` returns.
+        caches: Dict of `ClipCache` by sample rate.
+
+    Returns:
+        The record, with this audio.
+
+    Raises:
+        ValueError: If it has other audio at one of the rates.
+    """
+    known, now = record["audio"], {str(rate): _audio(cache) for rate, cache in caches.items()}
+    shared = [rate for rate in now if rate in known]
+    refuse_differences(*({f"audio at {rate} Hz": audio[rate] for rate in shared} for audio in (known, now)))
+    return {**record, "audio": known | now}
+
+
+def clear(folder):
+    """Removes the runs and the report of a folder, and leaves other files alone."""
+    for path in _folders_of_runs(folder):
+        run_folder.clear(path)
+    left = [*folder.rglob(PLAN)]
+    if (folder / RECORD).exists():
+        rows = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("rows", ())
+        left += [folder / name for name in (*_TABLES, *figure_names(rows))]
+    for path in left:
+        path.unlink(missing_ok=True)
 
 
 def describe(folder, record, manifest, failures=()):
@@ -216,6 +245,17 @@ def describe(folder, record, manifest, failures=()):
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def _folders_of_runs(folder):
+    return [path for path in (folder, *folder.rglob("*/")) if run_folder.has_run(path)]
+
+
+def _audio(cache):
+    """The number of clips and a checksum of their audio, whatever their order."""
+    clips = cache.manifest.clips
+    order = sorted(range(len(clips)), key=lambda number: clips[number].clip_id)
+    return f"{len(clips)} clips, SHA-256 {audio_digest(cache, order)}"
+
+
 def _splits_of(manifest):
     """The splits that a run takes: those to train and to test on, and "val" where there are validation clips."""
     return [split for split in SPLITS if split != "val" or any(clip.split == "val" for clip in manifest.clips)]
@@ -229,7 +269,7 @@ def _splits(manifest):
 
 def _properties(record, manifest):
     """The properties that must not change when a report is continued. The location of the audio may change."""
-    flat = {key: record[key] for key in ("divisions", "seeds", "teacher", "decoder") if key in record}
+    flat = {key: record[key] for key in ("divisions", "seeds", "teacher", "decoder", "backend") if key in record}
     flat |= {f"{name}: splits": splits for name, splits in record.get("splits", {}).items()}
     defaults = Settings().record()
     for row, parts in record["rows"].items():

@@ -1,9 +1,11 @@
 """Scores of a corpus by the workers of Apache Beam (RunInference), the same as `tag_files` gives in one process."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import re
 import threading
 
 import keras
@@ -21,6 +23,8 @@ try:
 except ImportError:  # `run_pipeline` says so.
     ModelHandler = object
 
+# What is written into a folder has a digest in its name, which nothing else there has.
+_OWN = re.compile(r"(\.\d+-[0-9a-f]{8}-)?(model-[0-9a-f]{16}\.keras|\d{6}-[0-9a-f]{16}\.json)")
 _ONE_AT_A_TIME = threading.Lock()  # Keras models keep state when they predict, and a worker may have several threads.
 
 
@@ -98,8 +102,9 @@ def tag_files_by_beam(
     check_folder(folder)
     patch_layout(model, window_seconds, hop_seconds)  # Refuses here what the workers would.
     folder, options = pathlib.Path(folder).resolve(), (by_window, window_seconds, hop_seconds, batch_size)
-    with locked(folder, "tag.lock"):
-        model_path, run = folder / "model.keras", (digest_of(model), keras.backend.backend(), *options)
+    with locked(folder, "keras-audio-si-tag.lock"):
+        digest = digest_of(model)
+        model_path, run = folder / f"model-{digest[:16]}.keras", (digest, keras.backend.backend(), *options)
         with written_whole(model_path) as temporary:
             model.save(temporary)
         groups = [files[first : first + GROUP_FILES] for first in range(0, len(files), GROUP_FILES)]
@@ -119,6 +124,19 @@ def tag_files_by_beam(
         for path, group in zip(paths, groups, strict=True):
             for file, entry in zip(group, json.loads(path.read_text(encoding="utf-8")), strict=True):
                 yield unpacked(file.path, entry)[0]
+
+
+def remove_results(folder):
+    """Removes what `tag_files_by_beam` has written into a folder, and the folder unless it has other files.
+
+    Args:
+        folder: As for `tag_files_by_beam`.
+    """
+    folder = pathlib.Path(folder)
+    for path in [path for path in folder.iterdir() if _OWN.fullmatch(path.name)]:
+        path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _path_of(folder, number, group, run):

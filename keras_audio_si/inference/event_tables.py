@@ -3,8 +3,9 @@
 import json
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.escaping import one_line
 from keras_audio_si.files import csv_line, safe_cell
-from keras_audio_si.inference.tag_tables import printable
+from keras_audio_si.inference.tag_tables import printable, shown
 
 _RAVEN = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),
@@ -79,7 +80,7 @@ def _write_jsonl(results, file, _):
 def _write_audacity(results, file, _):
     for _, events in results:
         for onset, offset, name, _ in events:
-            file.write(f"{onset:.6f}\t{offset:.6f}\t{_one_line(name)}\n")
+            file.write(f"{onset:.6f}\t{offset:.6f}\t{one_line(name)}\n")
 
 
 def _write_raven(results, file, sample_rate):
@@ -89,13 +90,9 @@ def _write_raven(results, file, sample_rate):
         for onset, offset, name, score in events:
             number += 1
             times = [f"{begin + onset:.6f}", f"{begin + offset:.6f}", "0", f"{sample_rate / 2:g}"]
-            path = [_one_line(printable(result.path)), f"{onset:.6f}", _one_line(name), f"{score:.4f}"]
+            path = [shown(result.path), f"{onset:.6f}", one_line(name), f"{score:.4f}"]
             file.write("\t".join([str(number), "Spectrogram 1", "1", *times, *path]) + "\n")
         begin += result.seconds
-
-
-def _one_line(text):
-    return text.replace("\t", " ").replace("\r", " ").replace("\n", " ")
 
 
 EVENT_FORMATS = {"csv": _write_csv, "jsonl": _write_jsonl, "audacity": _write_audacity, "raven": _write_raven}

@@ -7,6 +7,7 @@ import time
 
 from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
+from keras_audio_si.escaping import one_line
 from keras_audio_si.files import csv_line, safe_cell
 from keras_audio_si.inference.tagging import choose_tags
 
@@ -70,6 +71,11 @@ def printable(path):
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def shown(path):
+    """A path as `printable`, on one line of a terminal."""
+    return one_line(printable(path))
+
+
 class Progress:
     """Shows on stderr the current file, its progress, and finally the speed.
 
@@ -89,7 +95,7 @@ class Progress:
         now = time.monotonic()
         if now - self.shown >= self.interval:
             self.shown = now
-            line = f"{self.finished}/{self.num_files} files, {printable(path)}: {seconds:.0f} s of audio"
+            line = f"{self.finished}/{self.num_files} files, {shown(path)}: {seconds:.0f} s of audio"
             print(f"\r\x1b[K{line}" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr)
             sys.stderr.flush()
 
@@ -102,7 +108,7 @@ class Progress:
             if result.error is not None:
                 self.failed += 1
             if result.error or result.warning:
-                print(f"{clear}{printable(result.path)}: {result.error or result.warning}", file=sys.stderr)
+                print(f"{clear}{shown(result.path)}: {one_line(result.error or result.warning)}", file=sys.stderr)
             yield result
         spent = time.monotonic() - self.begun
         print(
@@ -118,12 +124,11 @@ def _write_table(rows, class_names, file, widest_path):
 
     line("file", "start (s)", "end (s)", "tags")
     for path, start, end, scores, tags, error in rows:
-        path = path.replace("\n", "\\n")
         if error is not None:
-            line(path, "-", "-", f"error: {error}")
+            line(one_line(path), "-", "-", f"error: {one_line(error)}")
         else:
-            text = ", ".join(f"{class_names[number]} {scores[number]:.3f}" for number in tags)
-            line(path, f"{start:.2f}", f"{end:.2f}", text or "-")
+            text = ", ".join(f"{one_line(class_names[number])} {scores[number]:.3f}" for number in tags)
+            line(one_line(path), f"{start:.2f}", f"{end:.2f}", text or "-")
 
 
 def _write_csv(rows, class_names, file, _):

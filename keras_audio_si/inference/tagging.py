@@ -98,8 +98,6 @@ def find_audio(paths):
     found = {}
 
     def add(path, problem=None):
-        if os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path):
-            problem = "is not a regular file"
         found.setdefault(os.path.abspath(path), FoundFile(str(path), problem))
 
     def add_shard(path):

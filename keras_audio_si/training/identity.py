@@ -100,16 +100,20 @@ def _shown(value):
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def audio_digest(cache, order):
+    """Checksum of the audio of a `ClipCache`: the lengths of all clips and the samples of up to 64, in this order."""
+    digest = hashlib.sha256(np.ascontiguousarray(np.asarray(cache.lengths)[order]))
+    for place in np.unique(np.linspace(0, len(order) - 1, _CLIPS_HEARD).astype(int)):
+        digest.update(np.ascontiguousarray(cache.waveform(order[place])))
+    return digest.hexdigest()[:16]
+
+
 def _described(split, patches):
-    cache, digest = patches.cache, hashlib.sha256()
-    digest.update(np.ascontiguousarray(cache.lengths))
-    for clip in np.unique(np.linspace(0, patches.num_clips - 1, _CLIPS_HEARD).astype(int)):
-        digest.update(np.ascontiguousarray(cache.waveform(clip)))
     return {
         f"{split} clips": _digest(repr(patches.clip_ids).encode()),
         f"{split} classes": list(patches.class_names),
         f"{split} labels": _digest(np.ascontiguousarray(patches.labels)),
-        f"{split} audio": digest.hexdigest()[:16],
+        f"{split} audio": audio_digest(patches.cache, np.arange(patches.num_clips)),
         f"{split} patches": [patches.num_patches, patches.patch_samples, patches.hop_samples, patches.sample_rate],
         **{f"{split} {name}": value for name, value in patches.options.items()},
     }

@@ -1,0 +1,30 @@
+"""Names that others have given, as text for one line of a terminal and as text in Markdown."""
+
+import re
+
+# Control characters, ends of lines and paragraphs, marks that reverse what follows, and bytes that are no text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# An underscore within a word is text.
+_MARKUP = re.compile(r"[\\`*\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def one_line(text):
+    """Shows text on one line: control characters and ends of lines as escapes, so that a terminal obeys none.
+
+    Example:
+
+    >>> print(one_line("new\\nline \\x1b[2J"))
+    new\\nline \\x1b[2J
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def markdown(text):
+    """Text on one line that Markdown, also within a cell of a table, takes for text.
+
+    Example:
+
+    >>> print(markdown("|pipe| *b* of heavy_rain"))
+    \\|pipe\\| \\*b\\* of heavy_rain
+    """
+    return _MARKUP.sub(r"\\\g<0>", one_line(text))
