@@ -57,7 +57,7 @@ class Checkpoint(NamedTuple):
     def write(self, folder):
         """Writes the checkpoint into a folder, whole or not at all, and removes those before the last two.
 
-        The file is flushed to disk before this returns.
+        The file is on the disk, under its name, before this returns.
         """
         folder = pathlib.Path(folder)
         record = self._asdict()
@@ -73,8 +73,6 @@ class Checkpoint(NamedTuple):
             folder.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as temporary, open(temporary, "wb") as file:
                 np.savez(file, record=np.frombuffer(json.dumps(record).encode(), "uint8"), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
             _sync_folder(folder)
             for _, older in _files(folder)[:-KEPT]:
                 older.unlink()
