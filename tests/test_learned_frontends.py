@@ -238,7 +238,10 @@ def test_a_classifier_with_it_knows_its_front_end():
         ({"num_filters": 0}, "`num_filters` must be positive"),
         ({"floor": 0.0}, "`floor` must be positive"),
         ({"padding": "reflect"}, "`padding` must be one of 'same', 'valid'"),
-        ({"filter_stride": 3}, "`filter_stride` must divide the hop of 20 samples, as do 1, 2, 4, 5, 10, 20."),
+        (
+            {"filter_stride": 3},
+            "`filter_stride` must divide the hop of 20 samples, as do 1, 2, 4, 5, 10, 20. Received: filter_stride=3",
+        ),
         ({"max_hz": 1500.0}, "max_hz=1500"),
         ({"hop_seconds": 1e-6}, "`hop_seconds` must be at least one sample"),
     ],

@@ -138,12 +138,14 @@ def _check_rate(sample_rate):
 
 def _check_new(folder, shards):
     """Refuses a folder with files of others that would be replaced: what `prepare` writes first is its plan."""
+    if (folder / PLAN_FILE).exists():
+        return
     names = (MANIFEST_FILE, INDEX_FILE, CLIPS_FILE, STATISTICS_FILE, FAILURES_FILE, DUPLICATES_FILE, LEAKS_FILE)
     paths = [folder / name for name in names]
     for shard in shards:
         paths += [pathlib.Path(shard.path), _facts_path(shard)]
     there = next((path.name for path in paths if os.path.lexists(path)), None)
-    if there and not (folder / PLAN_FILE).exists():
+    if there:
         raise ValueError(
             f"{str(folder)!r} has a file {there!r} that `prepare` has not written and would replace: choose another "
             "folder."
