@@ -43,8 +43,8 @@ test-card: $(VENV)-card/.card  ## the extras cv and tfio, with the libraries of 
 
 # The CUDA builds take the place of the CPU builds, hence another environment. Without a GPU the tests skip.
 test-gpu: $(if $(shell nvidia-smi -L 2>/dev/null),$(VENV)-gpu/.gpu,$(VENV)/.dev)  ## the tests that need a GPU
-	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest -m gpu
-	KERAS_BACKEND=jax $(<D)/bin/python -m pytest -m gpu
+	KERAS_BACKEND=tensorflow $(<D)/bin/python -m pytest tests/test_gpu.py
+	KERAS_BACKEND=jax $(<D)/bin/python -m pytest tests/test_gpu.py
 
 COUNT := 10000
 TARGETS :=

@@ -1,5 +1,7 @@
 """Work that is divided among the workers of Apache Beam (extra `beam`), which the flags of a pipeline choose."""
 
+from keras_audio_si.checks import nearest
+
 
 def run_pipeline(elements, transform, pipeline_options):
     """Applies a transform of Apache Beam to elements, on the workers of a runner, and waits for the end.
@@ -12,6 +14,8 @@ def run_pipeline(elements, transform, pipeline_options):
 
     Raises:
         ImportError: If Apache Beam is not installed.
+        ValueError: If a flag is none of Apache Beam, and the runner is that of this machine. Others have flags of their
+            own, which the job server knows: of unknown ones there Apache Beam only warns.
         OSError: If the runner fails, or a worker does.
     """
     try:
@@ -22,6 +26,7 @@ def run_pipeline(elements, transform, pipeline_options):
     options = PipelineOptions(pipeline_options)
     runner = options.view_as(StandardOptions)
     if runner.runner in (None, "DirectRunner"):
+        _check_known(options, pipeline_options)
         # What DirectRunner comes to in Python. By that name it looks for a program on the network first (Prism), which
         # does not heed the flags `--direct_...`.
         runner.runner = "FnApiRunner"
@@ -31,6 +36,19 @@ def run_pipeline(elements, transform, pipeline_options):
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]  # A worker's comes behind its traceback.
         raise OSError(f"The pipeline of Apache Beam failed: {reason}") from error
+
+
+def _check_known(options, flags):
+    unknown, known = [], []
+
+    def note(parser):
+        unknown.extend(parser.parse_known_args(flags)[1])
+        known.extend(parser._option_string_actions)
+
+    options.get_all_options(add_extra_args_fn=note, retain_unknown_options=True)  # Gives the parser with all flags.
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        raise ValueError(f"Apache Beam has no flag {flag}{nearest(flag, known) or ': remove it'}")
 
 
 def check_folder(folder):

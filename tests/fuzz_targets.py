@@ -240,6 +240,40 @@ class Shard(Target):
 TARGETS |= {f"shard-{suffix[1:]}": lambda suffix=suffix: Shard(suffix) for suffix in (".array_record", ".tfrecord")}
 
 
+class ShardFacts(Target):
+    """What `prepare` has written beside a shard, read when it continues: the shard is kept, or written anew."""
+
+    refusals = ()
+
+    def prepare(self, folder):
+        import soundfile
+
+        from keras_audio_si.data import Manifest
+        from keras_audio_si.data.manifest import Clip
+
+        names, rng = ("a.wav", "b.wav", "gone.wav"), np.random.default_rng(0)
+        for name in names[:2]:
+            soundfile.write(folder / name, rng.uniform(-0.5, 0.5, 500), RATE)
+        self.manifest, self.output = Manifest([Clip(name, ("dog",)) for name in names], root=folder), folder / "shards"
+        self.read(None)
+        self.path = self.output / "clips-00000-of-00001.json"
+        self.seed, self.shard = self.path.read_text(), self.path.with_suffix(".tfrecord").read_bytes()
+
+    def make(self, rng, folder):
+        self.path.write_bytes(damaged_json(self.seed, rng))
+        return self.path
+
+    def read(self, path):
+        from keras_audio_si.data import prepare
+
+        statistics = prepare(self.manifest, self.output, format="tfrecord", progress=False)
+        assert (statistics["clips"], statistics["failed"]) == (2, 1)
+        assert path is None or path.with_suffix(".tfrecord").read_bytes() == self.shard
+
+
+TARGETS["shard-facts"] = ShardFacts
+
+
 class Tag(Target):
     """Audio of the common formats through `tag`: finite scores, or an error of the file."""
 

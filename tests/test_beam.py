@@ -264,6 +264,19 @@ class TestPipeline:
         with pytest.raises(ImportError, match=r"keras-audio-si\[beam\]"):
             prepare(manifest, tmp_path / "shards", pipeline_options=[])
 
+    def test_unknown_flags(self, beam, monkeypatch):
+        with pytest.raises(ValueError, match="no flag --direct_num_worker. Did you mean '--direct_num_workers'"):
+            run_pipeline([], None, ["--direct_num_worker=2"])
+        with pytest.raises(ValueError, match="no flag all: remove it"):
+            run_pipeline([], None, ["--runner=DirectRunner", "--streaming", "all"])
+
+        def reached(options):
+            raise RuntimeError("reached")
+
+        monkeypatch.setattr(beam, "Pipeline", reached)
+        with pytest.raises(OSError, match="reached"):  # The job server may know it.
+            run_pipeline([], None, ["--runner=FlinkRunner", "--parallelism=2"])
+
     def test_flags_of_the_command_come_first(self, capsys):
         with pytest.raises(SystemExit):
             cli.main(["prepare", "--data", "a", "--output", "b", "--beam", "--runner=FlinkRunner", "--workers=2"])

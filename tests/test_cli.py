@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -195,6 +196,21 @@ class TestErrors:
             ("plot diffres gone.keras x.wav --output picture", "must end in .eps, "),
             ("train --data x --output FILE", "`--output` must be a folder, and"),
             ("train --data x --output y --results gone/results.csv", "in a folder that is there: make gone."),
+            ("prepare --data x --output FILE", "`--output` must be a folder, and FILE is a file"),
+            ("prepare --data x --output FILE/sub", "`--output` must be a folder, and FILE is a file"),
+            ("prepare --data x --output ''", "`--output` is empty: it must name a folder ('.' is this one)"),
+            ("train --data x --output ''", "`--output` is empty: it must name a folder"),
+            ("evaluate gone.keras --data x --output ''", "`--output` is empty: it must name a folder"),
+            ("evaluate gone.keras --data x --report ''", "`--report` is empty: it must name a folder"),
+            ("compare gone other --output ''", "`--output` is empty: it must name a folder"),
+            ("shift-test gone.keras --data x --output ''", "`--output` is empty: it must name a folder"),
+            ("export gone.keras --to savedmodel --output ''", "`--output` is empty: it must name a folder"),
+            ("export gone.keras --to savedmodel --output FILE/sub", "`--output` must be a folder, and FILE is a file"),
+            ("export gone.keras --to onnx --output ''", "`--output` is empty: it must name a file"),
+            ("tag gone.keras x.wav --output ''", "`--output` is empty: it must name a file"),
+            ("calibrate gone.keras --data x --output ''", "`--output` is empty: it must name a file"),
+            ("plot kernels gone.keras --output ''", "`--output` is empty: it must name a file"),
+            ("bench layers --json ''", "`--json` is empty: it must name a file"),
             ("train --data x --output y --results FILE", "is no file of results: it must have the columns paper, "),
         ],
     )
@@ -203,7 +219,7 @@ class TestErrors:
         for folder in ("DIR", "DIR.npz", "DIR.png"):
             (tmp_path / folder).mkdir()
         (tmp_path / "FILE").write_text("a,b\n1\n")
-        assert message in error_of(capsys, *command.split())
+        assert message in error_of(capsys, *shlex.split(command))
         assert len(list(tmp_path.iterdir())) == 4
 
     def test_no_usable_audio(self, capsys, tmp_path):
@@ -236,6 +252,18 @@ class TestErrors:
 
         assert cli.guarded(too_much, argparse.Namespace(debug=False)) == 2
         assert capsys.readouterr().err == "error: too little memory. Unable to allocate 7. EiB\n"
+
+    def test_nobody_reads_the_output(self):
+        code = (
+            "import sys; from keras_audio_si.cli.main import guarded\n"
+            "sys.exit(guarded(lambda args: print(*range(int(sys.argv[1]))), None))"
+        )
+        for count in (3, 100_000):  # What is written at the end, and before.
+            reader, writer = os.pipe()
+            os.close(reader)
+            result = subprocess.run([sys.executable, "-c", code, str(count)], stdout=writer, stderr=subprocess.PIPE)
+            os.close(writer)
+            assert result.returncode == 141 and b"Broken" not in result.stderr
 
     def test_interruption(self, capsys):
         def interrupted(args):

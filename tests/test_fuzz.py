@@ -6,7 +6,8 @@ from fuzz_targets import LAYOUTS, TARGETS
 
 pytestmark = pytest.mark.once
 
-QUICK = [name for name in TARGETS if name.startswith(("audio-", "data-")) or name == "shard-tfrecord"]
+SHARDS = ("shard-tfrecord", "shard-facts")
+QUICK = [name for name in TARGETS if name.startswith(("audio-", "data-")) or name in SHARDS]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -51,6 +51,15 @@ def test_steps_are_the_same_for_few_clips_and_for_many():
     assert steps(10) == 500  # Epochs have a limit.
 
 
+def test_short_patches_do_not_take_more_steps():
+    def steps(median_seconds):
+        epochs = preset("quick", "vgg41", ClipStatistics(800, median_seconds, True), sample_rate=16000).training.epochs
+        return epochs * 800 // 16
+
+    assert [steps(seconds) for seconds in (0.4, 1.0, 3.0)] == [7500, 7500, 7500]
+    assert steps(5.0) == pytest.approx(360_000 / (5.0 * 16), rel=0.01)
+
+
 def test_clips_are_varied_in_many_steps_of_many_epochs():
     def varied(name, clips, **changes):
         settings = preset(name, "vgg41", ClipStatistics(clips, 4.0, True), **changes)

@@ -238,16 +238,16 @@ class TestPrepare:
             peaks = [20 * np.log10(np.abs(soundfile.read(path)[0]).max()) for path in manifest.paths()]
             np.testing.assert_allclose([float(row["peak_decibels"]) for row in rows], peaks, atol=0.01)
 
-    @pytest.mark.parametrize("name", ["manifest.csv", "clips.csv", "clips-00000-of-00001.json"])
+    @pytest.mark.parametrize("name", ["manifest.csv", "clips.csv", "clips-00000-of-00001.json", "plan.json"])
     def test_files_of_others_are_not_replaced(self, tmp_path, monkeypatch, capsys, name):
         monkeypatch.setattr(preparation, "write_shard", None)
         (tmp_path / "report").mkdir()
-        (tmp_path / "report" / name).write_text("mine")
+        (tmp_path / "report" / name).write_text('{"name": "mine"}')
         (tmp_path / "sounds.csv").write_text("path,labels\na.wav,dog\n")
         command = ["prepare", "--data", str(tmp_path / "sounds.csv"), "--output"]
         assert cli.main([*command, str(tmp_path / "report")]) == 2
         assert f"report' has a file '{name}' that `prepare` has not written" in capsys.readouterr().err
-        assert files_of(tmp_path / "report") == {name: b"mine"}
+        assert files_of(tmp_path / "report") == {name: b'{"name": "mine"}'}
 
     def test_the_folder_of_the_data_is_refused(self, tmp_path, capsys):
         (tmp_path / "manifest.csv").write_text("path,labels\na.wav,dog\n")
@@ -343,6 +343,42 @@ class TestPrepare:
         assert line == f"{path} is damaged (another SHA-256 than in {path.stem}.json): writing it anew."
         assert files_of(folder) == before
 
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda facts: facts.pop("clips"),
+            lambda facts: facts.pop("sha256"),
+            lambda facts: facts["clips"].pop(),
+            lambda facts: facts["clips"].insert(0, {"seconds": 1}),
+            lambda facts: facts["clips"][1].update(error="x"),
+            lambda facts: facts["clips"][1].update(seconds=float("nan")),
+            lambda facts: facts["clips"].__setitem__(1, {"seconds": 1.0}),
+            lambda facts: facts["clips"].__setitem__(0, facts["clips"][1]),  # That of the clip that is left out.
+            None,
+        ],
+    )
+    def test_damaged_facts_are_written_anew(self, sounds, tmp_path, capsys, damage):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        before, path = files_of(folder), folder / "train-00001-of-00003.json"
+        if damage is None:
+            path.write_bytes(before[path.name][:20])
+        else:
+            facts = json.loads(before[path.name])
+            damage(facts)
+            path.write_text(json.dumps(facts))
+        capsys.readouterr()
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        assert capsys.readouterr().err == f"{path} is damaged: writing it and its shard anew.\n"
+        assert files_of(folder) == before
+
+    def test_facts_that_are_damaged_meanwhile(self, sounds, tmp_path):
+        prepare(sounds, tmp_path / "shards", progress=False)
+        path = tmp_path / "shards" / "train-00000-of-00001.json"
+        path.write_text("{}")
+        with pytest.raises(ValueError, match=f"{path} is damaged: run `prepare` again, which writes its shard anew"):
+            preparation.finish(sounds, path.parent, plan_shards(sounds, path.parent, None, 1000, "arrayrecord"))
+
     def test_an_unfinished_folder_is_not_read(self, sounds, tmp_path):
         folder = tmp_path / "shards"
         prepare(sounds, folder, clips_per_shard=5, progress=False)
@@ -353,9 +389,26 @@ class TestPrepare:
                     ValueError, match=f"{folder} has data that `prepare` has not finished: run it again"
                 ):
                     read_dataset(folder, layout)
+            found = find_audio([folder, sounds.paths()[0]])
+            assert [file.path for file in found] == [str(folder), str(sounds.paths()[0])]
+            assert "has not finished: run it again" in found[0].problem and found[1].problem is None
             (folder / "manifest.csv").unlink(missing_ok=True)
         prepare(sounds, folder, clips_per_shard=5, progress=False)
         assert len(read_dataset(folder)) == 19
+
+    def test_what_became_of_listed_shards_is_said_by_tag(self, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, clips_per_shard=5, progress=False)
+        names = ["train-00001-of-00003.array_record", "train-00002-of-00003.array_record"]
+        (folder / names[0]).unlink()
+        (folder / names[1]).write_bytes((folder / names[1]).read_bytes()[:1000])
+        found = find_audio([folder])
+        problems = {os.path.basename(file.path): file.problem for file in found if file.problem}
+        assert sorted(problems) == names and len(found) == 19 - 4 - 2 + 2
+        assert problems[names[0]].startswith("is not there, but index.json lists it: `prepare` run again writes it")
+        assert problems[names[1]].startswith("is damaged (another SHA-256 than in index.json): `prepare` run again")
+        (folder / "index.json").write_text('{"shards": ["of another program"]}')
+        assert [file.problem for file in find_audio([folder]) if file.problem] == ["is a shard without clips"]
 
     def test_other_settings_or_files_are_refused(self, sounds, tmp_path):
         folder = tmp_path / "shards"
@@ -406,11 +459,17 @@ class TestPrepare:
         prepare(sounds, tmp_path / "whole", clips_per_shard=5, progress=False)
         assert files_of(folder) == files_of(tmp_path / "whole")
 
-    @pytest.mark.parametrize("name", ["plan.json", "train-00000-of-00002.json"])
-    def test_a_damaged_record_is_named(self, sounds, tmp_path, name):
+    @pytest.mark.parametrize(
+        "plan, message",
+        [
+            ('{"clips": [', "shards' has a file 'plan.json' that `prepare` has not written, or that is damaged"),
+            ('{"clips_per_shard": ', "shards/plan.json must be a JSON file"),
+        ],
+    )
+    def test_a_damaged_plan_is_named(self, sounds, tmp_path, plan, message):
         prepare(sounds, tmp_path / "shards", clips_per_shard=10, progress=False)
-        (tmp_path / "shards" / name).write_text('{"clips": [')
-        with pytest.raises(ValueError, match=f"shards/{name} must be a JSON file"):
+        (tmp_path / "shards" / "plan.json").write_text(plan)
+        with pytest.raises(ValueError, match=message):
             prepare(sounds, tmp_path / "shards", clips_per_shard=10, progress=False)
 
     def test_labels_that_no_manifest_can_have(self, tmp_path):

@@ -12,6 +12,7 @@ def prepare(args):
     from keras_audio_si.data import prepare, read_dataset
     from keras_audio_si.data.corpus import describe
 
+    check_folder("--output", args.output)
     manifest = read_dataset(args.data, args.layout)
     options = (args.sample_rate, args.clips_per_shard, args.format, args.workers)
     print(describe(prepare(manifest, args.output, *options, pipeline_options=args.beam)))
@@ -161,7 +162,9 @@ def export(args):
     from keras_audio_si.export.formats import export as export_model
 
     check_options(args.to, args.precision, args.window_seconds)
-    if args.to != "savedmodel":
+    if args.to == "savedmodel":
+        check_folder("--output", args.output)
+    else:
         check_file("--output", args.output, makes_folder=True)
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
@@ -278,6 +281,7 @@ def bench(args):
     import importlib
     import inspect
 
+    check_file("--json", getattr(args, "json_path", None), makes_folder=True)
     module = importlib.import_module(f"keras_audio_si.bench.{args.subject}")
     bench = getattr(module, f"bench_{args.subject}")
     names = inspect.signature(bench).parameters

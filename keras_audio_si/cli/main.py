@@ -25,7 +25,8 @@ def main(argv=None):
         argv: List of arguments; those of the process if None.
 
     Returns:
-        Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption.
+        Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption, 141
+        if nobody reads the output any more.
     """
     arguments = sys.argv[1:] if argv is None else argv
     own_process = argv is None
@@ -52,12 +53,18 @@ def guarded(function, args):
         args: Namespace with `debug`, True to let errors through with their traceback, and perhaps `backend`.
 
     Returns:
-        Exit code: what the function returns or 0, 2 after an error, 130 after an interruption.
+        Exit code: what the function returns or 0, 2 after an error, 130 after an interruption, 141 if nobody reads the
+        output any more, as after `| head`.
     """
     try:
         if backend := getattr(args, "backend", None):
             _choose_backend(backend)
-        return function(args) or 0
+        code = function(args) or 0
+        print(end="", flush=True)  # Here, as an error at the end of the process would be printed.
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For what the end of the process flushes.
+        return 141  # Of a program that SIGPIPE ends.
     except KeyboardInterrupt:
         print("\nInterrupted. No file is left half written.", file=sys.stderr)
         return 130

@@ -5,14 +5,19 @@ import pathlib
 
 
 def check_folder(option, path):
-    """Raises an `OSError` unless a path is a folder that can be written to, or one that can be made; None passes.
+    """Raises an error unless a path is a folder that can be written to, or one that can be made; None passes.
 
     Args:
         option: Option that the path was given by, for the message.
         path: The path.
+
+    Raises:
+        ValueError: If it is empty, which would be the working folder.
+        OSError: If it is no folder, or none that can be written to.
     """
     if path is None:
         return
+    _check_named(option, path, "folder ('.' is this one)")
     there = pathlib.Path(path)
     while not there.exists():
         there = there.parent
@@ -31,11 +36,12 @@ def check_file(option, path, suffixes=(), makes_folder=False):
         makes_folder: Whether what writes the file makes its folder.
 
     Raises:
-        ValueError: If it has another suffix.
+        ValueError: If it is empty, or has another suffix.
         OSError: If it is a folder, or is in none that can be written to.
     """
     if path is None:
         return
+    _check_named(option, path, "file")
     file = pathlib.Path(path)
     if suffixes and file.suffix.lower() not in suffixes:
         raise ValueError(f"`{option}` must end in {', '.join(suffixes)}. Received: {path}")
@@ -54,6 +60,11 @@ def check_picture(option, path):
     from keras_audio_si.visualization.plots import picture_suffixes
 
     check_file(option, path, picture_suffixes(), makes_folder=True)
+
+
+def _check_named(option, path, kind):
+    if not str(path):
+        raise ValueError(f"`{option}` is empty: it must name a {kind}.")
 
 
 def _check_writable(option, path, folder):

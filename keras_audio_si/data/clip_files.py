@@ -5,11 +5,11 @@ import numpy as np
 from keras_audio_si.checks import check_positive
 from keras_audio_si.data.audio_io import AudioError, audio_info, read_section, resampled_length
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.data.datasets import INDEX_FILE
 from keras_audio_si.data.decoded_clips import DecodedClips, report_failures
 from keras_audio_si.data.manifest import read_rows
 from keras_audio_si.data.parallel import in_threads, with_progress
-from keras_audio_si.data.preparation import CLIPS_FILE, PLAN_FILE
+from keras_audio_si.data.preparation import CLIPS_FILE
+from keras_audio_si.data.prepared import INDEX_FILE, PLAN_FILE
 from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import plain_text
 

@@ -9,10 +9,10 @@ from keras_audio_si.data import audioset
 from keras_audio_si.data.audio_files import audio_below
 from keras_audio_si.data.manifest import Clip, Manifest, read_rows
 from keras_audio_si.data.nsynth import FOLDERS, TABLE, read_nsynth
+from keras_audio_si.data.prepared import MANIFEST_FILE, UNFINISHED, is_prepared, is_unfinished, read_prepared
 from keras_audio_si.data.speech_commands import LISTS, read_speech_commands
 from keras_audio_si.data.text_files import read_json, read_text
 
-INDEX_FILE, MANIFEST_FILE, PLAN_FILE = "index.json", "manifest.csv", "plan.json"
 ESC50_TABLE = pathlib.Path("meta", "esc50.csv")
 URBANSOUND8K_TABLE = pathlib.Path("metadata", "UrbanSound8K.csv")
 FSD50K_TABLES = pathlib.Path("FSD50K.ground_truth")
@@ -196,34 +196,8 @@ def _audioset_layout(*parts):
     )
 
 
-def read_prepared(root):
-    """Reads what `prepare` wrote: clips of shards, with classes in the order of the data that they come from.
-
-    Args:
-        root: Folder of the shards.
-
-    Returns:
-        A `Manifest`.
-
-    Raises:
-        ValueError: If the manifest lacks a column, or the index the names of the classes.
-    """
-    class_names = read_json(root / INDEX_FILE).get("class_names")
-    if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
-        raise ValueError(f"{root / INDEX_FILE} must have `class_names`, a list of text. Received: {class_names!r}")
-    return Manifest.read(root / MANIFEST_FILE, class_names)
-
-
-def _is_unfinished(root):
-    """Whether `prepare` was cut off in a folder, or is at work there; other programs may have a file of that name."""
-    plan = root / PLAN_FILE
-    return not LAYOUTS["prepared"].matches(root) and plan.is_file() and b'"clips_per_shard"' in plan.read_bytes()
-
-
 LAYOUTS = {  # In this order "auto" tries them: class folders match every folder.
-    "prepared": Layout(
-        matches=lambda path: all((path / name).is_file() for name in (INDEX_FILE, MANIFEST_FILE)), read=read_prepared
-    ),
+    "prepared": Layout(matches=is_prepared, read=read_prepared),
     "manifest": Layout(
         matches=lambda path: _manifest_file(path).suffix == ".csv" and _manifest_file(path).is_file(),
         read=lambda path: Manifest.read(_manifest_file(path)),
@@ -277,8 +251,8 @@ def read_dataset(root, layout="auto"):
     check_choice("layout", layout, ("auto", *LAYOUTS))
     if not root.exists():
         raise ValueError(f"`root` must be the folder of a data set or a manifest file. Nothing is at: {root}")
-    if layout in ("auto", "prepared") and _is_unfinished(root):
-        raise ValueError(f"{root} has data that `prepare` has not finished: run it again, with the same arguments.")
+    if layout in ("auto", "prepared") and is_unfinished(root):
+        raise ValueError(f"{root} {UNFINISHED}.")
     if layout == "auto":
         layout = next((name for name, known in LAYOUTS.items() if known.matches(root)), None)
         if layout is None:

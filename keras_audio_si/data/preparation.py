@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -28,10 +29,10 @@ from keras_audio_si.data.audio_io import (
     read_audio,
 )
 from keras_audio_si.data.corpus import duplicates_of, leaks_of, statistics_of
-from keras_audio_si.data.datasets import INDEX_FILE, MANIFEST_FILE, PLAN_FILE
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.parallel import in_threads, with_progress
-from keras_audio_si.data.shards import SUFFIXES, clip_of, encoded, file_state, shard_writer
+from keras_audio_si.data.prepared import INDEX_FILE, MANIFEST_FILE, PLAN_FILE, has_plan, sha256_of
+from keras_audio_si.data.shards import SUFFIXES, clip_of, clips_of, encoded, file_state, shard_writer
 from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import AGAIN, write_csv, writing, written_whole
 from keras_audio_si.locks import locked
@@ -40,6 +41,17 @@ CLIPS_FILE, STATISTICS_FILE = "clips.csv", "statistics.json"
 FAILURES_FILE, DUPLICATES_FILE, LEAKS_FILE = "failures.csv", "duplicates.csv", "leaks.csv"
 _FULL_SCALE, _FULL_SCALE_OF_8_BITS = 32767 / 32768, 127 / 128
 _VERSION = 2  # Of what is measured and written.
+# What is known of a clip that is written, in this order, and of one that is left out.
+_WRITTEN = {
+    "seconds": float,
+    "source_sample_rate": int,
+    "source_channels": int,
+    "peak_decibels": float,
+    "clipped": float,
+    "missing_seconds": float,
+    "digest": str,
+}
+_LEFT_OUT = {"error": str, "passing": bool}
 _LONGEST_NAME = 200  # Bytes of a split. File names may have 255, with numbers, suffix and what is temporary.
 
 
@@ -138,17 +150,17 @@ def _check_rate(sample_rate):
 
 def _check_new(folder, shards):
     """Refuses a folder with files of others that would be replaced: what `prepare` writes first is its plan."""
-    if (folder / PLAN_FILE).exists():
+    if has_plan(folder):
         return
-    names = (MANIFEST_FILE, INDEX_FILE, CLIPS_FILE, STATISTICS_FILE, FAILURES_FILE, DUPLICATES_FILE, LEAKS_FILE)
-    paths = [folder / name for name in names]
+    names = (PLAN_FILE, MANIFEST_FILE, INDEX_FILE, CLIPS_FILE, STATISTICS_FILE, FAILURES_FILE, DUPLICATES_FILE)
+    paths = [folder / name for name in (*names, LEAKS_FILE)]
     for shard in shards:
         paths += [pathlib.Path(shard.path), _facts_path(shard)]
     there = next((path.name for path in paths if os.path.lexists(path)), None)
     if there:
         raise ValueError(
-            f"{str(folder)!r} has a file {there!r} that `prepare` has not written and would replace: choose another "
-            "folder."
+            f"{str(folder)!r} has a file {there!r} that `prepare` has not written, or that is damaged, and would "
+            "replace: choose another folder."
         )
 
 
@@ -180,8 +192,8 @@ def plan_shards(manifest, folder, sample_rate, clips_per_shard, format):
 def write_shard(shard, num_workers=None):
     """Writes a shard and then what is known of its clips; what an earlier run has finished is left as it is.
 
-    It is written anew if it is not what was written, by its SHA-256, which a message on stderr says, or if one of its
-    files could not be read for a reason that may pass, and can be now.
+    It is written anew if it is not what was written, by its SHA-256, or what is known of its clips is damaged, which a
+    message on stderr says, or if one of its files could not be read for a reason that may pass, and can be now.
 
     Args:
         shard: `Shard`
@@ -192,9 +204,11 @@ def write_shard(shard, num_workers=None):
     """
     path, facts_path = pathlib.Path(shard.path), _facts_path(shard)
     if facts_path.exists() and path.exists():
-        written = read_json(facts_path)
-        if _sha256(path) != written.get("sha256"):
+        written = _facts(shard)
+        if written is not None and sha256_of(path) != written["sha256"]:
             print(f"{path} is damaged (another SHA-256 than in {facts_path.name}): writing it anew.", file=sys.stderr)
+        elif written is None or len(clips_of(path)) != sum("error" not in facts for facts in written["clips"]):
+            print(f"{facts_path} is damaged: writing it and its shard anew.", file=sys.stderr)
         elif not any(
             facts.get("passing") and not _clip(source, shard.sample_rate)[0].get("passing")
             for source, facts in zip(shard.sources, written["clips"], strict=True)
@@ -213,14 +227,9 @@ def write_shard(shard, num_workers=None):
                         write(data)
                     clips.append(facts)
                     yield facts
-            digest = _sha256(temporary)
+            digest = sha256_of(temporary)
         with written_whole(facts_path) as temporary:
             temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_by_beam(shards, num_workers, pipeline_options):
@@ -241,6 +250,26 @@ def _write_whole(shard, num_workers):
 
 def _facts_path(shard):
     return pathlib.Path(shard.path).with_suffix(".json")
+
+
+def _facts(shard):
+    """What `write_shard` has written beside a shard: its SHA-256 and what is known of its clips; None if damaged."""
+    try:
+        written = read_json(_facts_path(shard))
+    except ValueError:
+        return None
+    clips = written.get("clips")
+    whole = isinstance(written.get("sha256"), str) and isinstance(clips, list) and len(clips) == len(shard.sources)
+    return written if whole and all(map(_is_whole, clips)) else None
+
+
+def _is_whole(facts):
+    if not isinstance(facts, dict):
+        return False
+    kinds = [(name, type(value)) for name, value in facts.items()]
+    if kinds not in (list(_WRITTEN.items()), list(_LEFT_OUT.items())):
+        return False
+    return all(math.isfinite(value) for value in facts.values() if isinstance(value, float))
 
 
 def _clip(source, sample_rate):
@@ -303,12 +332,14 @@ def finish(manifest, folder, shards):
         The statistics, a dict.
 
     Raises:
-        ValueError: If no clip could be read.
+        ValueError: If no clip could be read, or what is known of the clips of a shard is damaged.
     """
     folder, found, failures, listed = pathlib.Path(folder).resolve(), {}, {}, []
     for shard in shards:
         path = folder / os.path.basename(shard.path)
-        written = read_json(_facts_path(shard))
+        written = _facts(shard)
+        if written is None:
+            raise ValueError(f"{_facts_path(shard)} is damaged: run `prepare` again, which writes its shard anew.")
         places = map(clip_of, itertools.repeat(path), itertools.count())
         for number, source, facts in zip(shard.numbers, shard.sources, written["clips"], strict=True):
             if "error" in facts:

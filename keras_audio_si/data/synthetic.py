@@ -7,8 +7,8 @@ import numpy as np
 import soundfile
 
 from keras_audio_si.checks import check_choice, check_integer
-from keras_audio_si.data.datasets import MANIFEST_FILE
 from keras_audio_si.data.manifest import Clip, Manifest
+from keras_audio_si.data.prepared import MANIFEST_FILE
 from keras_audio_si.data.text_files import read_json
 from keras_audio_si.files import written_whole
 

@@ -50,9 +50,12 @@ _FAMILIES = {
 # Shortest and longest patch, in seconds; juettner's has a fixed length.
 _PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (1.0, 5.2), "efficientnet": (0.0, 10.0)}
 _FEWEST_TOKENS = 32  # Below which EAT cannot be built.
-# Seconds of audio that all steps of the preset quick take together: about 12 minutes on two cores.
-_AUDIO_SECONDS = {"vgg": 120_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000}
-_THOROUGH = 10  # As much of the preset thorough.
+# Seconds of audio that all steps take together: quick is made for about 12 minutes on two cores.
+_AUDIO_SECONDS = {
+    "quick": {"vgg": 360_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000},
+    "thorough": {"vgg": 1_200_000, "eat": 800_000, "efficientnet": 1_280_000, "juettner": 1_200_000},
+}
+_MOST_STEPS = {"quick": 7500, "thorough": 75_000}  # Of short patches: more of them gain nothing, and take longer.
 _MOST_EPOCHS = 500
 # Mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it does not see its
 # clips often enough to learn them by heart.
@@ -98,7 +101,7 @@ def preset(name, network, clips=AN_HOUR, **changes):
     >>> for name in ("quick", "thorough"):
     ...     settings = preset(name, "vgg41", clips)
     ...     print(settings.training.epochs, settings.training.mixup_alpha)
-    116 0.4
+    348 0.4
     500 0.4
     """
     check_choice("preset", name, PRESETS)
@@ -108,7 +111,7 @@ def preset(name, network, clips=AN_HOUR, **changes):
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=(), **own)
         phases = _phases(changes["epochs"]) if changes.get("icebreaker") and "epochs" in changes else {}
         return settings.changed(resolution="none", frames_per_second=None).changed(**{**phases, **changes})
-    family, factor = _family(network), _THOROUGH if name == "thorough" else 1
+    family = _family(network)
     chosen = _SHARED | _FAMILIES[family] | _labels(family, clips, changes)
     if family == "vgg":
         chosen |= _vgg(name, changes)
@@ -117,7 +120,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
     settings = settings.changed(**{**patch, **changes})
     seconds = _seconds(family, settings)
     per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
-    epochs = round(factor * _AUDIO_SECONDS[family] / (seconds * settings.training.batch_size * per_epoch))
+    steps = min(_AUDIO_SECONDS[name][family] / (seconds * settings.training.batch_size), _MOST_STEPS[name])
+    epochs = round(steps / per_epoch)
     epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
     chosen = {"epochs": epochs, **(_phases(epochs) if changes.get("icebreaker") else {})}
     steps = epochs * per_epoch

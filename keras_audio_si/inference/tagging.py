@@ -12,6 +12,7 @@ from keras_audio_si.checks import check_integer
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.patches import filled, scaled_to_peak
+from keras_audio_si.data.prepared import UNFINISHED, damage_of, is_unfinished, listed_shards
 from keras_audio_si.data.shards import clips_of, is_shard
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.models.metadata import class_names_of
@@ -81,8 +82,9 @@ def find_audio(paths):
 
     Folders are searched to any depth for files with a suffix in `data.audio_io.AUDIO_SUFFIXES`, hidden ones as well;
     links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. Of a shard
-    (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio, a
-    shard without clips, or a folder without permission.
+    (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio or
+    permission, one in which `prepare` has not finished, whose shards do not count, and a shard that is damaged, that
+    has no clips, or that `prepare` has listed and is gone.
 
     Args:
         paths: Paths of files and folders.
@@ -102,14 +104,13 @@ def find_audio(paths):
 
     def add_shard(path):
         try:
-            clips = clips_of(path)
+            clips, problem = clips_of(path), "is a shard without clips"
         except (OSError, ValueError) as error:
-            add(path, str(error))
-            return
+            clips, problem = (), str(error)
         for clip in clips:
             add(clip)
         if not clips:
-            add(path, "is a shard without clips")
+            add(path, damage_of(path) or problem)
 
     for path in paths:
         if not os.path.isdir(path):
@@ -118,6 +119,10 @@ def find_audio(paths):
         empty = f"is a folder without audio files (by their suffix: {', '.join(sorted(AUDIO_SUFFIXES))})"
         unreadable = []
         for folder, _, names in os.walk(path, onerror=unreadable.append):
+            names = {*names, *listed_shards(folder)}
+            if is_unfinished(pathlib.Path(folder)):
+                add(folder, UNFINISHED)
+                names, empty = {name for name in names if not is_shard(name)}, None
             for name in names:
                 if is_shard(name) or pathlib.Path(name).suffix.lower() in AUDIO_SUFFIXES:
                     (add_shard if is_shard(name) else add)(os.path.join(folder, name))
