@@ -21,10 +21,11 @@ pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 from keras_audio_si import demo_page  # noqa: E402
 
 NAMES = ("dog", "rain", "<b>$x$</b>")
-# When the page closes or the sound is removed, Chromium ends the player's reading and Gradio's stream of results; and
-# Gradio's player reports a file that is no audio.
+# When the page closes, an upload ends or the sound is removed, Chromium ends the player's reading and Gradio's streams
+# of results and of progress; and Gradio's player reports a file that is no audio.
 HARMLESS = (
-    r"^((blob:|http://127\.0\.0\.1:\d+/gradio_api/queue/data).*net::ERR_ABORTED|Waveform load error: MediaError)$"
+    r"^((blob:|http://127\.0\.0\.1:\d+/gradio_api/(queue/data|upload_progress)).*net::ERR_ABORTED"
+    r"|Waveform load error: MediaError)$"
 )
 
 
