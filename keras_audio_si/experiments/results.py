@@ -13,9 +13,8 @@ INTRODUCTION = """# Results
 
 Results of experiments next to the results in the papers. The papers used whole benchmarks; ours were measured on the
 data named in the row, which are small. Differences between rows can be compared with the papers at best; absolute
-values are no benchmark results. Rows that were run come first; empty cells have not been run. Commands that begin
-with "0.1.0:" are of that version and its recipe files, and cannot be repeated with this one. The pages of the papers in
-docs/ discuss the results.
+values are no benchmark results. The newest rows come first; empty cells have not been run. The pages of the papers and
+measurements.md in docs/ discuss the results.
 
 `make results` makes this page from results.csv and the tables of the recipes.
 """
@@ -117,14 +116,10 @@ def _joined(results):
 
 
 def _section(title, results):
-    lines = [_line(result) for result in sorted(results, key=_order)]
+    newest_first = sorted(results, key=lambda result: result.get("date", ""), reverse=True)  # Not run: no date, last.
+    lines = [_line(result) for result in newest_first]
     header = "| row | paper | ours | data | seeds | command | date |\n|---|---:|---:|---|---|---|---|"
     return "\n".join([f"## {title}\n", header, *lines, ""])
-
-
-def _order(result):
-    """Rows that were run come first, then those of version 0.1.0, then those of the paper alone."""
-    return result["command"].startswith("0.1.0:") if result.get("ours") else 2
 
 
 def _line(result):
