@@ -347,7 +347,7 @@ class TestSurroundings:
         (tmp_path / "out").mkdir()
         code = "import os, sys; os.chdir(sys.argv.pop(1)); from keras_audio_si.cli.main import main; sys.exit(main())"
         done = self.limited(100 if name in ("tag", "embed") else 20_000, code, tmp_path, *self.COMMANDS[name])
-        message = "error: cannot write to 'out': file too large for a limit.*; raise the limit, .*and run it again"
+        message = "error: cannot write to 'out': file too large .*for a limit.*; raise the limit, .*and run it again"
         assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
         left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size > 5000]
         assert left == []

@@ -31,6 +31,7 @@ from keras_audio_si.data.audio_io import AudioError, audio_info, read_audio
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.data.manifest import Clip
 from keras_audio_si.data.preparation import plan_shards
+from keras_audio_si.data.prepared import UNFINISHED
 from keras_audio_si.data.shards import clip_of, clips_of, encoded, shard_writer
 from keras_audio_si.inference.tagging import find_audio
 
@@ -386,12 +387,12 @@ class TestPrepare:
         for _ in range(2):  # With a manifest, whose classes would be in another order, and without.
             for layout in ("auto", "prepared"):
                 with pytest.raises(
-                    ValueError, match=f"{folder} has data that `prepare` has not finished: run it again"
+                    ValueError, match=f"{folder} has data that `prepare` has not finished, .*: run it again"
                 ):
                     read_dataset(folder, layout)
             found = find_audio([folder, sounds.paths()[0]])
             assert [file.path for file in found] == [str(folder), str(sounds.paths()[0])]
-            assert "has not finished: run it again" in found[0].problem and found[1].problem is None
+            assert "has not finished, or a damaged index: run it" in found[0].problem and found[1].problem is None
             (folder / "manifest.csv").unlink(missing_ok=True)
         prepare(sounds, folder, clips_per_shard=5, progress=False)
         assert len(read_dataset(folder)) == 19
@@ -407,8 +408,18 @@ class TestPrepare:
         assert sorted(problems) == names and len(found) == 19 - 4 - 2 + 2
         assert problems[names[0]].startswith("is not there, but index.json lists it: `prepare` run again writes it")
         assert problems[names[1]].startswith("is damaged (another SHA-256 than in index.json): `prepare` run again")
-        (folder / "index.json").write_text('{"shards": ["of another program"]}')
-        assert [file.problem for file in find_audio([folder]) if file.problem] == ["is a shard without clips"]
+
+    @pytest.mark.parametrize("index", ["", '{"shards": [', '{"shards": ["of another program"]}', '{"shards": []}'])
+    def test_a_folder_with_a_damaged_index_is_not_read(self, index, sounds, tmp_path):
+        folder = tmp_path / "shards"
+        prepare(sounds, folder, progress=False)
+        whole = (folder / "index.json").read_bytes()
+        (folder / "index.json").write_text(index)
+        assert [file.problem for file in find_audio([folder])] == [UNFINISHED]
+        with pytest.raises(ValueError, match="or a damaged index: run it again"):
+            read_dataset(folder)
+        prepare(sounds, folder, progress=False)
+        assert (folder / "index.json").read_bytes() == whole and len(find_audio([folder])) == 19
 
     def test_other_settings_or_files_are_refused(self, sounds, tmp_path):
         folder = tmp_path / "shards"

@@ -8,7 +8,7 @@ from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.text_files import read_json
 
 INDEX_FILE, MANIFEST_FILE, PLAN_FILE = "index.json", "manifest.csv", "plan.json"
-UNFINISHED = "has data that `prepare` has not finished: run it again, with the same arguments"
+UNFINISHED = "has data that `prepare` has not finished, or a damaged index: run it again, with the same arguments"
 
 
 def is_prepared(root):
@@ -25,8 +25,8 @@ def has_plan(root):
 
 
 def is_unfinished(root):
-    """Whether `prepare` was cut off in a folder, or is at work there."""
-    return not is_prepared(root) and has_plan(root)
+    """Whether `prepare` was cut off in a folder, or is at work there, or its list of shards was damaged since."""
+    return has_plan(root) and not (is_prepared(root) and listed_shards(root))
 
 
 def read_prepared(root):

@@ -120,9 +120,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
     settings = settings.changed(**{**patch, **changes})
     seconds = _seconds(family, settings)
     per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
-    steps = min(_AUDIO_SECONDS[name][family] / (seconds * settings.training.batch_size), _MOST_STEPS[name])
-    epochs = round(steps / per_epoch)
-    epochs = changes.get("epochs", min(max(epochs, 2), _MOST_EPOCHS))
+    planned = min(_AUDIO_SECONDS[name][family] / (seconds * settings.training.batch_size), _MOST_STEPS[name])
+    epochs = changes.get("epochs", min(max(round(planned / per_epoch), 2), _MOST_EPOCHS))
     chosen = {"epochs": epochs, **(_phases(epochs) if changes.get("icebreaker") else {})}
     steps = epochs * per_epoch
     if steps >= _VARIED_STEPS[family] and epochs >= _VARIED_EPOCHS:
