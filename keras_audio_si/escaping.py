@@ -1,5 +1,6 @@
 """Names that others have given, as text for one line of a terminal and as text in Markdown."""
 
+import os
 import re
 
 # Control characters, ends of lines and paragraphs, marks that reverse what follows, and bytes that are no text.
@@ -28,3 +29,13 @@ def markdown(text):
     \\|pipe\\| \\*b\\* of heavy_rain
     """
     return _MARKUP.sub(r"\\\g<0>", one_line(text))
+
+
+def printable(path):
+    """A path as text that every encoding of Unicode can write: bytes that are none of UTF-8 are written as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shown(path):
+    """A path as `printable`, on one line of a terminal."""
+    return one_line(printable(path))

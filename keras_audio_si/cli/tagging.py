@@ -10,11 +10,12 @@ from keras_audio_si.cli.outputs import check_file
 def tag(args):
     import contextlib
 
+    from keras_audio_si.escaping import shown
     from keras_audio_si.files import AGAIN, writing, written_whole
     from keras_audio_si.inference.event_tables import write_events
     from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.patching import patch_layout
-    from keras_audio_si.inference.tag_tables import Progress, shown, write_tags
+    from keras_audio_si.inference.tag_tables import Progress, write_tags
     from keras_audio_si.inference.tagging import FoundFile, find_audio, required_class_names, tag_files
     from keras_audio_si.models import thresholds_of
 

@@ -83,7 +83,7 @@ def audio_info(path):
     Raises:
         AudioError: If the file is missing, empty, not audio, or damaged where it must be decoded.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         frames = sum(map(len, _blocks(file, path))) if file.frames == _UNKNOWN_FRAMES else file.frames
         return AudioInfo(file.samplerate, file.channels, frames, file.format, file.subtype)
 
@@ -101,8 +101,8 @@ def missing_seconds(path):
     Raises:
         AudioError: If the file is missing, empty or not audio.
     """
-    with _open(path) as file:
-        return _missing_seconds(file)
+    with open_audio(path) as file:
+        return missing_seconds_of(file)
 
 
 def read_audio(path, sample_rate=None, mono=True):
@@ -139,7 +139,7 @@ def read_audio(path, sample_rate=None, mono=True):
     """
     if sample_rate is not None:
         check_positive(sample_rate=sample_rate)
-    with _open(path) as file:
+    with open_audio(path) as file:
         waveform = _decode(file, path, mono)
         file_rate = file.samplerate
     return conformed(waveform, file_rate, path, sample_rate)
@@ -163,7 +163,7 @@ def read_section(path, sample_rate, start, samples):
     Raises:
         AudioError: As for `read_audio`.
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         exact = file.samplerate == sample_rate and file.format in ("WAV", "FLAC") and file.seekable()
         if exact and start + samples <= file.frames:
             try:
@@ -230,7 +230,12 @@ def conformed(waveform, file_rate, path, sample_rate=None):
     return resampled, sample_rate
 
 
-def _open(path):
+def open_audio(path):
+    """The open `soundfile.SoundFile` or `ShardClip` of a path.
+
+    Raises:
+        AudioError: If the file is missing, may not be read, is empty, not audio, or has a header that cannot be true.
+    """
     path = pathlib.Path(path)
     file = file_of(path)
     try:
@@ -262,7 +267,8 @@ def _open(path):
     return opened
 
 
-def _missing_seconds(file):
+def missing_seconds_of(file):
+    """`missing_seconds` of an open file."""
     claimed = _CLAIMED.search(file.extra_info)
     if claimed is None or not file.frames:
         return 0.0

@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.escaping import printable
 from keras_audio_si.files import written_whole
-from keras_audio_si.inference.tag_tables import printable
 
 SUFFIXES = (".npz", ".parquet")
 

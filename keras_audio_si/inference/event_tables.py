@@ -3,9 +3,8 @@
 import json
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.escaping import one_line
+from keras_audio_si.escaping import one_line, printable, shown
 from keras_audio_si.files import csv_line, safe_cell
-from keras_audio_si.inference.tag_tables import printable, shown
 
 _RAVEN = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),

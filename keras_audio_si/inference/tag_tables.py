@@ -1,13 +1,12 @@
 """Results of tagging as a table, CSV or JSON, written row by row as files are finished."""
 
 import json
-import os
 import sys
 import time
 
 from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import LABEL_SEPARATOR
-from keras_audio_si.escaping import one_line
+from keras_audio_si.escaping import one_line, printable, shown
 from keras_audio_si.files import csv_line, safe_cell
 from keras_audio_si.inference.tagging import choose_tags
 
@@ -64,16 +63,6 @@ def write_tags(format, results, class_names, file, top_k=None, threshold=None, w
 
     FORMATS[format](rows(), class_names, file, widest_path)
     return failed
-
-
-def printable(path):
-    """A path as text that every encoding of Unicode can write: bytes that are none of UTF-8 are written as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def shown(path):
-    """A path as `printable`, on one line of a terminal."""
-    return one_line(printable(path))
 
 
 class Progress:

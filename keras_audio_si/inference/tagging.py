@@ -83,8 +83,8 @@ def find_audio(paths):
     Folders are searched to any depth for files with a suffix in `data.audio_io.AUDIO_SUFFIXES`, hidden ones as well;
     links to folders inside them are not followed. A file that is named itself counts whatever its suffix is. Of a shard
     (`data.shards`) the clips are listed. What cannot be read is listed with the reason: a folder without audio or
-    permission, one in which `prepare` has not finished, whose shards do not count, and a shard that is damaged, that
-    has no clips, or that `prepare` has listed and is gone.
+    permission, one whose list of shards is unfinished or damaged, whose shards do not count, and a shard that is
+    damaged, that has no clips, or that `prepare` has listed and is gone.
 
     Args:
         paths: Paths of files and folders.
