@@ -78,7 +78,22 @@ def test_links_and_paths_exist(page):
         paths = re.findall(r"\b(?:docs|recipes|tests)/[\w/]+\.(?:py|md)", text)
     missing = [link for link in links if not (page.parent / link).exists()]
     missing += [path for path in paths if not (ROOT / path).exists()]
+    sections = re.findall(r"\]\(([^):]*#[^)]+)\)", text)
+    missing += [link for link in sections if not _is_section(page, *link.split("#"))]
     assert not missing
+
+
+def _is_section(page, path, section):
+    """Whether a page, the same one without a path, has a heading for which GitHub makes this anchor."""
+    page = page.parent / path if path else page
+    headings = re.findall(r"^#+ (.+)", page.read_text(encoding="utf-8") if page.exists() else "", re.MULTILINE)
+    return section in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.once
+def test_site_has_every_page():
+    named = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= named
 
 
 @pytest.mark.once
