@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = {
     "index.md": "README.md",
     "results.md": "recipes/RESULTS.md",
+    "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
     "vgg41-esc10.md": "keras_audio_si/pretrained_models/vgg41-esc10.md",
 }

@@ -13,7 +13,8 @@ from keras_audio_si.experiments.results import format_results, read_results
 from keras_audio_si.experiments.settings import part_of
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "RESULTS.md"]
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "recipes/RESULTS.md")
+PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize(
