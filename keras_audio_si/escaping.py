@@ -32,7 +32,13 @@ def markdown(text):
 
 
 def printable(path):
-    """A path as text that every encoding of Unicode can write: bytes that are none of UTF-8 are written as \\xNN."""
+    """A path as text that every encoding of Unicode can write: bytes that are none of UTF-8 are written as \\xNN.
+
+    Example:
+
+    >>> print(printable(b"caf\\xe9.wav"))
+    caf\\xe9.wav
+    """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
