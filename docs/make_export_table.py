@@ -82,15 +82,15 @@ def train_some_steps(settings, manifest, clips_of, path):
 
     from keras_audio_si.experiments.model import build_model
     from keras_audio_si.experiments.presets import preset
-    from keras_audio_si.export.before_after import spread_evenly
     from keras_audio_si.inference.patching import patch_dataset
     from keras_audio_si.models import recalibrate
+    from keras_audio_si.spacing import evenly_spaced
     from keras_audio_si.training import adapt
 
     keras.utils.set_random_seed(0)
     model = build_model(manifest.class_names, preset("quick", **settings))
     patches = patch_dataset(model, clips_of(model))
-    chosen = spread_evenly(patches, WINDOWS)
+    chosen = evenly_spaced(patches.num_patches, WINDOWS)
     windows = np.asarray(patches.waveforms(chosen), "float32")
     adapt(model, patches)
     model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", jit_compile=False)

@@ -73,6 +73,14 @@ def check_choices(name, values, choices):
         raise ValueError(f"`{name}` must be some of {known}. Received: {name}={values!r}{near}")
 
 
+def check_matplotlib():
+    """Raises an ImportError that says what to install if matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error
+
+
 def nearest(value, known):
     """Returns the end of a message, which has the nearest of the known names, or nothing if none is near.
 
@@ -85,6 +93,21 @@ def nearest(value, known):
     """
     near = difflib.get_close_matches(str(value), [name for name in known if isinstance(name, str)], n=1)
     return f". Did you mean {near[0]!r}?" if near else ""
+
+
+def listed(names, limit=3):
+    """Returns the first names for a message, and how many more there are.
+
+    Example:
+
+    >>> listed(["a.wav", "b.wav", "c.wav"], limit=2)
+    "'a.wav', 'b.wav' and 1 more"
+    >>> listed([])
+    'none'
+    """
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(repr, names[:limit])) + more if names else "none"
 
 
 def refuse_renamed(names, known=()):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_audio_si.checks import check_matplotlib
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError, audio_info
 from keras_audio_si.data.audio_stream import stream_audio
 from keras_audio_si.inference.events import scores_over_time
@@ -21,7 +22,7 @@ from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.inference.tagging import FoundFile, choose_tags, required_class_names, tag_files
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.visualization.diffres import plot_warped_clip
-from keras_audio_si.visualization.plots import check_matplotlib, styled_figure
+from keras_audio_si.visualization.plots import styled_figure
 from keras_audio_si.visualization.warped_clips import first_patch, resolution_layers, warped_clip
 
 LARGEST_MEGABYTES = 50
@@ -88,7 +89,7 @@ def analyse(model, path, window_seconds=None):
     """Scores an audio file, as a clip and over time, and computes its spectrogram.
 
     Args:
-        model: Classifier of waveforms with class names, see `inference.patching.front_end_of`.
+        model: Classifier of waveforms with class names, see `models.front_end_of`.
         path: Path of the file.
         window_seconds: Length of the windows for a model that takes waveforms of any length.
 

@@ -5,6 +5,8 @@ import csv
 import errno
 import io
 import itertools
+import json
+import math
 import os
 import pathlib
 import re
@@ -147,6 +149,30 @@ def written_rows(path):
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:  # As earlier versions wrote.
         columns, *lines = [[plain_text(cell) for cell in line] for line in csv.reader(file)] or [[]]
     return [dict(zip(columns, line, strict=True)) for line in lines]
+
+
+def write_json(path, content, indent=None):
+    """Writes dicts, lists, text and numbers to a JSON file, with null for NaN and infinity, which JSON has not.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "summary.json")
+    >>> write_json(path, {"mAP": float("nan"), "clips": np.int64(3)})
+    >>> path.read_text(encoding="utf-8")
+    '{"mAP": null, "clips": 3}\\n'
+    """
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(_finite(content), indent=indent) + "\n", encoding="utf-8")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value  # of NumPy
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def columns_of(rows):

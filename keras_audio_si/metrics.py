@@ -21,7 +21,7 @@ class _RankingMetric(keras.metrics.Metric):
     20000 examples of 50 classes on a CPU; `training.callbacks.ClipValidation` ranks once per epoch.
     """
 
-    _direction = "up"
+    _direction = "up"  # By it the callbacks of Keras know what is better.
 
     def __init__(self, num_classes, capacity=CAPACITY, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
@@ -232,6 +232,8 @@ class BalancedAccuracy(keras.metrics.Metric):
     Reference:
         juettner, section 2.3.4.
     """
+
+    _direction = "up"
 
     def __init__(self, num_classes, name="balanced_accuracy", dtype=None):
         super().__init__(name=name, dtype=dtype)

@@ -68,7 +68,7 @@ class Audio(Target):
         return path
 
     def read(self, path):
-        from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, read_audio
+        from keras_audio_si.data.audio_io import AudioError, audio_info, missing_seconds, open_audio, read_audio
         from keras_audio_si.data.audio_stream import stream_audio
 
         try:
@@ -88,7 +88,8 @@ class Audio(Target):
             stream, whole = stream.shape, whole.shape
         assert np.array_equal(stream, whole), f"a stream of {len(stream)} samples, not those of the whole file"
         info = audio_info(path)
-        assert info.sample_rate > 0 and info.channels > 0 and missing_seconds(path) >= 0
+        with open_audio(path) as file:
+            assert info.sample_rate > 0 and info.channels > 0 and missing_seconds(file) >= 0
 
 
 TARGETS = {}

@@ -336,7 +336,7 @@ class TestSettings:
         assert "width 0.25" in plan() and "after" not in plan() and "guide" not in plan()
 
     def test_the_plan_of_a_trained_model_has_no_settings_of_a_network(self):
-        settings = self.parse("--initial", "vgg41-esc10", *"--resolution diffres --fps 25".split())[1]
+        settings = self.parse("--initial", "vgg41-esc10")[1]
         shown = train._plan_of(settings)
         assert shown.startswith(f"vgg41-esc10, {settings.training.epochs} epochs, batches of 16 patches, adam 0.001")
         for word in ("width", "SpecAugment", "DiffRes", "batch normalisation"):

@@ -203,6 +203,7 @@ class TestFSD50K:
                 {"dev": DEV.replace("val", "valid")},
                 r"dev\.csv, line 3: `split` must be 'train' or 'val'. Received: split='valid'",
             ),
+            ({"dev": DEV.replace("val", "test")}, "`split` must be 'train' or 'val'. Received: split='test'"),
             ({"eval": EVAL.replace("12,", "64,")}, "clip_id.*'64'"),
             ({"vocabulary": "index,name,mid\n" + VOCABULARY}, r"vocabulary\.csv must have rows `number,name,mid`"),
             ({"vocabulary": ""}, r"vocabulary\.csv must have rows"),

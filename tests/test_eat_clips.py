@@ -14,11 +14,12 @@ from keras_audio_si import layers, models
 from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
-from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.clips import clip_evaluation, evaluate_clips
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.experiments.model import build_model
-from keras_audio_si.experiments.run import Run, train_and_test
+from keras_audio_si.experiments.run import Run
 from keras_audio_si.experiments.settings import Settings
+from keras_audio_si.experiments.train_and_test import train_and_test
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.inference.tagging import STEP_WINDOWS, FoundFile, tag_files
 from keras_audio_si.models.metadata import front_end_of
@@ -64,12 +65,12 @@ def trained(tmp_path_factory):
     evaluations = []
 
     def evaluate(*arguments):
-        evaluations.append(evaluate_clips(*arguments))
+        evaluations.append(clip_evaluation(*arguments))
         return evaluations[-1]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("keras_audio_si.experiments.run.fit", fit)
-        patched.setattr("keras_audio_si.experiments.run.evaluate_clips", evaluate)
+        patched.setattr("keras_audio_si.experiments.train_and_test.fit", fit)
+        patched.setattr("keras_audio_si.experiments.run.clip_evaluation", evaluate)
         train_and_test(dict.fromkeys(("train", "val", "test"), cache), SETTINGS, Run(folder, folder / "cache"))
     assert np.ptp(evaluations[0].clips.scores, axis=0).min() > 1e-3
     return folder, cache, evaluations[0].clips.scores

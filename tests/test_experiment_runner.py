@@ -1,11 +1,11 @@
 """Rows x folds x seeds: divisions of the data, what is done once, what is continued, and the tables of it."""
 
-import csv
 import json
 import pathlib
 
 import numpy as np
 import pytest
+from recipe_data import rows_of
 
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.manifest import Clip, Manifest
@@ -26,11 +26,6 @@ from keras_audio_si.visualization import classification
 pytestmark = pytest.mark.once
 
 ROWS = {"max": Settings().changed(pooling="max"), "aps, blurred": Settings().changed(pooling="blur3+aps")}
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def folds(num_clips=60, num_folds=3):

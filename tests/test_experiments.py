@@ -18,14 +18,15 @@ from keras_audio_si.evaluation.clips import evaluate_clips
 from keras_audio_si.evaluation.shift import shift_consistency, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.experiments import icebreaker as icebreaker_module
-from keras_audio_si.experiments import run as run_module
+from keras_audio_si.experiments import train_and_test as train_module
 from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.model import build_augmentation, build_front_end, build_model, build_resolution
 from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.report import read_scores
-from keras_audio_si.experiments.run import Run, cut_patches, train_and_test
+from keras_audio_si.experiments.run import Run, cut_patches
 from keras_audio_si.experiments.runner import run_experiment
 from keras_audio_si.experiments.settings import MIXINGS, Settings
+from keras_audio_si.experiments.train_and_test import train_and_test
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models import class_names_of, front_end_of
@@ -233,7 +234,7 @@ def test_folds_of_a_network_on_waveforms(tones, tmp_path, monkeypatch):
     assert evaluation.accuracy == scores[1].values["accuracy"]
     assert evaluation.mAP == pytest.approx(scores[1].values["mAP"], abs=1e-6)
 
-    monkeypatch.setattr(run_module, "fit", None)  # Nothing is trained.
+    monkeypatch.setattr(train_module, "fit", None)  # Nothing is trained.
     assert run_experiment(*arguments, resume=True) == scores == read_scores(tmp_path)
     changed = {"": EAT.changed(learning_rate=0.5)}
     with pytest.raises(ValueError, match=r"learning_rate \(0.03 then, 0.5 now\)"):
@@ -350,7 +351,7 @@ def test_options_of_a_training_reach_it(tones, tmp_path, monkeypatch):
         seen.update(arguments, train=train, validation=validation, training=training)
         return TrainingResult(None, 0, 0.5, {"loss": [0.5, 0.25]}, seconds=3.21)
 
-    monkeypatch.setattr(run_module, "fit", fit)
+    monkeypatch.setattr(train_module, "fit", fit)
     build_model(("high", "low"), EAT).save(tmp_path / "model.keras")
     run = Run(tmp_path, tones / "cache", teacher=tmp_path, resume=True, verbose=0)
     values = train_and_test(splits, EAT.changed(sampling="class_balanced", seed=3), run)
@@ -552,6 +553,8 @@ class TestAugmentation:
 
     def test_everything(self):
         rules = {"mixing_probability": 0.5, "label_rule": "union"}
+        with pytest.raises(ValueError, match="are of `mixings`, of which there are none"):
+            build_augmentation(EAT.changed(**rules))
         augmentation = build_augmentation(EAT.changed(mixings=MIXINGS, augment="eat-table1", **rules))
         mixings = augmentation.layers[-1].layers
         assert [layer.name for layer in mixings] == list(MIXINGS)

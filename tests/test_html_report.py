@@ -246,11 +246,15 @@ def test_clips_that_cannot_be_read(tmp_path):
         text.replace("b,", "a,"): "has a clip twice: 'a'",
         text.replace("clip,group", "clip"): "must have the columns 'clip', 'group'",
         text.replace("1.0", "one"): "must have a number in every cell",
+        re.sub(r",[\d.]+$", "", text, flags=re.MULTILINE): "must have the columns",
+        text + "c\n": "must have the columns",
         "": "must have the columns",
     }.items():
         path.write_text(wrong)
         with pytest.raises(ValueError, match=message):
             read_clips(path)
+    path.write_text(f"\n{text}\n\n")  # As an editor may leave it.
+    assert len(read_clips(path).clip_ids) == 2
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from harness import numpy
 from keras import ops
 
 from keras_audio_si.training.losses import (
@@ -10,10 +11,6 @@ from keras_audio_si.training.losses import (
     smooth_labels,
     softmax_cross_entropy,
 )
-
-
-def numpy(x):
-    return np.asarray(ops.convert_to_numpy(x))
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_selection_keeps_all_classes():
     assert [clip.clip_id for clip in manifest.select(folds=2).clips] == ["second", "third"]
     assert [clip.clip_id for clip in manifest.select(split="train", folds=[2, 3]).clips] == ["second"]
     assert manifest.select(split="test").class_names == ("dog", "rain")
-    assert manifest.indices(folds={2}) == [1, 2]
+    assert manifest.indices(folds={2}) == manifest.indices(folds=np.int64(2)) == [1, 2]
 
 
 @pytest.mark.parametrize(

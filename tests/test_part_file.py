@@ -172,7 +172,7 @@ class TestPart:
             part.completed(files, score)
         assert self.completed(folder) == ["0.wav", "2.wav", "3.wav", "broken.wav"]
 
-    @pytest.mark.parametrize("end", [b"", b'{"file": "x', b"\0\0\0\n"])
+    @pytest.mark.parametrize("end", [b"", b'{"file": "x', b"\0\0\0\n", b"5\n", b"{}\n", b'{"file": 3}\n'])
     def test_a_line_that_is_not_complete_is_done_again(self, folder, part, end):
         part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:-1]) + end)
         assert self.completed(folder, stop="3.wav") == ["2.wav"]

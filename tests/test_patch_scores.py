@@ -136,6 +136,14 @@ def test_scores_of_segments_and_clips(rng):
     assert BalancedAccuracy.from_config(metric.get_config()).num_classes == 3
 
 
+def test_callbacks_know_that_a_higher_balanced_accuracy_is_better():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[BalancedAccuracy(3)])
+    stopping = keras.callbacks.EarlyStopping("balanced_accuracy")
+    model.fit(np.eye(3), np.eye(3), verbose=0, callbacks=[stopping])
+    assert stopping.monitor_op(1.0, 0.5)
+
+
 def test_scores_that_cannot_be_ranked(rng):
     patches, _ = patches_with(np.zeros((3, 3)), np.array([0, 1, 1]), [0, 1])
     assert np.isnan(list(score_patches(np.full((3, 3), np.nan), patches).balanced_accuracies().values())).all()

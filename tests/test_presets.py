@@ -1,5 +1,8 @@
 """Presets: settings by network, and by the number, the length and the labels of the clips."""
 
+import dataclasses
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from keras_audio_si.cli.train import _print_plan
 from keras_audio_si.data import Clip, ClipStatistics, Manifest, clip_statistics
 from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.presets import AN_HOUR, PRESETS, preset
-from keras_audio_si.models.networks import NETWORKS
+from keras_audio_si.models.networks import NETWORKS, network_in
 
 pytestmark = pytest.mark.once
 
@@ -119,14 +122,78 @@ def test_statistics_follow_the_steps_of_the_training():
 def test_what_is_given_counts():
     settings = preset("quick", "vgg41", epochs=3, frames=101, mixup_alpha=None, pooling="max")
     assert (settings.training.epochs, settings.data.frames, settings.training.mixup_alpha) == (3, 101, None)
-    for name, network in (("quick", "vgg41"), ("paper", "vgg41"), ("quick", "eat-s"), ("paper", "eat-s")):
-        data = preset(name, network, initial="model.keras").data  # The model has its own length and scaling.
-        assert data.frames is None and data.peak is None
-    assert preset("quick", "vgg41", initial="model.keras").data.short is None
-    assert preset("quick", "eat-s", initial="model.keras", peak=0.5).data.peak == 0.5
     fixed = preset("quick", "vgg41", ClipStatistics(300, 12.0, True))
     random = preset("quick", "vgg41", ClipStatistics(300, 12.0, True), crops="random")
     assert fixed.training.epochs < random.training.epochs
+
+
+class TestTrainedModels:
+    @pytest.fixture(scope="class")
+    def eat(self, tmp_path_factory):
+        settings = preset("quick", "eat-s", sample_rate=8000, channels=4)
+        path = tmp_path_factory.mktemp("trained") / "eat.keras"
+        build_model(("a", "b"), settings).save(path)
+        return str(path)
+
+    def test_they_have_the_preset_of_their_network(self, eat):
+        clips = ClipStatistics(240, 5.0, True)
+        for name in ("quick", "thorough"):
+            for new, initial in (
+                ({"network": "vgg41"}, "vgg41-esc10"),
+                ({"network": "eat-s", "sample_rate": 8000}, eat),
+            ):
+                built, trained = preset(name, clips=clips, **new), preset(name, clips=clips, initial=initial)
+                assert trained.model.network == built.model.network
+                assert trained.data.sample_rate == built.data.sample_rate
+                assert trained.training == dataclasses.replace(built.training, epochs=trained.training.epochs)
+                assert trained.training.epochs == pytest.approx(built.training.epochs, rel=0.02)
+                assert trained.model.mixings == built.model.mixings and trained.model.augment == built.model.augment
+
+    def test_they_have_their_own_length_and_scaling(self, eat):
+        for name, initial in itertools.product(("quick", "paper"), ("vgg41-esc10", eat)):
+            data = preset(name, initial=initial).data
+            assert data.frames is data.input_samples is data.peak is None
+        assert preset("quick", initial="vgg41-esc10").data.short is None
+        assert preset("quick", initial=eat, peak=0.5).data.peak == 0.5
+        longer = preset("quick", "eat-s", initial=eat, input_samples=65536)
+        assert longer.data.input_samples == 65536
+        assert longer.training.epochs == pytest.approx(
+            preset("quick", initial=eat).training.epochs * 40960 / 65536, abs=1
+        )
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"pooling": "max"}, "`pooling` has no effect with `initial`"),
+            ({"num_mels": 40}, "`num_mels` has no effect with `initial`"),
+            ({"network": "eat-s"}, "`network` must be that of `initial`, 'vgg41'.* Received: network='eat-s'"),
+            ({"sample_rate": 16000}, "`sample_rate` must be that of `initial`, 22050 Hz.* sample_rate=16000"),
+        ],
+    )
+    def test_what_does_not_go_with_them(self, changes, message):
+        for name in ("quick", "paper"):
+            with pytest.raises(ValueError, match=message):
+                preset(name, initial="vgg41-esc10", **changes)
+
+    def test_an_open_length(self, tmp_path):
+        waveforms = keras.Input((None,))
+        keras.Model(waveforms, keras.layers.ReLU()(waveforms)).save(tmp_path / "open.keras")
+        with pytest.raises(ValueError, match="`initial` must take waveforms of a fixed length"):
+            preset("quick", initial=str(tmp_path / "open.keras"))
+
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_networks_are_known_by_their_model(self, name):
+        with keras.StatelessScope(initialize_variables=False):
+            network = NETWORKS[name].build(2)
+            outer = keras.Sequential([keras.Input(network.input_shape[1:]), network], name="classifier")
+        assert network_in(network) == network_in(outer) == name
+        assert network_in(keras.Sequential([keras.Input((4,))])) is None
+
+
+def test_mixings_take_the_place_of_mixup():
+    settings = preset("quick", "vgg41", mixings=("freqmix",))
+    assert settings.training.mixup_alpha is None and settings.model.spec_augment
+    assert preset("quick", "vgg41", mixings=("freqmix",), mixup_alpha=0.3).training.mixup_alpha == 0.3
 
 
 def test_clips_are_held_out_where_they_choose_something():

@@ -17,9 +17,19 @@ from recipe_data import write_tones
 from keras_audio_si.cli import main as cli
 from keras_audio_si.evaluation.page import TEMPLATES
 from keras_audio_si.experiments.model import build_model
+from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.settings import Settings
 from keras_audio_si.inference.tagging import find_audio, tag_files
-from keras_audio_si.models import PRETRAINED, class_names_of, front_end_of, pretrained, with_classes
+from keras_audio_si.layers import LogMelSpectrogram
+from keras_audio_si.models import (
+    PRETRAINED,
+    Classifier,
+    EfficientNetTagger,
+    class_names_of,
+    front_end_of,
+    pretrained,
+    with_classes,
+)
 from keras_audio_si.models.pretrained import DEFAULT, FOLDER, model_file
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -109,6 +119,11 @@ class TestTag:
         assert code == 0 and f"No model is named: {DEFAULT}" in err and DEFAULT in out
 
     @pytest.mark.once
+    def test_a_name_with_a_slip(self, recording, capsys):
+        code, _, err = command(capsys, "tag", "vgg41-esc11", recording)
+        assert code == 2 and "neither a file nor a model 'vgg41-esc11'. Did you mean 'vgg41-esc10'?" in err
+
+    @pytest.mark.once
     @pytest.mark.parametrize("model", [DEFAULT, "gone.keras"])
     def test_a_model_and_nothing_to_tag(self, model, capsys):
         code, _, err = command(capsys, "tag", model)
@@ -140,12 +155,11 @@ class TestWarmStart:
         loaded = keras.models.load_model(tmp_path / "warm.keras")
         np.testing.assert_array_equal(loaded.predict(sound, verbose=0), warm.predict(sound, verbose=0))
 
-    @pytest.mark.parametrize("preset", ["quick", "paper"])
-    def test_training(self, model, tmp_path, capsys, preset):
+    @pytest.mark.parametrize("name", ["quick", "paper"])
+    def test_training(self, model, tmp_path, capsys, name):
         write_tones(tmp_path, 400, 1600)
-        rate = front_end_of(model).sample_rate
         args = ["train", "--data", tmp_path, "--output", tmp_path / "run", "--cache-dir", tmp_path / "cache"]
-        args += ["--initial", DEFAULT, "--preset", preset, "--sample-rate", rate, "--folds", 2]
+        args += ["--initial", DEFAULT, "--preset", name, "--folds", 2]
         args += ["--epochs", 1, "--batch-size", 8, "--learning-rate", 1e-4]
         code, out, err = command(capsys, *args)
         assert code == 0, err
@@ -159,6 +173,33 @@ class TestWarmStart:
         args = ("--data", tmp_path, "--output", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--folds", 2)
         code, _, err = command(capsys, "train", *args, "--initial", "vgg41-esc")
         assert code == 2 and "such as 'vgg41-esc10'" in err and not (tmp_path / "cache").exists()
+
+    @pytest.mark.once
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_networks_with_an_attention_head(self, rng, tmp_path, masked):
+        front_end = LogMelSpectrogram(8000, num_mels=32)
+        tagger = EfficientNetTagger(2, (40, 32), variant="B0", heads=2, class_names=("a", "b"))
+        model = Classifier(
+            front_end, tagger, input_samples=front_end.num_samples(40), lengths="zeros" if masked else None
+        )
+        model.save(tmp_path / "tagger.keras")
+        settings = preset("quick", initial=str(tmp_path / "tagger.keras"))
+        assert (settings.model.network, settings.data.sample_rate) == ("efficientnet-b0", 8000)
+        warm = build_model(("x", "y", "z"), settings)
+        assert class_names_of(warm) == ("x", "y", "z") and warm.layers[-1].layers[-2].heads == 2
+        own = [weight for weight in warm.weights if "attention_head" not in weight.path]
+        others = [weight for weight in model.weights if "attention_head" not in weight.path]
+        assert len(own) == len(others) > 100
+        for weight, other in zip(own, others, strict=True):
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(other))
+        # With the head of the trained one, whose classes they are then, the scores are its scores.
+        again = with_classes(model, ("a", "b"))
+        again.layers[-1].layers[-2].set_weights(tagger.layers[-2].get_weights())
+        sound = rng.uniform(-0.5, 0.5, (2, model.input_shape[1])).astype("float32")
+        sound[1, 1000:] = 0
+        np.testing.assert_allclose(again.predict(sound, verbose=0), model.predict(sound, verbose=0), atol=1e-6)
+        with pytest.raises(ValueError, match="`activation` must be None or 'sigmoid' for a model with an `Attention"):
+            with_classes(model, ("a", "b"), "softmax")
 
 
 def features_of(model, sound):

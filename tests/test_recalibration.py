@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation, estimated anew, against direct means over batches."""
+"""Statistics of batch normalisation, estimated anew, against direct ones."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def random_model(rng, *args):
 
 
 def direct(model, batches):
-    """The statistics of every batch, in NumPy, each layer normalising by its batch; means over the batches."""
+    """Mean and variance of all batches, of equal weight, in NumPy; each layer normalises by its batch."""
     kernel, bias, gamma, beta = map(numpy, model.trainable_weights[:4])
     second_kernel, second_bias = map(numpy, model.trainable_weights[4:6])
     found = []
@@ -31,8 +31,12 @@ def direct(model, batches):
         x = x @ kernel + bias
         mean, variance = x.mean(axis=0), x.var(axis=0)
         y = ((x - mean) / np.sqrt(variance + 1e-3) * gamma + beta) @ second_kernel + second_bias
-        found.append((mean, variance, y.mean(axis=0), y.var(axis=0)))
-    return [np.mean(values, axis=0) for values in zip(*found, strict=True)]
+        found.append((x, y))
+    result = []
+    for of_layer in zip(*found, strict=True):
+        mean = np.mean([values.mean(axis=0) for values in of_layer], axis=0)
+        result += [mean, np.mean([((values - mean) ** 2).mean(axis=0) for values in of_layer], axis=0)]
+    return result
 
 
 def statistics(model):
@@ -44,7 +48,7 @@ def others(model):
     return [numpy(v) for v in model.variables if not v.path.endswith(("moving_mean", "moving_variance"))]
 
 
-def test_means_over_batches(rng):
+def test_statistics_over_batches(rng):
     model = random_model(rng)
     batches = [rng.normal(size=(n, 4)).astype("float32") for n in (8, 8, 5, 8)]
     before = others(model)
@@ -57,6 +61,15 @@ def test_means_over_batches(rng):
     first = statistics(model)
     recalibrate(model, ((x, np.zeros(len(x))) for x in batches[:3]))  # As `fit` takes them; fewer than 30.
     for got, want in zip(statistics(model), first, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_what_is_not_finite(rng):
+    model = random_model(rng)
+    before = statistics(model)
+    with pytest.raises(ValueError, match="`data` must be finite where they reach"):
+        recalibrate(model, [np.full((2, 4), np.nan, "float32")])
+    for got, want in zip(statistics(model), before, strict=True):
         np.testing.assert_array_equal(got, want)
 
 

@@ -1,7 +1,6 @@
 """Shards of FLAC and the preparation of a corpus: what was put in comes out, whatever interrupts it."""
 
 import concurrent.futures
-import csv
 import dataclasses
 import io
 import json
@@ -15,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from recipe_data import rows_of
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.data import (
@@ -136,11 +136,6 @@ class TestShards:
 
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -231,6 +231,10 @@ def test_sizes_follow_the_sample_rate(rate):
         assert 0.01 < fft_length / rate < 0.1 and hop_length <= fft_length // 2
 
 
+def test_the_lowest_sample_rate_has_a_hop():
+    assert min(hop_length for _, hop_length in stft_sizes(100)) == 1
+
+
 def test_wrong_arguments():
     stereo = np.zeros((4, 100, 2), "float32"), np.zeros((4, 3), "float32")
     for layer in (TimeMix(), FreqMix(16000), PhaseMix(16000)):

@@ -347,7 +347,7 @@ class TestCommand:
     def test_exit_code_tells_of_files_that_failed(self, saved, sounds, capsys):
         code, out, err = command(capsys, "tag", saved, sounds)
         assert code == 1 and len(out.splitlines()) == 6
-        assert "broken.ogg: is not audio" in err and "4 of 5 files tagged" in err
+        assert "broken.ogg: is not audio" in err and "4 of 5 files done" in err
         code, out, _ = command(capsys, "tag", saved, sounds / "a.wav", "--top-k", 1)
         assert code == 0 and out.splitlines()[1].split()[-1].startswith("0.")
 

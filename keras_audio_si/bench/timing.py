@@ -1,8 +1,6 @@
 """Timing of functions and layers on any backend, and tables of the results."""
 
 import contextlib
-import json
-import math
 import os
 import pathlib
 import platform
@@ -12,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from keras_audio_si.files import written_whole
+from keras_audio_si.files import write_json
 
 
 def compare(functions, rounds=9, warmup=2):
@@ -214,8 +212,7 @@ def report(bench, rows, settings, title, json_path=None):
     if json_path is None:
         return
     record = {"bench": bench, "settings": settings, "machine": machine(), "rows": rows}
-    with written_whole(json_path) as temporary:
-        temporary.write_text(json.dumps(_without_nan(record), indent=2) + "\n", encoding="utf-8")
+    write_json(json_path, record, indent=2)
     print(f"JSON: {json_path}")
 
 
@@ -275,14 +272,3 @@ def _cell(value):
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _without_nan(value):
-    """The value with None for what JSON has no word for."""
-    if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

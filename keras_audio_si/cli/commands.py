@@ -51,8 +51,8 @@ def evaluate(args):
 
 def _check_evaluation(args):
     """Refuses outputs of `evaluate` that could not be written, or that would replace each other."""
+    from keras_audio_si.checks import check_matplotlib
     from keras_audio_si.evaluation.page import check_jinja2
-    from keras_audio_si.visualization.plots import check_matplotlib
 
     check_folder("--output", args.output)
     check_folder("--report", args.report)
@@ -107,12 +107,11 @@ def calibrate(args):
 
 
 def shift_test(args):
-    from keras_audio_si.checks import check_integer
+    from keras_audio_si.checks import check_integer, check_matplotlib
     from keras_audio_si.evaluation.report import format_text, quantities, trainable_parameters, write_table
     from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
     from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS, shift_patches, write_clip_list
     from keras_audio_si.models.metadata import class_names_of, front_end_of
-    from keras_audio_si.visualization.plots import check_matplotlib
     from keras_audio_si.visualization.stability import write_stability
 
     check_integer(1, max_clips=args.max_clips)
@@ -140,7 +139,7 @@ def shift_test(args):
     print(f"Shifts: {len(patches.starts)} clips")
     if args.output:
         print("Table:", *write_table(results, args.output, "shifts"))
-        print("Figure:", write_stability(models, cache, args.max_clips, args.output, args.shift_clips))
+        print("Figure:", write_stability(models, cache, patches, args.output))
         write_clip_list(patches, cache, os.path.join(args.output, SHIFT_CLIPS))
 
 

@@ -171,10 +171,14 @@ def _model_and_paths(paths):
     Returns:
         `(model, paths)`; the model is that of the package where the first is neither.
     """
+    from keras_audio_si.checks import nearest
     from keras_audio_si.models import class_names_of
     from keras_audio_si.models.pretrained import DEFAULT, PRETRAINED, pretrained
 
     first, *others = paths
+    near = "" if first in PRETRAINED or os.path.exists(first) else nearest(first, PRETRAINED)
+    if near:
+        raise ValueError(f"There is neither a file nor a model {first!r}{near}")
     if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
         model = pretrained(DEFAULT)
         print(f"No model is named: {DEFAULT} ({', '.join(class_names_of(model))}).", file=sys.stderr)

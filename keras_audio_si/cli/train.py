@@ -134,15 +134,16 @@ def _check_parts(rows, class_names):
 
     from keras_audio_si.evaluation.shift import parse_protocol
     from keras_audio_si.experiments.model import build_augmentation, build_model
-    from keras_audio_si.models.pretrained import model_file
+    from keras_audio_si.models.metadata import check_sample_rate
 
     for settings in rows.values():
-        if settings.model.initial is not None:
-            model_file(settings.model.initial)
         for protocol in settings.evaluation.protocols:
             parse_protocol(protocol)
+        if settings.model.initial is not None:
+            check_sample_rate(build_model(class_names, settings), settings.data.sample_rate)
         with keras.StatelessScope(initialize_variables=False):
-            build_model(class_names, settings.changed(weights=None, initial=None))
+            if settings.model.initial is None:
+                build_model(class_names, settings.changed(weights=None))
             build_augmentation(settings)
 
 
@@ -170,7 +171,7 @@ def _recipe_rows(args, given):
 def _preset(args, given, **clips):
     from keras_audio_si.experiments.presets import preset
 
-    return preset(args.preset or "quick", **{"network": "vgg41", **given}, **clips)
+    return preset(args.preset or "quick", **given, **clips)
 
 
 def _for_clips(args, given, divisions):

@@ -88,23 +88,6 @@ def audio_info(path):
         return AudioInfo(file.samplerate, file.channels, frames, file.format, file.subtype)
 
 
-def missing_seconds(path):
-    """How much sooner the data of an audio file end than its header says, as of a recording that was cut off.
-
-    Args:
-        path: Path of an uncompressed file (WAV, AIFF, AU).
-
-    Returns:
-        Seconds; 0.0 for a whole file, for other formats, and where the header leaves the length open, as it does of
-        what was written as a stream.
-
-    Raises:
-        AudioError: If the file is missing, empty or not audio.
-    """
-    with open_audio(path) as file:
-        return missing_seconds_of(file)
-
-
 def read_audio(path, sample_rate=None, mono=True):
     """Decodes an audio file.
 
@@ -140,7 +123,7 @@ def read_audio(path, sample_rate=None, mono=True):
     if sample_rate is not None:
         check_positive(sample_rate=sample_rate)
     with open_audio(path) as file:
-        waveform = _decode(file, path, mono)
+        waveform = decode(file, path, mono)
         file_rate = file.samplerate
     return conformed(waveform, file_rate, path, sample_rate)
 
@@ -172,7 +155,7 @@ def read_section(path, sample_rate, start, samples):
             except soundfile.SoundFileError as error:
                 raise audio_error(path, "is damaged", error) from error
             return conformed(waveform, sample_rate, path)[0]
-        waveform, file_rate = _decode(file, path, True), file.samplerate
+        waveform, file_rate = decode(file, path, True), file.samplerate
     return conformed(waveform, file_rate, path, sample_rate)[0][start : start + samples]
 
 
@@ -267,8 +250,12 @@ def open_audio(path):
     return opened
 
 
-def missing_seconds_of(file):
-    """`missing_seconds` of an open file."""
+def missing_seconds(file):
+    """How much sooner the data of an open file end than its header says, as of a recording that was cut off.
+
+    Seconds; 0.0 for a whole file, for formats other than WAV, AIFF and AU, and where the header leaves the length open,
+    as it does of what was written as a stream.
+    """
     claimed = _CLAIMED.search(file.extra_info)
     if claimed is None or not file.frames:
         return 0.0
@@ -287,7 +274,8 @@ def _blocks(file, path):
         raise audio_error(path, "is damaged", error) from error
 
 
-def _decode(file, path, mono):
+def decode(file, path, mono):
+    """All samples of an open file, as `read_audio` returns them, unchecked."""
     blocks = [block.mean(axis=1) if mono else block for block in _blocks(file, path)]
     return np.concatenate(blocks) if blocks else np.zeros(0, "float32")
 

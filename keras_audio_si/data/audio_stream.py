@@ -5,7 +5,7 @@ import soundfile
 import soxr
 
 from keras_audio_si.checks import check_choice, check_integer, check_positive
-from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, audio_error, missing_seconds_of, open_audio
+from keras_audio_si.data.audio_io import LARGEST_SAMPLE, AudioError, audio_error, missing_seconds, open_audio
 
 BLOCK_FRAMES = 1 << 16
 PCM_TYPES = ("int16", "int32", "float32")
@@ -45,7 +45,7 @@ def stream_audio(path, sample_rate, block_frames=BLOCK_FRAMES, cut_off=None):
     """
     check_positive(sample_rate=sample_rate, block_frames=block_frames)
     with open_audio(path) as file:
-        if cut_off is not None and (missing := missing_seconds_of(file)):
+        if cut_off is not None and (missing := missing_seconds(file)):
             cut_off(missing)
         yield from _resampled(
             lambda frames, start: _read(file, path, frames, start), path, file.samplerate, sample_rate, block_frames

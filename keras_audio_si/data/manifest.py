@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import numbers
 import os
 import pathlib
 
 import numpy as np
 
-from keras_audio_si.files import plain_text, safe_cell, written_whole
+from keras_audio_si.checks import listed
+from keras_audio_si.files import plain_text, write_csv
 
 COLUMNS = ("path", "labels", "split", "fold", "clip_id", "group")
 REQUIRED_COLUMNS = ("path", "labels")
@@ -81,7 +83,9 @@ class Manifest:
             _reject_repeated(f"labels of clip {clip.clip_id!r}", clip.labels)
         unknown = [label for label in occurring if label not in class_names]
         if unknown:
-            raise ValueError(f"Labels that are not in `class_names`: {_listed(unknown)}. Known: {_listed(class_names)}")
+            raise ValueError(
+                f"Labels that are not in `class_names`: {listed(unknown, 10)}. Known: {listed(class_names, 10)}"
+            )
         object.__setattr__(self, "clips", clips)
         object.__setattr__(self, "class_names", class_names)
         object.__setattr__(self, "root", pathlib.Path(self.root))
@@ -118,7 +122,7 @@ class Manifest:
 
     def indices(self, split=None, folds=None):
         """Numbers of the clips that `select` keeps."""
-        folds = None if folds is None else {folds} if isinstance(folds, int) else set(folds)
+        folds = None if folds is None else {folds} if isinstance(folds, numbers.Integral) else set(folds)
         kept = [
             index
             for index, clip in enumerate(self.clips)
@@ -127,7 +131,7 @@ class Manifest:
         if not kept:
             raise ValueError(
                 f"No clip has split={split!r}, folds={sorted(folds) if folds is not None else None}. "
-                f"Splits here: {_listed(sorted({clip.split for clip in self.clips}))}; "
+                f"Splits here: {listed(sorted({clip.split for clip in self.clips}), 10)}; "
                 f"folds here: {sorted({clip.fold for clip in self.clips if clip.fold is not None})}"
             )
         return kept
@@ -167,11 +171,8 @@ class Manifest:
             written = audio.relative_to(folder) if audio.is_relative_to(folder) else audio
             fold = "" if clip.fold is None else clip.fold
             labels = LABEL_SEPARATOR.join(clip.labels)
-            row = (written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group)
-            rows.append([safe_cell(cell) for cell in row])
-        with written_whole(path) as temporary:
-            with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                csv.writer(file).writerows([COLUMNS, *rows])
+            rows.append([written.as_posix(), labels, clip.split, fold, clip.clip_id, clip.group])
+        write_csv(path, COLUMNS, rows)
 
     @classmethod
     def read(cls, path, class_names=None):
@@ -231,7 +232,7 @@ def read_rows(path, required_columns, errors="strict"):
             columns = reader.fieldnames or []
             missing = [name for name in required_columns if name not in columns]
             if missing:
-                raise ValueError(f"{path} lacks the columns {_listed(missing)}. It has: {_listed(columns)}")
+                raise ValueError(f"{path} lacks the columns {listed(missing, 10)}. It has: {listed(columns, 10)}")
             rows = [(reader.line_num, row) for row in reader]
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): save it as CSV UTF-8.") from None
@@ -252,10 +253,4 @@ def _reject_repeated(what, names):
     seen = set()
     repeated = sorted({name for name in names if name in seen or seen.add(name)})
     if repeated:
-        raise ValueError(f"Each must occur once among the {what}. Occurring more than once: {_listed(repeated)}")
-
-
-def _listed(names, limit=10):
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(repr(name) for name in names[:limit]) + more if names else "none"
+        raise ValueError(f"Each must occur once among the {what}. Occurring more than once: {listed(repeated, 10)}")

@@ -295,9 +295,7 @@ class PatchDataset:
             waveforms = tf.ensure_shape(waveforms, (size, self.patch_samples))
             labels = tf.ensure_shape(labels, (size, len(self.class_names)))
             clips = tf.ensure_shape(clips, (size,))
-            if mixed:
-                return (waveforms, labels), labels
-            return (waveforms, labels, clips) if with_clip_ids else (waveforms, labels)
+            return (waveforms, labels, clips) if with_clip_ids else structured(waveforms, labels, clips, mixed)
 
         loaded = numbers_of_batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         loaded._reader = read  # Lives as long as this data set, which its iterators and what is made of it hold.

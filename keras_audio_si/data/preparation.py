@@ -23,10 +23,10 @@ from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.audio_io import (
     AudioError,
     audio_error,
-    audio_info,
     conformed,
+    decode,
     missing_seconds,
-    read_audio,
+    open_audio,
 )
 from keras_audio_si.data.corpus import duplicates_of, leaks_of, statistics_of
 from keras_audio_si.data.manifest import Manifest
@@ -34,7 +34,7 @@ from keras_audio_si.data.parallel import in_threads, with_progress
 from keras_audio_si.data.prepared import INDEX_FILE, MANIFEST_FILE, PLAN_FILE, has_plan, sha256_of
 from keras_audio_si.data.shards import SUFFIXES, clip_of, clips_of, encoded, file_state, shard_writer
 from keras_audio_si.data.text_files import read_json
-from keras_audio_si.files import AGAIN, write_csv, writing, written_whole
+from keras_audio_si.files import AGAIN, write_csv, write_json, writing, written_whole
 from keras_audio_si.locks import locked
 
 CLIPS_FILE, STATISTICS_FILE = "clips.csv", "statistics.json"
@@ -228,8 +228,7 @@ def write_shard(shard, num_workers=None):
                     clips.append(facts)
                     yield facts
             digest = sha256_of(temporary)
-        with written_whole(facts_path) as temporary:
-            temporary.write_text(json.dumps({"sha256": digest, "clips": clips}), encoding="utf-8")
+        write_json(facts_path, {"sha256": digest, "clips": clips})
 
 
 def _write_by_beam(shards, num_workers, pipeline_options):
@@ -278,9 +277,10 @@ def _clip(source, sample_rate):
     Levels are those of the file, before its channels are averaged and it is resampled: both hide clipping.
     """
     try:
-        info, missing = audio_info(source), missing_seconds(source)
-        samples, rate = read_audio(source, mono=False)
-        waveform, rate = conformed(samples.mean(axis=1), rate, source, sample_rate)
+        with open_audio(source) as file:
+            source_rate, subtype, missing = file.samplerate, file.subtype, missing_seconds(file)
+            samples, _ = conformed(decode(file, source, mono=False), source_rate, source)
+        waveform, rate = conformed(samples.mean(axis=1), source_rate, source, sample_rate)
         try:
             data = encoded(waveform, rate)
         except soundfile.SoundFileError as error:
@@ -288,11 +288,11 @@ def _clip(source, sample_rate):
     except AudioError as error:
         return {"error": error.reason, "passing": error.passing}, None
     levels = np.abs(samples)
-    full_scale = _FULL_SCALE_OF_8_BITS if info.subtype in ("PCM_S8", "PCM_U8") else _FULL_SCALE
+    full_scale = _FULL_SCALE_OF_8_BITS if subtype in ("PCM_S8", "PCM_U8") else _FULL_SCALE
     return {
         "seconds": len(waveform) / rate,
-        "source_sample_rate": info.sample_rate,
-        "source_channels": info.channels,
+        "source_sample_rate": source_rate,
+        "source_channels": samples.shape[1],
         "peak_decibels": round(20 * float(np.log10(levels.max() + 1e-10)), 2),
         "clipped": float((levels >= full_scale).mean(axis=0).max()),
         "missing_seconds": missing,
@@ -317,7 +317,7 @@ def _check_plan(folder, manifest, settings):
                 f"({differing or 'a file, label or split has changed'}): choose another folder, or remove it."
             )
         return
-    _write_json(plan, path)
+    write_json(path, plan, indent=1)
 
 
 def finish(manifest, folder, shards):
@@ -360,11 +360,6 @@ def finish(manifest, folder, shards):
     write_csv(folder / FAILURES_FILE, ("path", "reason"), failures)
     write_csv(folder / DUPLICATES_FILE, ("clip_id", "duplicate_of"), duplicates)
     write_csv(folder / LEAKS_FILE, ("kind", "name", "clips"), leaks)
-    _write_json(statistics, folder / STATISTICS_FILE)
-    _write_json({"class_names": manifest.class_names, "shards": listed}, folder / INDEX_FILE)
+    write_json(folder / STATISTICS_FILE, statistics, indent=1)
+    write_json(folder / INDEX_FILE, {"class_names": manifest.class_names, "shards": listed}, indent=1)
     return statistics
-
-
-def _write_json(content, path):
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

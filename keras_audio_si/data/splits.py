@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from keras_audio_si.checks import check_interval
+from keras_audio_si.checks import check_interval, listed
 
 SPLITS = ("train", "val", "test")
 VALIDATION_SPLIT = 0.15  # Share of the training clips that is held out where nothing else is said.
@@ -118,7 +118,7 @@ def reject_leaks(manifest, shared_validation_groups=False):
         if kind == "group" and shared_validation_groups:
             pairs.discard(frozenset(("train", "val")))
         if pairs:
-            places = " and ".join(f"{split} ({_some(by_split[split])})" for split in SPLITS if split in by_split)
+            places = " and ".join(f"{split} ({listed(by_split[split])})" for split in SPLITS if split in by_split)
             leaks[kind].append(f"{kind} {name!r} in {places}")
     found = leaks["file"] or leaks["group"]
     if found:
@@ -129,11 +129,6 @@ def reject_leaks(manifest, shared_validation_groups=False):
         number = f"1 {kind} lies" if len(found) == 1 else f"{len(found)} {kind}s lie"
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise ValueError(f"{number} in more than one split: {'; '.join(found[:3])}{more}. {advice}")
-
-
-def _some(clip_ids, limit=3):
-    more = f" and {len(clip_ids) - limit} more" if len(clip_ids) > limit else ""
-    return ", ".join(map(repr, clip_ids[:limit])) + more
 
 
 def hold_out(manifest, share, seed=0):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_audio_si.data.audio_io import AudioError, audio_info
+from keras_audio_si.spacing import evenly_spaced
 
 MOST_FILES = 1000  # Whose headers are read; of more clips as many, evenly spaced.
 
@@ -45,7 +46,7 @@ def clip_statistics(manifest):
     ClipStatistics(num_clips=10, median_seconds=2.0, single_label=True)
     """
     paths, seconds, failed = manifest.paths(), [], None
-    for index in np.unique(np.linspace(0, len(paths) - 1, MOST_FILES).round().astype(int)):
+    for index in evenly_spaced(len(paths), MOST_FILES):
         try:
             seconds.append(audio_info(paths[index]).seconds)
         except AudioError as error:

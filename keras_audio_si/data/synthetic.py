@@ -1,6 +1,5 @@
 """Synthetic sound events of ten classes, and data sets made of them without a download."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -10,7 +9,7 @@ from keras_audio_si.checks import check_choice, check_integer
 from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.prepared import MANIFEST_FILE
 from keras_audio_si.data.text_files import read_json
-from keras_audio_si.files import written_whole
+from keras_audio_si.files import write_json, written_whole
 
 GENERATOR = 1  # To be increased when the sounds change, so that a folder with older sounds is not reused.
 SETTINGS_FILE = "settings.json"
@@ -291,8 +290,7 @@ def write_dataset(
         clips.append(clip)
     manifest = Manifest(clips, CLASS_NAMES, folder)
     manifest.write(folder / MANIFEST_FILE)
-    with written_whole(settings_file) as temporary:  # Last, as a sign that the data set is complete.
-        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_json(settings_file, settings, indent=1)  # Last, as a sign that the data set is complete.
     return manifest
 
 

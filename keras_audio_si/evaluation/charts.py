@@ -6,6 +6,7 @@ They contain numbers and no names, so that nothing in them needs escaping.
 import numpy as np
 
 from keras_audio_si.evaluation.shift import parse_protocol
+from keras_audio_si.spacing import evenly_spaced
 
 _MAX_STEPS = 150  # of a curve: more cannot be seen
 
@@ -55,7 +56,7 @@ def precision_recall_chart(recall, precision, prevalence):
     """
     frame = _Frame(220, 168, left=42, bottom=34)
     if len(recall) > _MAX_STEPS:
-        kept = np.unique(np.linspace(0, len(recall) - 1, _MAX_STEPS).round().astype(int))
+        kept = evenly_spaced(len(recall), _MAX_STEPS)
         recall, precision = recall[kept], precision[kept]
     path, before = "", 0.0
     for r, p in zip(recall, precision, strict=True):

@@ -44,12 +44,12 @@ def read_clips(path):
         ValueError: If the file has not these columns, no rows, a clip twice, or a cell that is no number.
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        columns, *rows = [*csv.reader(file)] or [[]]
+        columns, *rows = [line for line in csv.reader(file) if line] or [[]]
     columns = list(map(plain_text, columns))
     count = (len(columns) - 2) // 2
     names = tuple(name.removeprefix("target ") for name in columns[2 : 2 + count])
     expected = ["clip", "group", *(f"target {name}" for name in names), *(f"score {name}" for name in names)]
-    if columns != expected or not names or not rows:
+    if columns != expected or not names or not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(
             f"{path} must have the columns 'clip', 'group', 'target <class>' and 'score <class>' of every class, and "
             f"rows. Received: {len(rows)} rows of {', '.join(map(repr, columns[:3]))} ..."

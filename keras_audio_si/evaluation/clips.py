@@ -226,7 +226,11 @@ def evaluate_clips(model, patch_dataset, batch_size=64, verbose=0):
         Fonseca et al., "Improving Sound Event Classification by Increasing Shift Invariance in Convolutional
         Neural Networks", 2021, section III-A.
     """
-    patch_scores = predict_patches(model, patch_dataset, batch_size, verbose)
+    return clip_evaluation(predict_patches(model, patch_dataset, batch_size, verbose), patch_dataset)
+
+
+def clip_evaluation(patch_scores, patch_dataset):
+    """`ClipEvaluation` of what `predict_patches` returned for a data set."""
     targets = np.asarray(patch_dataset.labels)
     return score_clips(
         ClipScores(

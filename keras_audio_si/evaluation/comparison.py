@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 import keras_audio_si
+from keras_audio_si.checks import listed
 from keras_audio_si.evaluation import charts
 from keras_audio_si.evaluation.intervals import RESAMPLES, Difference, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, interval, number, signed, write_page
@@ -213,7 +214,7 @@ def _check_alike(results):
     for name, other_runs in others:
         if (a := runs[0].class_names) != (b := other_runs[0].class_names):
             lacking = [label for label in a if label not in b], [label for label in b if label not in a]
-            what = f"only in {first!r}: {_some(lacking[0])}; only in {name!r}: {_some(lacking[1])}"
+            what = f"only in {first!r}: {listed(lacking[0])}; only in {name!r}: {listed(lacking[1])}"
             raise ValueError(
                 f"{first!r} and {name!r} have different classes, {what if any(lacking) else 'in another order'}."
             )
@@ -222,11 +223,11 @@ def _check_alike(results):
             lacking = sorted(known.keys() - found.keys()), sorted(found.keys() - known.keys())
             raise ValueError(
                 f"{first!r} and {name!r} have scores of different clips, {len(known)} and {len(found)}; only in "
-                f"{first!r}: {_some(lacking[0])}; only in {name!r}: {_some(lacking[1])}."
+                f"{first!r}: {listed(lacking[0])}; only in {name!r}: {listed(lacking[1])}."
             )
         wrong = [clip_id for clip_id in known if known[clip_id] != found[clip_id]]
         if wrong:
-            raise ValueError(f"{first!r} and {name!r} have different labels for the clips {_some(wrong)}.")
+            raise ValueError(f"{first!r} and {name!r} have different labels for the clips {listed(wrong)}.")
         if {frozenset(run.clip_ids) for run in runs} != {frozenset(run.clip_ids) for run in other_runs}:
             raise ValueError(f"{first!r} and {name!r} have the same clips in different folds or runs.")
         if not np.array_equal(units_of(runs)[2], units_of(other_runs)[2]):
@@ -240,10 +241,6 @@ def _targets(name, runs):
             raise ValueError(f"The runs of {name!r} have different classes.")
         found |= {clip_id: row.tobytes() for clip_id, row in zip(run.clip_ids, run.targets > 0.5, strict=True)}
     return found
-
-
-def _some(names):
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "none"
 
 
 def _cells(compared):

@@ -1,7 +1,6 @@
 """Report of a model on clips: one self-contained HTML page, and what it shows as CSV and JSON files."""
 
 import datetime
-import json
 import math
 import pathlib
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from keras_audio_si.evaluation.report import trainable_parameters
 from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.evaluation.worst_clips import worst_clips
-from keras_audio_si.files import write_csv, writing, written_whole
+from keras_audio_si.files import write_csv, write_json, writing
 from keras_audio_si.models.metadata import front_end_of, thresholds_of
 
 PAGE = "report.html"
@@ -130,8 +129,7 @@ def write_report(
         (folder / _matrix_file(not single_label)).unlink(missing_ok=True)  # Of an earlier report.
         _write_calibration(calibration, folder)
         _write_shifts(shifts, folder)
-        with written_whole(folder / SUMMARY) as temporary:
-            temporary.write_text(json.dumps(_finite(summary), indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+        write_json(folder / SUMMARY, summary, indent=2)
         return write_page(
             "report.html",
             folder / PAGE,
@@ -306,10 +304,3 @@ def _write_calibration(calibration, folder):
 def _write_shifts(shifts, folder):
     lines = [[protocol, result.consistency, result.mac, result.num_patches] for protocol, result in shifts.items()]
     write_csv(folder / "shifts.csv", ["shift", "consistency", "mean absolute change", "patches"], lines)
-
-
-def _finite(value):
-    """The same values with None for those that JSON does not have, NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

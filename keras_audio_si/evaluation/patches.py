@@ -95,7 +95,10 @@ def majority_vote(patch_scores, patch_clip, num_clips):
     >>> majority_vote(scores, np.array([0, 0, 0, 1, 1]), num_clips=2).tolist()
     [1, 0]
     """
-    means = average_over_clips(patch_scores, patch_clip, num_clips)
+    return _majority_vote(patch_scores, patch_clip, average_over_clips(patch_scores, patch_clip, num_clips))
+
+
+def _majority_vote(patch_scores, patch_clip, means):
     votes = np.zeros(means.shape, "int64")
     np.add.at(votes, (np.asarray(patch_clip), np.argmax(patch_scores, axis=1)), 1)
     return np.where(votes == votes.max(axis=1, keepdims=True), means, -np.inf).argmax(axis=1)
@@ -132,7 +135,7 @@ def score_patches(patch_scores, patch_dataset):
     means = average_over_clips(patch_scores, patch_clip, num_clips)
     return PatchEvaluation(
         patches=Confusion.of(classes[patch_clip], patch_scores.argmax(axis=1), num_classes),
-        clip_votes=Confusion.of(classes, majority_vote(patch_scores, patch_clip, num_clips), num_classes),
+        clip_votes=Confusion.of(classes, _majority_vote(patch_scores, patch_clip, means), num_classes),
         clip_means=Confusion.of(classes, means.argmax(axis=1), num_classes),
         class_names=patch_dataset.class_names,
     )

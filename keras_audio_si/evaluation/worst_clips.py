@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import soundfile
 
+from keras_audio_si.checks import check_matplotlib
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 SECONDS = 10.0  # of audio, at most
@@ -129,8 +130,6 @@ def spectrogram_uri(waveform, sample_rate):
     Raises:
         ImportError: If matplotlib is missing.
     """
-    from keras_audio_si.visualization.plots import check_matplotlib
-
     check_matplotlib()
     import matplotlib.image
 

@@ -146,6 +146,11 @@ def build_augmentation(settings):
     model, rate, seed = settings.model, settings.data.sample_rate, settings.training.seed
     if not isinstance(model.augment, str):
         return model.augment
+    if not model.mixings and (model.label_rule, model.mixing_probability) != ("convex", 1.0):
+        raise ValueError(
+            "`label_rule` and `mixing_probability` are of `mixings`, of which there are none here: set some, or leave "
+            "these out. Presets mix in long trainings alone."
+        )
     if model.mixings and settings.training.loss == "softmax":
         raise ValueError("`mixings` give several labels: `loss` must be 'softmax-or-bce', 'bce' or 'score-bce'.")
     mixing = (model.mixings, model.mixing_probability, model.label_rule, seed)

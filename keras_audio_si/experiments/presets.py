@@ -1,12 +1,17 @@
 """Settings by network and clips: "quick" for two cores, "thorough" for hours or a GPU, "paper" as published."""
 
 import math
+from typing import NamedTuple
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.data.statistics import ClipStatistics
 from keras_audio_si.experiments.recipes import RECIPES
-from keras_audio_si.experiments.settings import Settings, StageSettings
-from keras_audio_si.models.networks import NETWORKS
+from keras_audio_si.experiments.settings import Settings, StageSettings, refuse_building
+from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.models.eat import with_input_length
+from keras_audio_si.models.loading import load_model
+from keras_audio_si.models.networks import NETWORKS, network_in
+from keras_audio_si.models.pretrained import model_file
 
 PRESETS = ("quick", "thorough", "paper")
 AN_HOUR = ClipStatistics(num_clips=720, median_seconds=5.0, single_label=True)
@@ -50,7 +55,7 @@ _FAMILIES = {
 # Shortest and longest patch, in seconds; juettner's has a fixed length.
 _PATCH_SECONDS = {"vgg": (1.0, 5.0), "eat": (1.0, 5.2), "efficientnet": (0.0, 10.0)}
 _FEWEST_TOKENS = 32  # Below which EAT cannot be built.
-# Seconds of audio that all steps take together: quick is made for about 12 minutes on two cores.
+# Seconds of audio that all steps take together; docs/training.md has the minutes.
 _AUDIO_SECONDS = {
     "quick": {"vgg": 360_000, "eat": 80_000, "efficientnet": 128_000, "juettner": 120_000},
     "thorough": {"vgg": 1_200_000, "eat": 800_000, "efficientnet": 1_280_000, "juettner": 1_200_000},
@@ -59,7 +64,7 @@ _MOST_STEPS = {"quick": 7500, "thorough": 75_000}  # Of short patches: more of t
 _MOST_EPOCHS = 500
 # Mixing and masking make a network learn more slowly: in few steps it underfits, and in few epochs it does not see its
 # clips often enough to learn them by heart.
-_VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 3000, "efficientnet": 3000, "juettner": 3000}, 40
+_VARIED_STEPS, _VARIED_EPOCHS = {"vgg": 1000, "eat": 1000, "efficientnet": 3000, "juettner": 3000}, 40
 _MASKED = {"mixup_alpha": 0.4, "spec_augment": True, "masked_bands": 0.2, "masked_frames": 0.2}
 _VARIED = {
     "vgg": _MASKED,
@@ -74,23 +79,24 @@ _VARIED = {
 _MANY_STEPS = 5000  # From here on the moving statistics keep up at the momentum as published.
 
 
-def preset(name, network, clips=AN_HOUR, **changes):
+def preset(name, network=None, clips=AN_HOUR, **changes):
     """Returns the settings of a preset for a network and the clips that it is trained on.
 
     Args:
-        name: "quick": about 15 minutes on two cores. "thorough": some hours on two cores, or a GPU. Both choose by the
-            clips the length of the patches, the epochs, the loss and whether clips are augmented, mixed and masked;
-            docs/training.md has the rules and the trials. "paper": as published, whatever the clips.
-        network: Name of a network.
+        name: "quick": about 15 minutes on two cores, EAT-S about 25. "thorough": some hours on two cores, or a GPU.
+            Both choose by the clips the length of the patches, the epochs, the loss and whether clips are augmented,
+            mixed and masked; docs/training.md has the rules and the trials. "paper": as published, whatever the clips.
+        network: Name of a network; None for that of `initial`, or else "vgg41".
         clips: `data.ClipStatistics` of the training clips.
         **changes: Flat settings that count in place of those of the preset. With `icebreaker` the phases share the
-            epochs of the preset, or `epochs`, as in the paper, unless theirs are given.
+            epochs of the preset, or `epochs`, as in the paper, unless theirs are given. With `initial` the sampling
+            rate and the length of the patches are those of the trained model.
 
     Returns:
         `Settings`
 
     Raises:
-        ValueError: If the preset, the network or a setting is unknown.
+        ValueError: If the preset, the network or a setting is unknown, or a setting does not go with `initial`.
 
     Example:
 
@@ -105,8 +111,10 @@ def preset(name, network, clips=AN_HOUR, **changes):
     500 0.4
     """
     check_choice("preset", name, PRESETS)
+    trained = _trained(network, changes) if changes.get("initial") else None
+    own = {} if trained is None else trained.settings
+    network = network or (trained and trained.network) or "vgg41"
     check_choice("network", network, NETWORKS)
-    own = {"frames": None, "peak": None} if changes.get("initial") else {}  # A trained model has its own.
     if name == "paper":
         settings = RECIPES[_PAPER[network]].settings.changed(network=network, protocols=(), **own)
         phases = _phases(changes["epochs"]) if changes.get("icebreaker") and "epochs" in changes else {}
@@ -118,7 +126,7 @@ def preset(name, network, clips=AN_HOUR, **changes):
     settings = Settings().changed(network=network, **chosen)
     patch = own or _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
-    seconds = _seconds(family, settings)
+    seconds = _seconds(family, settings) if trained is None else trained.seconds
     per_epoch = math.ceil(clips.num_clips * _patches(settings, clips, seconds) / settings.training.batch_size)
     planned = min(_AUDIO_SECONDS[name][family] / (seconds * settings.training.batch_size), _MOST_STEPS[name])
     epochs = changes.get("epochs", min(max(round(planned / per_epoch), 2), _MOST_EPOCHS))
@@ -126,6 +134,8 @@ def preset(name, network, clips=AN_HOUR, **changes):
     steps = epochs * per_epoch
     if steps >= _VARIED_STEPS[family] and epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
+        if changes.get("mixings"):  # In place of mixup by the batch.
+            chosen["mixup_alpha"] = None
     if family in ("vgg", "efficientnet") and steps < _MANY_STEPS:
         chosen["batch_norm_momentum"] = 0.9
     settings = settings.changed(**{**chosen, **changes})
@@ -133,6 +143,41 @@ def preset(name, network, clips=AN_HOUR, **changes):
         return settings
     # Nothing is chosen by validation clips: of data in folds, whose test clips are given, all others are trained on.
     return settings.changed(validation_split=changes.get("validation_split"))
+
+
+class _Trained(NamedTuple):
+    """What a trained model decides: its network, if that is known, the length of its patches, and settings."""
+
+    network: str | None
+    seconds: float
+    settings: dict
+
+
+def _trained(network, changes):
+    refuse_building(changes)
+    model = load_model(model_file(changes["initial"]))
+    known = network_in(model)
+    if network is not None and known is not None and _family(network) != _family(known):
+        raise ValueError(
+            f"`network` must be that of `initial`, {known!r}, or be left out. Received: network={network!r}"
+        )
+    rate = next((layer.sample_rate for layer in nested_layers(model) if getattr(layer, "sample_rate", None)), None)
+    given = changes.get("sample_rate", rate)
+    if rate is not None and given != rate:
+        raise ValueError(
+            f"`sample_rate` must be that of `initial`, {rate} Hz, or be left out. Received: sample_rate={given}"
+        )
+    if changes.get("input_samples"):
+        model = with_input_length(model, changes["input_samples"])
+    settings = {"frames": None, "peak": None, "input_samples": None}
+    if given is not None:
+        settings["sample_rate"] = given
+    if len(model.input_shape) != 2 or model.input_shape[1] is None:
+        raise ValueError(
+            f"`initial` must take waveforms of a fixed length. Received: {changes['initial']!r}, which takes inputs of "
+            f"shape {model.input_shape}; an open length is fixed by `input_samples`."
+        )
+    return _Trained(known, model.input_shape[1] / (given or Settings().data.sample_rate), settings)
 
 
 def _family(network):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.experiments.settings import Settings, part_of
+from keras_audio_si.experiments.settings import Settings, part_of, refuse_building
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Recipe:
             ValueError: If a table or row is unknown, or a model setting is changed in which the rows differ.
         """
         chosen = {name: self.tables[table][name] for name, table in self.tables_of(tables, names).items()}
+        if changes.get("initial"):
+            refuse_building(changes)
         self._check(chosen, changes)
         rows = {name: self.settings.changed(**{**own, **changes}) for name, (own, _) in chosen.items()}
         return rows, {name: value for name, (_, value) in chosen.items() if value is not None}

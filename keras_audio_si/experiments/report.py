@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_audio_si.evaluation.patches import Confusion
 from keras_audio_si.evaluation.report import Estimate, format_text, write_table
+from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.experiments.run import CONFUSION
 from keras_audio_si.files import plain_text, write_rows, written_rows
 from keras_audio_si.models.loading import load_model
@@ -269,7 +270,11 @@ def _write_shifts(folder, done, names, rows, divisions, caches):
     for key, place in shifted.items():
         if names[key] not in models:
             models[names[key]] = load_model(place / BEST_MODEL)
-    write_stability(models, test, first.evaluation.max_shift_clips, folder, first.evaluation.shift_clips)
+    settings = first.evaluation
+    patches = shift_patches(
+        next(iter(models.values())), test, (), settings.max_shift_clips, clip_list=settings.shift_clips
+    )
+    write_stability(models, test, patches, folder)
 
 
 def _columns(values, quantity=None):

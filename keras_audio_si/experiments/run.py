@@ -1,13 +1,12 @@
-"""One run of an experiment: a model is trained and tested with one division of the data and one seed."""
+"""Parts of one run of an experiment, which has one division of the data and one seed: patches, pictures, measures."""
 
 import dataclasses
 import math
 import pathlib
 import sys
 
-import keras
-
 from keras_audio_si import models
+from keras_audio_si.checks import check_matplotlib
 from keras_audio_si.data.background import BackgroundNoise
 from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.loud_patches import cut_loud_patches
@@ -15,26 +14,22 @@ from keras_audio_si.data.manifest import Clip, Manifest
 from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.speech_commands import background_noise_files
 from keras_audio_si.evaluation.clip_table import CLIPS, write_clips
-from keras_audio_si.evaluation.clips import evaluate_clips
-from keras_audio_si.evaluation.patches import check_single_labels, evaluate_patches
+from keras_audio_si.evaluation.clips import clip_evaluation, evaluate_clips, predict_patches
+from keras_audio_si.evaluation.patches import score_patches
 from keras_audio_si.evaluation.report import quantities, trainable_parameters, write_table
 from keras_audio_si.evaluation.shift import shift_table
 from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS, NoClipError, shift_patches, write_clip_list
-from keras_audio_si.experiments.model import build_augmentation, build_model
+from keras_audio_si.experiments.model import build_model
 from keras_audio_si.experiments.model_card import write_card
 from keras_audio_si.files import writing
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.layers import DiffResLayer
 from keras_audio_si.layers.nested import nested_layers
-from keras_audio_si.models.loading import load_model
 from keras_audio_si.models.metadata import check_sample_rate
 from keras_audio_si.training.activeness import ActivenessLog
-from keras_audio_si.training.fit_loop import fit
 from keras_audio_si.training.progress import RemainingTime
 from keras_audio_si.training.score_history import ScoreHistory
 from keras_audio_si.visualization.activations import loudest_patches, one_clip_per_class
-from keras_audio_si.visualization.pictures import write_pictures
-from keras_audio_si.visualization.plots import check_matplotlib
 
 CONFUSION = "confusion"  # Name of the tables with the confusion of classes.
 _ANIMATED_CLIPS = 3
@@ -68,46 +63,6 @@ class Run:
     def saving(self):
         """The arguments `resume`, `overwrite` and `checkpoint_steps` of `fit`."""
         return {name: getattr(self, name) for name in ("resume", "overwrite", "checkpoint_steps")}
-
-
-def train_and_test(splits, settings, run):
-    """Trains a model and measures it on the test clips.
-
-    Args:
-        splits: Dict of the `ClipCache` of "train", "test" and, unless none are held out, "val".
-        settings: `Settings`. The seed of its training sets the initial weights, the order of the data and all draws.
-        run: `Run`
-
-    Returns:
-        Dict of the measured values by name, "parameters" first.
-    """
-    if settings.stages.icebreaker:
-        from keras_audio_si.experiments.icebreaker import train_in_stages
-
-        return train_in_stages(splits, settings, run)
-    keras.utils.set_random_seed(settings.training.seed)
-    model = build_model(splits["train"].manifest.class_names, settings)
-    # Before the training, so that unusable clips are reported early.
-    shifted = shifted_patches(model, splits["test"], settings) if settings.evaluation.protocols else None
-    patches = {split: cut_patches(model, cache, settings, run, split) for split, cache in splits.items()}
-    if settings.evaluation.patch_scores:
-        check_single_labels(patches["test"])
-    seen = patches.get("val", patches["train"])  # Clips that pictures are made of.
-    result = fit(
-        model,
-        patches["train"],
-        patches.get("val"),
-        settings.training,
-        run.folder,
-        callbacks=run_callbacks(model, seen, run),
-        augmentation=build_augmentation(settings),
-        teacher=None if run.teacher is None else load_model(run.teacher / "model.keras"),
-        verbose=run.verbose,
-        **run.saving,
-    )
-    if settings.evaluation.patch_scores:
-        write_pictures({settings.model.network: model}, seen, run.folder)
-    return measured(model, patches, settings, run, [result], shifted)
 
 
 def cut_patches(model, cache, settings, run, split):
@@ -159,7 +114,8 @@ def measured(model, patches, settings, run, trainings, shifted=None):
         protocol "time-1 consistency (%)" and "time-1 MAC".
     """
     batch_size = settings.training.batch_size
-    clips = evaluate_clips(model, patches["test"], batch_size)
+    predicted = predict_patches(model, patches["test"], batch_size)
+    clips = clip_evaluation(predicted, patches["test"])
     seconds = [training.seconds for training in trainings]
     values = {
         "parameters": trainable_parameters(model),
@@ -172,12 +128,8 @@ def measured(model, patches, settings, run, trainings, shifted=None):
         learned = evaluate_clips(model, patches["train"], batch_size)
         values |= {"train mAP": learned.mAP, "train accuracy": learned.accuracy}
     if settings.evaluation.patch_scores:
-        scores = evaluate_patches(model, patches["test"], batch_size)
-        values |= {
-            "patch balanced accuracy": scores.patches.balanced_accuracy,
-            "vote balanced accuracy": scores.clip_votes.balanced_accuracy,
-            "mean balanced accuracy": scores.clip_means.balanced_accuracy,
-        }
+        scores = score_patches(predicted, patches["test"])
+        values |= {name.replace("_", " "): value for name, value in scores.balanced_accuracies().items()}
         with writing(run.folder):
             write_table(_counts(scores.patches, scores.class_names), run.folder, CONFUSION)
     if shifted is not None:

@@ -17,9 +17,10 @@ from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS
 from keras_audio_si.experiments.divisions import clip_counts
 from keras_audio_si.experiments.model import DIFFRES
 from keras_audio_si.experiments.report import RUNS, RunScore, figure_names, read_scores, write_figures, write_tables
-from keras_audio_si.experiments.run import Run, train_and_test, write_shift_clips
+from keras_audio_si.experiments.run import Run, write_shift_clips
 from keras_audio_si.experiments.settings import Settings
-from keras_audio_si.files import write_csv, writing, written_whole
+from keras_audio_si.experiments.train_and_test import train_and_test
+from keras_audio_si.files import write_csv, write_json, writing
 from keras_audio_si.locks import locked
 from keras_audio_si.training import run_folder
 from keras_audio_si.training.identity import audio_digest, refuse_differences
@@ -241,8 +242,7 @@ def describe(folder, record, manifest, failures=()):
         if failures:
             write_csv(folder / LEFT_OUT, ("path", "reason"), failures)
         manifest.write(folder / MANIFEST)
-        with written_whole(folder / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / RECORD, record, indent=2)
 
 
 def _folders_of_runs(folder):

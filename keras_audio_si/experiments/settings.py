@@ -22,6 +22,17 @@ MIXINGS = ("mixup", "timemix", "freqmix", "phasemix")
 LABEL_RULES = ("convex", "union")
 CONTENTS = ("waveform", "phase", "magnitude", "both")
 PRECISIONS = (None, "bfloat16", "float16")
+# Of `ModelSettings` those that have an effect on a trained model (`initial`), or are refused elsewhere.
+_KEPT = (
+    "network",
+    "initial",
+    "augment",
+    "augment_noise",
+    "mixings",
+    "mixing_probability",
+    "label_rule",
+    "mixed_precision",
+)
 
 
 def _field(default, **metadata):
@@ -383,6 +394,13 @@ class Settings:
         }
         record["model"]["standardise"] = self.model.standardised  # By name: what "auto" is may change.
         return record
+
+
+def refuse_building(changes):
+    """Raises a `ValueError` if one of the flat settings is of what a trained model, `initial`, has of its own."""
+    for name in changes:
+        if part_of().get(name) == "model" and name not in _KEPT:
+            raise ValueError(f"`{name}` has no effect with `initial`, a trained model that has its own: leave it out.")
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from keras_audio_si.export.litert_file import litert_scores
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.inference.tagging import score_windows
 from keras_audio_si.models.metadata import front_end_of
+from keras_audio_si.spacing import evenly_spaced
 
 PROTOCOL = "time-1"
 
@@ -39,12 +40,7 @@ class BeforeAfter(NamedTuple):
 def windows_over(model, cache, count, window_seconds=None):
     """Windows of clips as evaluation cuts them, at most `count`, spread evenly: `(windows, samples)` float32."""
     patches = patch_dataset(model, cache, window_seconds)
-    return np.asarray(patches.waveforms(spread_evenly(patches, count)), "float32")
-
-
-def spread_evenly(patches, count):
-    """Numbers of at most `count` patches of a `PatchDataset`, from the first to the last: an int64 array."""
-    return np.unique(np.linspace(0, patches.num_patches - 1, count).round().astype("int64"))
+    return np.asarray(patches.waveforms(evenly_spaced(patches.num_patches, count)), "float32")
 
 
 def before_after(model, path, cache, max_shift_clips=200, window_seconds=None):

@@ -23,7 +23,7 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     TensorFlow. Under JAX and torch the model goes there by a `.keras` file and another process.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
+        model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must be
             Keras' or this package's.
         path: "savedmodel": a folder that does not exist. Else a file, which is replaced if it exists.
         to: "savedmodel", "onnx" or "litert".

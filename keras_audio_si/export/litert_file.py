@@ -34,7 +34,7 @@ def export_litert(model, path, precision="float32", window_seconds=None, represe
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
+        model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must be
             Keras' or this package's.
         path: File to write, which is replaced if it exists.
         precision: "float32", "float16" for weights of half the size, or "int8" for a network with weights and feature

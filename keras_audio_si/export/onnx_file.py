@@ -28,7 +28,7 @@ def export_onnx(model, path, representative=None):
     Under JAX and torch the model goes to TensorFlow by a `.keras` file and another process.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must be
+        model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must be
             Keras' or this package's.
         path: File to write, which is replaced if it exists.
         representative: Real audio to compare on as well, `(clips, samples)` float32.

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from keras_audio_si.layers.nested import all_layers
 from keras_audio_si.ops.xla import portable_operations
 
 
@@ -46,7 +47,7 @@ def _functions_of_all_formats():
 @contextlib.contextmanager
 def _fourier_transform_by_convolution(model):
     """Has front-ends, those inside other layers too, take convolutions with fixed kernels for Fourier transforms."""
-    front_ends = [layer for layer in model._flatten_layers() if getattr(layer, "dft", None) == "fft"]
+    front_ends = [layer for layer in all_layers(model) if getattr(layer, "dft", None) == "fft"]
     for layer in front_ends:
         layer.dft = "conv"
     try:

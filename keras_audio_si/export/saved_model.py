@@ -32,7 +32,7 @@ def export_saved_model(model, output_dir, representative=None):
     with are the scores of `model` itself, on clips of several lengths and numbers.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`, with class names. Its layers must
+        model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must
             be Keras' or this package's.
         output_dir: Folder to make; its parents are made as well.
         representative: Real audio to compare on as well, `(clips, samples)` float32.

@@ -12,7 +12,7 @@ import keras
 
 from keras_audio_si.beam import check_folder, check_written, run_pipeline
 from keras_audio_si.data.shards import file_state
-from keras_audio_si.files import written_whole
+from keras_audio_si.files import write_json, written_whole
 from keras_audio_si.inference.part_file import digest_of, packed, unpacked
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.inference.tagging import GROUP_FILES, FoundFile, tag_files
@@ -146,8 +146,7 @@ def _path_of(folder, number, group, run):
 
 
 def _write(path, results):
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps([packed(result) for result in results]), encoding="utf-8")
+    write_json(path, [packed(result) for result in results])
 
 
 def _complete(path):

@@ -208,9 +208,11 @@ def _line(entry):
 
 
 def _parsed(line):
+    """The entry of a line, or None where the line is not whole."""
     with contextlib.suppress(ValueError):
-        if line.endswith(b"\n"):
-            return json.loads(line)
+        entry = json.loads(line) if line.endswith(b"\n") else None
+        if isinstance(entry, dict) and isinstance(entry.get("file"), str) and {"error", "state"} <= entry.keys():
+            return entry
     return None
 
 

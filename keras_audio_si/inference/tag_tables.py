@@ -101,7 +101,7 @@ class Progress:
             yield result
         spent = time.monotonic() - self.begun
         print(
-            f"{clear}{self.finished - self.failed} of {self.num_files} files tagged: {self.seconds:.1f} s of audio in "
+            f"{clear}{self.finished - self.failed} of {self.num_files} files done: {self.seconds:.1f} s of audio in "
             f"{spent:.1f} s, {self.seconds / spent:.0f} times real time",
             file=sys.stderr,
         )

@@ -192,7 +192,7 @@ def tag_files(
     scores.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`. Or an `models.embedding_model`, whose
+        model: Classifier of waveforms, see `models.front_end_of`. Or an `models.embedding_model`, whose
             embeddings then take the place of scores.
         files: Iterable of `FoundFile`, such as `find_audio` returns.
         by_window: Whether to return a row for every window, the last one to the end of the file included, rather

@@ -1,4 +1,4 @@
-"""Iteration over the layers of a model, including those of nested models."""
+"""Iteration over the layers inside a model or a layer."""
 
 import keras
 
@@ -23,3 +23,19 @@ def nested_layers(model):
             yield from nested_layers(layer)
         else:
             yield layer
+
+
+def all_layers(layer, include_self=True, recursive=True):
+    """Returns a layer and the layers inside it, from the outside in; of models too.
+
+    Keras has no public way that enters layers which are no models.
+
+    Args:
+        layer: Layer or model.
+        include_self: Whether the layer itself is the first.
+        recursive: Whether the layers inside the layers inside follow.
+
+    Returns:
+        List of layers.
+    """
+    return list(layer._flatten_layers(include_self=include_self, recursive=recursive))

@@ -17,12 +17,11 @@ STARTS = ("binomial", "box")  # Of trainable taps.
 POOL_MODES = ("max", "average", None)
 
 
-def _pair(value, name, smallest=1):
+def _pair(value, name):
     pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(n, int) or n < smallest for n in pair):
+    if len(pair) != 2 or any(not isinstance(n, int) or n < 1 for n in pair):
         raise ValueError(
-            f"`{name}` must be an integer of at least {smallest} or a pair (time, mel) of them. "
-            f"Received: {name}={value!r}"
+            f"`{name}` must be an integer of at least 1 or a pair (time, mel) of them. Received: {name}={value!r}"
         )
     return pair
 
@@ -45,12 +44,10 @@ def _constant(taps):
 class _FilteredPool(keras.layers.Layer):
     """Base class of the two pools: dense pooling and low-pass taps; maps of rank 3 get a mel axis of one band."""
 
-    def __init__(
-        self, pool_size, strides, filter_size, filter, pool_mode, padding, initializer, smallest_stride, **kwargs
-    ):
+    def __init__(self, pool_size, strides, filter_size, filter, pool_mode, padding, initializer, **kwargs):
         super().__init__(**kwargs)
         self.pool_size = _pair(pool_size, "pool_size")
-        self.strides = _pair(strides, "strides", smallest_stride)
+        self.strides = _pair(strides, "strides")
         self.filter_size = _pair(filter_size, "filter_size")
         self.filter = filter
         check_choice("pool_mode", pool_mode, POOL_MODES)
@@ -215,7 +212,7 @@ class AntiAliasPool(_FilteredPool):
         **kwargs,
     ):
         check_choice("filter", filter, FILTERS)
-        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, **kwargs)
 
     def call(self, x, mask=None):
         pooled = self._dense(self._as_map(x, mask), mask)
@@ -295,7 +292,7 @@ class AdaptivePolyphasePool(_FilteredPool):
         **kwargs,
     ):
         check_choice("filter", filter, (None, *FILTERS))
-        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, 1, **kwargs)
+        super().__init__(pool_size, strides, filter_size, filter, pool_mode, padding, initializer, **kwargs)
         if self.strides == (1, 1):
             raise ValueError(f"`strides` must be at least 2 on one axis. Received: strides={strides!r}")
         check_choice("criterion", criterion, CRITERIA)

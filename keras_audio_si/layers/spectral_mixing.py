@@ -45,7 +45,7 @@ def stft_sizes(sample_rate):
         return _RELEASED_SIZES[sample_rate]
     octaves = math.floor(math.log2(sample_rate / 22050))
     lengths = [round(length * 2.0**octaves) for length in (512, 1024, 2048)]
-    return tuple((length, length // 4) for length in lengths)
+    return tuple((length, max(1, length // 4)) for length in lengths)
 
 
 class SpectralMixing(BatchMixing):

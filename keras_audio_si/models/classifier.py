@@ -6,6 +6,7 @@ import keras
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.layers.frame_mask import FrameMask, JoinMask, SplitMask
+from keras_audio_si.layers.nested import all_layers
 from keras_audio_si.layers.standardise import build_standardise
 from keras_audio_si.models.masks import with_masks
 
@@ -113,7 +114,7 @@ def _check(front_end, resolution, backbone, lengths):
         raise ValueError("`resolution` changes the frames of spectrograms: it needs a `front_end`. Received: None")
     if front_end is None and lengths is not None:
         raise ValueError(f"`lengths` are for the mask of frames: they need a `front_end`. Received: {lengths!r}")
-    if lengths is not None and any(map(_reflects, front_end._flatten_layers())):
+    if lengths is not None and any(map(_reflects, all_layers(front_end))):
         raise ValueError(
             f"`lengths`={lengths!r} needs a `front_end` whose last frames of a clip do not depend on its padding. "
             f"Received: {front_end.name!r} with center=True and pad_mode='reflect'. Set pad_mode='constant'."

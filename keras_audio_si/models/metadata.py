@@ -131,7 +131,8 @@ def check_sample_rate(model, sample_rate):
         if rate is not None and rate != sample_rate:
             raise ValueError(
                 f"The model {model.name!r} takes audio at {rate} Hz, the data are at {sample_rate} Hz. "
-                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...)."
+                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...), or "
+                f"`--sample-rate {rate}`."
             )
 
 

@@ -7,13 +7,14 @@ import keras
 import numpy as np
 
 from keras_audio_si.checks import check_integer
+from keras_audio_si.layers.nested import all_layers
 from keras_audio_si.models.surgery import ModelCopy
 
 
 def recalibrate(model, data, batches=30):
     """Estimates the moving statistics of the batch normalisation of a model anew, and changes nothing else of it.
 
-    They are the means over batches of the mean and variance of each batch. As in training, batch normalisation uses the
+    They are mean and variance over all batches, from those of each batch. As in training, batch normalisation uses the
     statistics of the batch; all other layers are in inference. No gradient is computed and nothing is random: the same
     batches give the same statistics. Use it after `with_resolution`, whose copy has maps of another rate than those of
     the training. Frozen layers of batch normalisation keep their statistics.
@@ -26,14 +27,14 @@ def recalibrate(model, data, batches=30):
 
     Raises:
         ValueError: If the model has no batch normalisation that is not frozen, if its layers cannot be told from
-            outside, or if there is no batch, or an array in place of batches.
+            outside, or if there is no batch, an array in place of batches, or what is not finite.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
     >>> recalibrate(model, [np.float32([[0, 1], [2, 1]]), np.float32([[4, 1], [6, 1]])])
     >>> print(*(keras.ops.convert_to_numpy(weight) for weight in model.non_trainable_weights))
-    [3. 1.] [1. 0.]
+    [3. 1.] [5. 0.]
 
     Reference:
         Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3: PreciseBN.
@@ -43,21 +44,26 @@ def recalibrate(model, data, batches=30):
         raise ValueError(f"`data` must be batches, one after the other. Received: an array of shape {data.shape}")
     copy = _Copying().copy(model)
     copy.set_weights(model.get_weights())
-    norms = [layer for layer in copy._flatten_layers() if _normalises(layer) and layer.trainable]
+    norms = [layer for layer in all_layers(copy) if _normalises(layer) and layer.trainable]
     if not norms:
         raise ValueError(f"`model` must have a BatchNormalization that is not frozen. Received: {model.name!r}")
     for norm in norms:
         norm.momentum = 0.0
-    statistics = [weight for norm in norms for weight in (norm.moving_mean, norm.moving_variance)]
+    means, variances = ([getattr(norm, name) for norm in norms] for name in ("moving_mean", "moving_variance"))
     values = []
     for batch in itertools.islice(data, batches):
         copy(keras.tree.map_structure(np.asarray, batch[0] if isinstance(batch, tuple) else batch))
-        values.append([keras.ops.convert_to_numpy(weight).astype("float64") for weight in statistics])
+        values.append([keras.ops.convert_to_numpy(weight).astype("float64") for weight in (*means, *variances)])
     if not values:
         raise ValueError("`data` must have at least one batch. Received: none")
+    values = [np.stack(of_batches) for of_batches in zip(*values, strict=True)]
+    for norm, of_batches in zip(norms * 2, values, strict=True):
+        if not np.isfinite(of_batches).all():
+            raise ValueError(f"`data` must be finite where they reach {norm.name!r}: they have NaN or infinity.")
     own = {id(weight): original for weight, original in zip(copy.weights, model.weights, strict=True)}
-    for weight, of_batches in zip(statistics, zip(*values, strict=True), strict=True):
-        own[id(weight)].assign(np.mean(of_batches, axis=0).astype("float32"))
+    for mean, variance, m, v in zip(means, variances, values[: len(norms)], values[len(norms) :], strict=True):
+        own[id(mean)].assign(m.mean(axis=0).astype("float32"))
+        own[id(variance)].assign((v.mean(axis=0) + m.var(axis=0)).astype("float32"))
 
 
 class _Copying(ModelCopy):
@@ -69,7 +75,7 @@ class _Copying(ModelCopy):
 
     def clone_layer(self, layer):
         clone = super().clone_layer(layer)
-        if any(map(_normalises, layer._flatten_layers())):
+        if any(map(_normalises, all_layers(layer))):
             self.normalising.add(clone)
         return clone
 

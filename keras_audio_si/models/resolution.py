@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.layers.nested import all_layers, nested_layers
 from keras_audio_si.layers.resolution_layer import TARGETS, ResolutionLayer, resolution_target
 from keras_audio_si.models.surgery import graph_copy
 
@@ -61,7 +61,7 @@ def _has_statistics(model):
     """Whether a model has batch normalisation, other than in the layers that change the time resolution."""
     found = (layer for layer in nested_layers(model) if not isinstance(layer, ResolutionLayer))
     norms = keras.layers.BatchNormalization
-    return any(isinstance(inner, norms) for layer in found for inner in layer._flatten_layers())
+    return any(isinstance(inner, norms) for layer in found for inner in all_layers(layer))
 
 
 class _Copying:

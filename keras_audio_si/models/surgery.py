@@ -2,23 +2,25 @@
 
 import keras
 
+from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
 
 
 def with_classes(model, class_names, activation=None):
-    """Copies a trained classifier with other classes: a new last dense layer, all other weights shared.
+    """Copies a trained classifier with other classes: a new last layer, all other weights shared.
 
     Args:
-        model: Functional model that ends in a `Dense` layer and `ClassScores`, such as `EAT` or `VGG41`, or in such a
-            model, as a `Classifier` does.
+        model: Functional model that ends in a `Dense` layer or an `AttentionHead`, and `ClassScores`, such as `EAT`,
+            `VGG41` or `EfficientNetTagger`, or in such a model, as a `Classifier` does.
         class_names: Names of the new classes.
-        activation: Of the scores: None (logits), "sigmoid" or "softmax".
+        activation: Of the scores: None (logits), "sigmoid" or "softmax". An `AttentionHead` gives scores of several
+            labels without one, so that it takes no "softmax".
 
     Returns:
         Functional `keras.Model` on the same layers: training it changes `model`.
 
     Raises:
-        ValueError: If the model ends otherwise.
+        ValueError: If the model ends otherwise, or with "softmax" in an `AttentionHead`.
 
     Example:
 
@@ -30,11 +32,17 @@ def with_classes(model, class_names, activation=None):
         gazneli2022, section 4: EAT is trained on AudioSet, then on the other data sets.
     """
 
-    def classes(logits, scores):
-        features = keras.layers.Dense(len(class_names), dtype=logits.dtype_policy, name=logits.name)(logits.input)
-        return ClassScores(activation, class_names, name=scores.name)(features)
+    def classes(last, scores):
+        if isinstance(last, AttentionHead):
+            if activation == "softmax":
+                raise ValueError("`activation` must be None or 'sigmoid' for a model with an `AttentionHead`.")
+            inputs = last.input if isinstance(last.input, list) else [last.input]  # With masks the mask as well.
+            found = AttentionHead(len(class_names), last.heads, name=last.name)(*inputs)
+            return ClassScores(None, class_names, name=scores.name)(found)
+        logits = keras.layers.Dense(len(class_names), dtype=last.dtype_policy, name=last.name)(last.input)
+        return ClassScores(activation, class_names, name=scores.name)(logits)
 
-    return _with_end(model, classes)
+    return _with_end(model, classes, (keras.layers.Dense, AttentionHead))
 
 
 def embedding_model(model):
@@ -56,21 +64,21 @@ def embedding_model(model):
     >>> embedding_model(vgg).output_shape
     (None, 32)
     """
-    return _with_end(model, lambda logits, scores: logits.input)
+    return _with_end(model, lambda logits, scores: logits.input, keras.layers.Dense)
 
 
-def _with_end(model, end):
-    """The model on the same layers up to its last dense layer, with `end(dense, scores)` as its output."""
-    logits, scores = (None, *model.layers)[-2:]
+def _with_end(model, end, kinds):
+    """The model on the same layers up to its last layer of such kinds, with `end(last, scores)` as its output."""
+    last, scores = (None, *model.layers)[-2:]
     if isinstance(scores, keras.Model):
         # Not a copy of the graph: layers that are called again no longer tell what they make in either of the two.
-        return on_graph_of(model, _with_end(scores, end)(input_of_last(model)), name=model.name)
-    if not isinstance(scores, ClassScores) or not isinstance(logits, keras.layers.Dense):
+        return on_graph_of(model, _with_end(scores, end, kinds)(input_of_last(model)), name=model.name)
+    if not isinstance(scores, ClassScores) or not isinstance(last, kinds):
         raise ValueError(
-            f"The model {model.name!r} must end in a Dense layer and ClassScores; it ends in {type(logits).__name__} "
+            f"The model {model.name!r} must end in a Dense layer and ClassScores; it ends in {type(last).__name__} "
             f"and {type(scores).__name__}."
         )
-    return on_graph_of(model, end(logits, scores), name=model.name)
+    return on_graph_of(model, end(last, scores), name=model.name)
 
 
 def inputs_of(model):

@@ -102,6 +102,13 @@ def _positions(size, before, after, mode):
     return [*front, *range(size), *back]
 
 
+def mirrored(index, size):
+    """Positions on an axis of `size` elements that goes on as if mirrored at both ends, again and again."""
+    period = ops.maximum(2 * (size - 1), 1)
+    index = index % period
+    return ops.minimum(index, period - index)
+
+
 def _is_zero(amount):
     return isinstance(amount, int) and amount == 0
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.lengths import hide_padding
-from keras_audio_si.ops.padding import check_padding, pad_axis
+from keras_audio_si.ops.padding import check_padding, mirrored, pad_axis
 from keras_audio_si.ops.xla import portable
 
 CRITERIA = ("channel_l1", "l1", "l2", "linf", "variance")
@@ -39,16 +39,9 @@ def pad_to_multiple(x, strides, padding="same"):
         if mode != "reflect" or (isinstance(size, int) and size > missing):
             x = pad_axis(x, axis, 0, missing, mode)
         else:  # `pad_axis` mirrors once.
-            rest = _mirrored(ops.arange(size, size + missing, dtype="int32"), size)
+            rest = mirrored(ops.arange(size, size + missing, dtype="int32"), size)
             x = ops.concatenate([x, ops.take(x, rest, axis=axis)], axis=axis)
     return x
-
-
-def _mirrored(positions, size):
-    """Positions on an axis that goes on beyond its end as if mirrored at both ends, again and again."""
-    period = ops.maximum(2 * (size - 1), 1)
-    positions = positions % period
-    return ops.minimum(positions, period - positions)
 
 
 def grids(x, strides):
@@ -165,7 +158,7 @@ def grid_positions(size, stride, offset, padding):
         return ops.minimum(positions, size - 1)
     if padding == "circular":
         return positions % size
-    return _mirrored(positions, size)
+    return mirrored(positions, size)
 
 
 def take_positions(x, rows, columns):

@@ -6,6 +6,7 @@ from keras import ops
 from keras_audio_si.checks import check_positive
 from keras_audio_si.ops import framing, signal
 from keras_audio_si.ops.arguments import TINY, as_float32
+from keras_audio_si.ops.padding import mirrored
 from keras_audio_si.ops.trigonometry import arctan2, cos_sin
 from keras_audio_si.ops.xla import xla_on_cpu
 
@@ -108,8 +109,8 @@ def keep_bins(x, share, fft_length, hop_length, window="hann"):
     # A real share of every bin and its mirror image keeps the real and the imaginary part of a signal apart: two frames
     # fit into one complex transform, which is faster than a real one and back. Exchanging the parts before and after
     # turns a transform into its inverse.
-    mirrored = ops.flip(share[:, 1 : (fft_length + 1) // 2], axis=1)
-    share = ops.concatenate([share, mirrored], axis=1)[:, None, :] / fft_length
+    image = ops.flip(share[:, 1 : (fft_length + 1) // 2], axis=1)
+    share = ops.concatenate([share, image], axis=1)[:, None, :] / fft_length
     real, imag = ops.fft((frames[:, :half], frames[:, half:]))
     imag, real = ops.fft((share * imag, share * real))
     frames = ops.concatenate([real, imag], axis=1)[:, :num_frames]
@@ -122,17 +123,10 @@ def _windowed_frames(x, fft_length, hop_length, window):
     check_positive(fft_length=fft_length, hop_length=hop_length)
     samples, margin = ops.shape(x)[-1], fft_length // 2
     end = samples + (-samples) % hop_length + fft_length - margin
-    before = ops.take(x, _mirrored(ops.arange(-margin, 0), samples), axis=-1)
-    after = ops.take(x, _mirrored(ops.arange(samples, end), samples), axis=-1)
+    before = ops.take(x, mirrored(ops.arange(-margin, 0), samples), axis=-1)
+    after = ops.take(x, mirrored(ops.arange(samples, end), samples), axis=-1)
     frames = framing.frame(ops.concatenate([before, x, after], axis=-1), fft_length, hop_length)
     return ops.multiply(frames, framing.make_window(fft_length, window))
-
-
-def _mirrored(index, samples):
-    """Indices of the samples of a signal that is repeatedly reflected at its first and last sample."""
-    period = ops.maximum(2 * (samples - 1), 1)
-    index = index % period
-    return ops.minimum(index, period - index)
 
 
 def phase(real, imag):

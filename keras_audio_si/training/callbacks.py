@@ -10,6 +10,8 @@ import shutil
 import keras
 import numpy as np
 
+from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.patches import evaluate_patches
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.ema import averaged
@@ -39,8 +41,6 @@ class ClipValidation(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_epoch_end(self, epoch, logs=None):
-        from keras_audio_si.evaluation.clips import evaluate_clips
-
         with averaged(self.model):
             result = evaluate_clips(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
         logs.update(val_mAP=result.mAP, val_d_prime=result.d_prime, val_accuracy=result.accuracy)
@@ -58,8 +58,6 @@ class PatchValidation(ClipValidation):
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        from keras_audio_si.evaluation.patches import evaluate_patches
-
         with averaged(self.model):
             result = evaluate_patches(trained_model(self.model), self.patch_dataset, batch_size=self.batch_size)
         logs["val_patch_accuracy"] = result.patches.accuracy

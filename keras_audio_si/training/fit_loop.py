@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sys
 import warnings
@@ -12,7 +11,8 @@ import keras
 from keras_audio_si.checks import check_integer
 from keras_audio_si.data.pipeline import import_tensorflow
 from keras_audio_si.distribution import own_folder, placement, spread_batches
-from keras_audio_si.files import writing, written_whole
+from keras_audio_si.evaluation.patches import check_single_labels
+from keras_audio_si.files import write_json, writing
 from keras_audio_si.layers.composition import mixes_labels
 from keras_audio_si.layers.mixing import MixUp
 from keras_audio_si.locks import locked
@@ -144,8 +144,6 @@ def fit(
         _check_classes(model, train_data, validation)
         check_labels(settings.loss, train_data.class_names, train_data.clip_ids, train_data.labels.sum(axis=1))
     if validation is not None and settings.monitor in PATCH_MONITORS:
-        from keras_audio_si.evaluation.patches import check_single_labels
-
         check_single_labels(validation)
     if teacher is not None:
         _check_teacher(teacher, train_data, settings)
@@ -349,5 +347,5 @@ def _check_saving(resume, overwrite, checkpoint_steps):
 
 
 def _write_settings(settings, path):
-    with writing(path.parent), written_whole(path) as temporary:
-        temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+    with writing(path.parent):
+        write_json(path, dataclasses.asdict(settings), indent=2)

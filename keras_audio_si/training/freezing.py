@@ -5,6 +5,7 @@ import functools
 import inspect
 
 from keras_audio_si.checks import check_choice
+from keras_audio_si.layers.nested import all_layers
 
 FROZEN = ("inference", "training")
 
@@ -27,7 +28,7 @@ def layers_by_path(model):
     found = {}
 
     def visit(layer, prefix):
-        for inner in layer._flatten_layers(include_self=False, recursive=False):
+        for inner in all_layers(layer, include_self=False, recursive=False):
             path = f"{prefix}{inner.name}"
             found.setdefault(path, inner)
             visit(inner, f"{path}/")
@@ -107,12 +108,12 @@ def training_only(model, paths=None, frozen="inference"):
 
 def _apart_from(model, chosen):
     """The layers that are asked whether they train, and neither are, nor lie in, nor hold, one of the chosen."""
-    inside = {id(layer) for one in chosen for layer in one._flatten_layers()}
+    inside = {id(layer) for one in chosen for layer in all_layers(one)}
     return [
         layer
-        for layer in model._flatten_layers(include_self=False)
+        for layer in all_layers(model, include_self=False)
         if "training" in inspect.signature(layer.call).parameters
-        and not inside & {id(inner) for inner in layer._flatten_layers()}
+        and not inside & {id(inner) for inner in all_layers(layer)}
     ]
 
 

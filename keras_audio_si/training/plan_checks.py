@@ -53,10 +53,10 @@ saved, are the weights after epoch 2. Set `ema_decay` to at most 0.86 or to None
             f"`weight_decay`={settings.weight_decay} has no effect with `optimizer`={settings.optimizer!r}: take "
             "'adamw' or 'adam-l2', or leave it out."
         )
-    if augmented and mixed and settings.ema_decay is not None and steps < _FEW_STEPS:
+    if augmented and mixed and steps < _FEW_STEPS:
         warnings.append(
-            f"{steps} steps are too few for augmentation, mixing and averages of the weights together: what is saved "
-            f"will underfit. Train for {_FEW_STEPS} or more, or leave some of them out."
+            f"{steps} steps are too few for augmentation and mixing together: the network will underfit. Train for "
+            f"{_FEW_STEPS} or more, or leave one of them out."
         )
     return warnings
 

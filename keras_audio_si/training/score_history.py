@@ -5,11 +5,11 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_audio_si.checks import check_matplotlib
 from keras_audio_si.files import writing, written_whole
 from keras_audio_si.training.callbacks import trained_model
 from keras_audio_si.training.ema import averaged
 from keras_audio_si.visualization.diffres import write_score_animation
-from keras_audio_si.visualization.plots import check_matplotlib
 from keras_audio_si.visualization.warped_clips import frame_scores
 
 SCORES = "scores.npz"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_audio_si.checks import check_choice
-from keras_audio_si.files import writing, written_whole
+from keras_audio_si.files import write_json, writing, written_whole
 from keras_audio_si.locks import locked
 from keras_audio_si.models.loading import load_model
 from keras_audio_si.training import run_folder
@@ -209,8 +209,7 @@ def _claim(stages, folder, resume, overwrite):
             run_folder.clear(folder / stage.name)
             with written_whole(_initial_state(stage, stages, folder)) as temporary:
                 np.savez(temporary, *map(keras.ops.convert_to_numpy, stage.model.variables))
-        with written_whole(folder / PLAN) as temporary:  # the last: what it speaks of is there
-            temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / PLAN, plan, indent=2)  # the last: what it speaks of is there
 
 
 def _check(stages):

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_audio_si.files import written_whole
+from keras_audio_si.spacing import evenly_spaced
 from keras_audio_si.visualization.plots import COLOURS, save_figure, styled_figure
 
 _PADDING = "#d8d8d8"
@@ -116,7 +117,7 @@ def write_score_animation(scores, spectrograms, epochs, clip_names, hop_seconds,
     _, clips, total = scores.shape
     edges = np.arange(total + 1) * hop_seconds
     writer = PillowWriter(_FRAMES_PER_SECOND)
-    shown = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _MOST_EPOCHS)).round().astype(int))
+    shown = evenly_spaced(len(scores), _MOST_EPOCHS)
     with styled_figure((7, 0.6 + 2.2 * clips)) as figure:
         title = figure.suptitle(f"Importance scores, epoch {epochs[-1] + 1}", fontsize=9)
         grid = figure.subplots(2 * clips, 1, sharex=True, squeeze=False, height_ratios=[1, 1.4] * clips)[:, 0]

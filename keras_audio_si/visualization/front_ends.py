@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_audio_si.checks import check_integer
+from keras_audio_si.spacing import evenly_spaced
 from keras_audio_si.visualization.kernels import dominant_order, kernel_spectra
 from keras_audio_si.visualization.plots import save_figure, whole_ticks
 
@@ -34,7 +35,7 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
     order = dominant_order(magnitudes)
     peaks = np.maximum(magnitudes.max(axis=1, keepdims=True), np.finfo("float32").tiny)
     decibels = 20 * np.log10(np.maximum(magnitudes / peaks, 10 ** (-_RANGE_DECIBELS / 20)))
-    chosen = np.unique(np.linspace(0, len(order) - 1, min(shown, len(order))).round().astype(int))
+    chosen = evenly_spaced(len(order), shown)
     columns = min(4, len(chosen))
     rows = -(-len(chosen) // columns)
     milliseconds = 1000 * np.arange(kernels.shape[1]) / sample_rate

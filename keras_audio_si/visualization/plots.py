@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_audio_si.checks import check_choice
+from keras_audio_si.checks import check_choice, check_matplotlib
 from keras_audio_si.files import written_whole
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; the styles survive a grey
@@ -259,14 +259,6 @@ def styled_figure(size):
     # A Figure of its own, not pyplot: no display, no global state, nothing to close.
     with matplotlib.rc_context(_STYLE):
         yield Figure(figsize=size, layout="constrained")
-
-
-def check_matplotlib():
-    """Raises an ImportError that says what to install if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError("Figures need matplotlib: pip install 'keras-audio-si[plots]'.") from error
 
 
 def picture_suffixes():

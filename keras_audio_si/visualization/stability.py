@@ -5,14 +5,15 @@ import pathlib
 import numpy as np
 
 from keras_audio_si.evaluation.shift import has_bands, stability
-from keras_audio_si.evaluation.shift_clips import FIGURE_SHIFTS, shift_patches
+from keras_audio_si.evaluation.shift_clips import FIGURE_SHIFTS
 from keras_audio_si.models.metadata import front_end_of
+from keras_audio_si.spacing import evenly_spaced
 from keras_audio_si.visualization.plots import StabilityPanel, plot_stability
 
 FIGURE_CLIPS = 100  # Every clip is scored after 47 shifts.
 
 
-def write_stability(models, cache, max_clips, folder, clip_list=None):
+def write_stability(models, cache, patches, folder):
     """Draws the score of the correct class of test clips against the shift, its mean and spread over the clips.
 
     The clips are those of the shift test; of more than `FIGURE_CLIPS` so many, evenly. Models without a spectrogram
@@ -21,9 +22,8 @@ def write_stability(models, cache, max_clips, folder, clip_list=None):
     Args:
         models: Dict of models by name, which take the same input and know the same classes.
         cache: `ClipCache` of the test clips.
-        max_clips: Largest number of clips of the shift test.
+        patches: `SelectedPatches` of these clips, as of `shift_patches`.
         folder: Folder for `stability.png`.
-        clip_list: As for `shift_patches`.
 
     Returns:
         Path of the figure.
@@ -32,11 +32,10 @@ def write_stability(models, cache, max_clips, folder, clip_list=None):
         Fonseca et al., 2021, Fig. 2, which has one clip.
     """
     first = next(iter(models.values()))
-    patches = shift_patches(first, cache, (), max_clips, clip_list=clip_list)
     first_labels = cache.manifest.label_matrix()[patches.clip_indices].argmax(axis=1)
     targets = np.where(patches.classes < 0, first_labels, patches.classes)
     count = len(targets)
-    shown = np.linspace(0, count - 1, min(count, FIGURE_CLIPS)).round().astype(int)
+    shown = evenly_spaced(count, FIGURE_CLIPS)
     waveforms, targets = patches.waveforms[shown], targets[shown]
     hop_seconds = front_end_of(first).hop_length / cache.sample_rate
     panels = []

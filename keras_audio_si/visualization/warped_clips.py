@@ -69,7 +69,7 @@ def first_patch(model, path):
     """Reads the beginning of an audio file as evaluation cuts it for a model.
 
     Args:
-        model: Classifier of waveforms, see `inference.patching.front_end_of`.
+        model: Classifier of waveforms, see `models.front_end_of`.
         path: Path of the file.
 
     Returns:
