@@ -554,7 +554,7 @@ class TestAugmentation:
     def test_everything(self):
         rules = {"mixing_probability": 0.5, "label_rule": "union"}
         with pytest.raises(ValueError, match="are of `mixings`, of which there are none"):
-            build_augmentation(EAT.changed(**rules))
+            build_augmentation(EAT.changed(mixings=(), **rules))
         augmentation = build_augmentation(EAT.changed(mixings=MIXINGS, augment="eat-table1", **rules))
         mixings = augmentation.layers[-1].layers
         assert [layer.name for layer in mixings] == list(MIXINGS)
