@@ -23,16 +23,7 @@ LABEL_RULES = ("convex", "union")
 CONTENTS = ("waveform", "phase", "magnitude", "both")
 PRECISIONS = (None, "bfloat16", "float16")
 # Of `ModelSettings` those that have an effect on a trained model (`initial`), or are refused elsewhere.
-_KEPT = (
-    "network",
-    "initial",
-    "augment",
-    "augment_noise",
-    "mixings",
-    "mixing_probability",
-    "label_rule",
-    "mixed_precision",
-)
+_KEPT = "network initial augment augment_noise mixings mixing_probability label_rule mixed_precision".split()
 
 
 def _field(default, **metadata):
