@@ -3,7 +3,6 @@
 It needs Gradio and matplotlib, of the extra `demo`.
 """
 
-import base64
 import html
 import io
 import os
@@ -17,12 +16,13 @@ from keras import ops
 from keras_audio_si.checks import check_matplotlib
 from keras_audio_si.data.audio_io import AUDIO_SUFFIXES, AudioError, audio_info
 from keras_audio_si.data.audio_stream import stream_audio
+from keras_audio_si.escaping import data_uri
 from keras_audio_si.inference.events import scores_over_time
 from keras_audio_si.inference.patching import patch_layout
 from keras_audio_si.inference.tagging import FoundFile, choose_tags, required_class_names, tag_files
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 from keras_audio_si.visualization.diffres import plot_warped_clip
-from keras_audio_si.visualization.plots import styled_figure
+from keras_audio_si.visualization.plots import short_name, styled_figure
 from keras_audio_si.visualization.warped_clips import first_patch, resolution_layers, warped_clip
 
 LARGEST_MEGABYTES = 50
@@ -156,7 +156,7 @@ def draw_analysis(analysis, class_names):
         edges = np.minimum(np.arange(len(analysis.steps) + 1) * analysis.step_seconds, ends)
         rows = np.arange(len(shown) + 1) - 0.5
         grid = bottom.pcolormesh(edges, rows, analysis.steps[:, shown].T, cmap=blues, vmin=0, vmax=1, rasterized=True)
-        bottom.set_yticks(range(len(shown)), [_shortened(class_names[number]) for number in shown])
+        bottom.set_yticks(range(len(shown)), [short_name(class_names[number], 22) for number in shown])
         bottom.set(title="Scores", xlabel="Time (s)", xlim=(0, analysis.seconds))
         bottom.invert_yaxis()
         figure.colorbar(grid, ax=bottom, location="bottom", aspect=40, pad=0.02)
@@ -171,10 +171,6 @@ def draw_analysis(analysis, class_names):
         figure.savefig(file, format="svg", transparent=True)
     svg = file.getvalue().replace(_TEXT, "currentColor")
     return f'<svg role="img" aria-label="Spectrogram, and scores over time" {svg[svg.index("<svg ") + 5 :]}'
-
-
-def _shortened(name, most=22):
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def demo_page(model, name, window_seconds=None):
@@ -276,5 +272,5 @@ def _gradio():
 def _diffres_picture(model, path):
     with tempfile.TemporaryDirectory() as folder:
         file = plot_warped_clip(warped_clip(model, first_patch(model, path)), pathlib.Path(folder) / "diffres.png")
-        data = base64.b64encode(file.read_bytes()).decode()
-    return f'<img alt="Spectrogram, scores, warp and output of the DiffResLayer" src="data:image/png;base64,{data}">'
+        data = data_uri("image/png", file.read_bytes())
+    return f'<img alt="Spectrogram, scores, warp and output of the DiffResLayer" src="{data}">'

@@ -1,5 +1,6 @@
-"""Names that others have given, as text for one line of a terminal and as text in Markdown."""
+"""Names that others have given as text for a terminal and for Markdown, and files as text for HTML."""
 
+import base64
 import os
 import re
 
@@ -45,3 +46,18 @@ def printable(path):
 def shown(path):
     """A path as `printable`, on one line of a terminal."""
     return one_line(printable(path))
+
+
+def data_uri(kind, content):
+    """The address that holds a file itself, so that a page of HTML needs no other file.
+
+    Args:
+        kind: Media type, such as "image/png".
+        content: Bytes of the file.
+
+    Example:
+
+    >>> data_uri("text/plain", b"rain")
+    'data:text/plain;base64,cmFpbg=='
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

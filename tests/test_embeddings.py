@@ -44,7 +44,7 @@ def test_the_last_dense_layer_makes_them_scores(build, rng):
 
 def test_a_model_that_ends_otherwise():
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.Flatten(), keras.layers.ReLU()])
-    with pytest.raises(ValueError, match="must end in a Dense layer and ClassScores; it ends in Flatten and ReLU"):
+    with pytest.raises(ValueError, match="must end in Dense, then ClassScores; it ends in Flatten, then ReLU"):
         models.embedding_model(model)
 
 

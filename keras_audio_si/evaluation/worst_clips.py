@@ -1,6 +1,5 @@
 """The clips with the largest errors, each with its spectrogram and its audio as data URIs."""
 
-import base64
 import io
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import soundfile
 
 from keras_audio_si.checks import check_matplotlib
+from keras_audio_si.escaping import data_uri
 from keras_audio_si.layers.frontend import LogMelSpectrogram
 
 SECONDS = 10.0  # of audio, at most
@@ -117,7 +117,7 @@ def audio_uri(waveform, sample_rate):
     """Returns a waveform as the data URI of a FLAC file of 16 bits; what exceeds full scale is clipped."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(waveform, -1, 1), sample_rate, "PCM_16", format="FLAC")
-    return _data_uri("audio/flac", file.getvalue())
+    return data_uri("audio/flac", file.getvalue())
 
 
 def spectrogram_uri(waveform, sample_rate):
@@ -140,8 +140,4 @@ def spectrogram_uri(waveform, sample_rate):
     mel = keras.ops.convert_to_numpy(front_end(np.pad(waveform, (0, short))[None].astype("float32")))[0].T
     file, top = io.BytesIO(), mel.max()
     matplotlib.image.imsave(file, mel, vmin=top - 80, vmax=top, cmap="magma", origin="lower", format="png")
-    return _data_uri("image/png", file.getvalue())
-
-
-def _data_uri(kind, content):
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return data_uri("image/png", file.getvalue())

@@ -64,7 +64,7 @@ def embedding_model(model):
     >>> embedding_model(vgg).output_shape
     (None, 32)
     """
-    return _with_end(model, lambda logits, scores: logits.input, keras.layers.Dense)
+    return _with_end(model, lambda logits, scores: logits.input, (keras.layers.Dense,))
 
 
 def _with_end(model, end, kinds):
@@ -74,9 +74,10 @@ def _with_end(model, end, kinds):
         # Not a copy of the graph: layers that are called again no longer tell what they make in either of the two.
         return on_graph_of(model, _with_end(scores, end, kinds)(input_of_last(model)), name=model.name)
     if not isinstance(scores, ClassScores) or not isinstance(last, kinds):
+        allowed = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"The model {model.name!r} must end in a Dense layer and ClassScores; it ends in {type(last).__name__} "
-            f"and {type(scores).__name__}."
+            f"The model {model.name!r} must end in {allowed}, then ClassScores; it ends in {type(last).__name__}, then "
+            f"{type(scores).__name__}."
         )
     return on_graph_of(model, end(last, scores), name=model.name)
 

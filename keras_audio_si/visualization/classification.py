@@ -4,11 +4,10 @@ import textwrap
 
 import numpy as np
 
-from keras_audio_si.visualization.plots import line_style, read_log, save_figure, whole_ticks
+from keras_audio_si.visualization.plots import line_style, read_log, save_figure, short_name, whole_ticks
 
 _CELL = 0.33  # Side of a class's cell in inches, of 8 to 40 classes; a matrix has at least and at most their size.
 _LETTER = 0.07  # Width of a letter in inches, at the 9 points of the text.
-_LONGEST_NAME = 30
 
 
 def plot_confusion(confusion, class_names, path, title=None):
@@ -37,7 +36,7 @@ def plot_confusion(confusion, class_names, path, title=None):
     # Counts in the cells are legible for up to about thirty classes.
     written = len(counts) <= 30
     matrix = _CELL * min(max(len(counts), 8), 40)
-    names = [_shortened(name) for name in class_names]
+    names = [short_name(name) for name in class_names]
     beside = _LETTER * max(map(len, names), default=0)  # The longest name; below the matrix it is at 45 degrees.
     width, height = matrix + beside + 1.5, matrix + 0.75 * beside + 1.0
     score = f"balanced accuracy {confusion.balanced_accuracy:.3f}"
@@ -62,11 +61,6 @@ def plot_confusion(confusion, class_names, path, title=None):
         bar.set_label(label, fontsize=8)
 
     return save_figure(draw, (width, height), path)
-
-
-def _shortened(name):
-    name = " ".join(name.split())
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
 
 
 def shares_of_rows(counts):

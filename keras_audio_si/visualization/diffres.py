@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_audio_si.files import written_whole
 from keras_audio_si.spacing import evenly_spaced
-from keras_audio_si.visualization.plots import COLOURS, save_figure, styled_figure
+from keras_audio_si.visualization.plots import COLOURS, save_figure, styled_figure, time_image
 
 _PADDING = "#d8d8d8"
 _LEVELS = "magma"
@@ -54,7 +54,7 @@ def plot_warped_clip(clip, path, title=""):
         top = figure.add_subplot(left[0])
         scores, matrix = (figure.add_subplot(left[row], sharex=top) for row in (1, 2))
         seconds = total * clip.hop_seconds
-        image = _image(top, spectrogram, (0, seconds, 0, mels), scale)
+        image = time_image(top, spectrogram, (0, seconds, 0, mels), **scale)
         top.set(title=f"Spectrogram: {clip.frames} frames", ylabel="Mel band")
         figure.colorbar(image, ax=top, label=_LEVEL_LABEL)
 
@@ -68,7 +68,7 @@ def plot_warped_clip(clip, path, title=""):
 
         weights = {"vmin": 1e-6, "vmax": 1, "cmap": _coloured("viridis", under="white")}
         extent = (0, seconds, 0, len(clip.matrix))
-        image = _image(matrix, _largest_in_blocks(clip.matrix, *_MATRIX_BLOCKS).T, extent, weights)
+        image = time_image(matrix, _largest_in_blocks(clip.matrix, *_MATRIX_BLOCKS).T, extent, **weights)
         matrix.axvspan(times[-1], seconds, color=_PADDING, linewidth=0)
         matrix.axhspan(clip.output_frames, len(clip.matrix), color=_PADDING, linewidth=0)
         matrix.set(title="Warp matrix", xlabel="Time (s)", ylabel="Output frame", xlim=(0, seconds))
@@ -82,7 +82,7 @@ def plot_warped_clip(clip, path, title=""):
             extent = (0, len(features), 0, mels)
             encoding = name == "encoding"
             settings = {"vmin": -1, "vmax": 1, "cmap": _coloured("RdBu_r")} if encoding else scale
-            image = _image(axes, features[..., index], extent, settings)
+            image = time_image(axes, features[..., index], extent, **settings)
             axes.set(title=_NAMES[name], ylabel="Feature" if encoding else "Mel band")
             figure.colorbar(image, ax=axes, label="Weighted sum" if encoding else _LEVEL_LABEL)
             axes.tick_params(labelbottom=axes is grid[-1])
@@ -129,7 +129,7 @@ def write_score_animation(scores, spectrograms, epochs, clip_names, hop_seconds,
             axes.set(title=name, ylabel="Score", ylim=(0, 1.02), xlim=(0, edges[-1]))
             inside = np.where(np.isnan(values)[:, None], np.nan, levels)
             scale = {"vmin": max(np.nanmin(inside), np.nanmax(inside) - _RANGE), "cmap": _coloured(_LEVELS)}
-            _image(below, inside, (0, edges[-1], 0, levels.shape[1]), scale)
+            time_image(below, inside, (0, edges[-1], 0, levels.shape[1]), **scale)
             below.set_ylabel("Mel band")
         grid[-1].set_xlabel("Time (s)")
         figure.draw_without_rendering()
@@ -148,12 +148,6 @@ def _coloured(name, under=None):
     import matplotlib
 
     return matplotlib.colormaps[name].with_extremes(bad=_PADDING, under=under)
-
-
-def _image(axes, array, extent, settings):
-    """Draws `(time, features)` with time from left to right."""
-    axes.grid(False)
-    return axes.imshow(array.T, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **settings)
 
 
 def _largest_in_blocks(matrix, rows, columns):

@@ -5,7 +5,7 @@ import numpy as np
 from keras_audio_si.checks import check_integer
 from keras_audio_si.spacing import evenly_spaced
 from keras_audio_si.visualization.kernels import dominant_order, kernel_spectra
-from keras_audio_si.visualization.plots import save_figure, whole_ticks
+from keras_audio_si.visualization.plots import save_figure, time_image, whole_ticks
 
 _RANGE_DECIBELS = 40  # Of a kernel's spectrum below its peak: what lies deeper is taps at random.
 
@@ -43,11 +43,8 @@ def plot_kernels(kernels, sample_rate, path, title=None, shown=12):
     def draw(figure):
         top, bottom = figure.subfigures(2, 1, height_ratios=(3.0, 0.4 + 1.0 * rows))
         axes = top.subplots()
-        axes.grid(False)
         extent = (0.5, len(order) + 0.5, frequencies[0] / 1000, frequencies[-1] / 1000)
-        image = axes.imshow(
-            decibels[order].T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="nearest"
-        )
+        image = time_image(axes, decibels[order], extent, cmap="magma")
         axes.set_xlabel("Kernel, sorted by its dominant frequency")
         axes.set_ylabel("Frequency (kHz)")
         whole_ticks(axes)
@@ -97,17 +94,8 @@ def plot_activations(activations, labels, path):
             lowest, highest = float(shown.values.min()), float(shown.values.max())
             frames, bands = shown.values.shape[1:]
             for axes, values in zip(grid[:, column], shown.values, strict=True):
-                axes.grid(False)
-                image = axes.imshow(
-                    values.T,
-                    origin="lower",
-                    aspect="auto",
-                    extent=(0, frames * shown.hop_seconds, 0.5, bands + 0.5),
-                    vmin=lowest,
-                    vmax=highest,
-                    cmap="magma",
-                    interpolation="nearest",
-                )
+                extent = (0, frames * shown.hop_seconds, 0.5, bands + 0.5)
+                image = time_image(axes, values, extent, vmin=lowest, vmax=highest, cmap="magma")
                 axes.tick_params(labelsize=6)
                 if column:
                     axes.tick_params(labelleft=False)

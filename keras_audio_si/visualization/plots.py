@@ -199,6 +199,34 @@ def line_style(index):
     }
 
 
+def time_image(axes, array, extent, **settings):
+    """Draws an array as an image, its first axis from left to right and its second from bottom to top.
+
+    Args:
+        axes: matplotlib's `Axes`.
+        array: `(time, features)` array.
+        extent: Left, right, bottom and top of the image, in units of the axes.
+        **settings: Keyword arguments of matplotlib's `imshow`.
+
+    Returns:
+        The image.
+    """
+    axes.grid(False)
+    return axes.imshow(array.T, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **settings)
+
+
+def short_name(name, longest=30):
+    """A name on one line, of at most so many characters.
+
+    Example:
+
+    >>> print(short_name("Walk, footsteps", longest=10))
+    Walk, foo…
+    """
+    name = " ".join(name.split())
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
+
+
 def whole_ticks(axes):
     """Puts ticks at integers alone on the horizontal axis, also where the view has only one of them."""
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
