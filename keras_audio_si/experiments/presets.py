@@ -7,9 +7,9 @@ from keras_audio_si.checks import check_choice
 from keras_audio_si.data.statistics import ClipStatistics
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.experiments.settings import Settings, StageSettings, refuse_building
-from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models.eat import with_input_length
 from keras_audio_si.models.loading import load_model
+from keras_audio_si.models.metadata import sample_rate_of
 from keras_audio_si.models.networks import NETWORKS, network_in
 from keras_audio_si.models.pretrained import model_file
 
@@ -161,7 +161,7 @@ def _trained(network, changes):
         raise ValueError(
             f"`network` must be that of `initial`, {known!r}, or be left out. Received: network={network!r}"
         )
-    rate = next((layer.sample_rate for layer in nested_layers(model) if getattr(layer, "sample_rate", None)), None)
+    rate = sample_rate_of(model)
     given = changes.get("sample_rate", rate)
     if rate is not None and given != rate:
         raise ValueError(

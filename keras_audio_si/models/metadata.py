@@ -115,25 +115,38 @@ def fit_length_of(model):
     return next((layer for layer in nested_layers(model) if isinstance(layer, FitLength)), None)
 
 
+def sample_rate_of(model):
+    """Returns the sampling rate in Hz that a model of waveforms was made for, or None if it does not say it.
+
+    Args:
+        model: Keras model; its front-end or `FitLength`, which may be in a model inside it, has the rate.
+
+    Example:
+
+    >>> sample_rate_of(keras_audio_si.models.EATSmall(50, sample_rate=22050))
+    22050
+    """
+    rates = (getattr(layer, "sample_rate", None) for layer in nested_layers(model))
+    return next((rate for rate in rates if rate is not None), None)
+
+
 def check_sample_rate(model, sample_rate):
     """Raises if a model of waveforms was made for another sampling rate.
 
     Args:
-        model: Keras model. One that has no layer with a `sample_rate`, as `LogMelSpectrogram` and `FitLength` have,
-            says nothing about its rate.
+        model: Keras model, as for `sample_rate_of`. One that does not say its rate takes any.
         sample_rate: Of the data, in Hz.
 
     Raises:
-        ValueError: If a layer of the model has another rate.
+        ValueError: If the model has another rate.
     """
-    for layer in nested_layers(model):
-        rate = getattr(layer, "sample_rate", None)
-        if rate is not None and rate != sample_rate:
-            raise ValueError(
-                f"The model {model.name!r} takes audio at {rate} Hz, the data are at {sample_rate} Hz. "
-                f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...), or "
-                f"`--sample-rate {rate}`."
-            )
+    rate = sample_rate_of(model)
+    if rate not in (None, sample_rate):
+        raise ValueError(
+            f"The model {model.name!r} takes audio at {rate} Hz, the data are at {sample_rate} Hz. "
+            f"Decode them at the model's rate: ClipCache.build(manifest, sample_rate={rate}, ...), or "
+            f"`--sample-rate {rate}`."
+        )
 
 
 def check_class_names(model, class_names):
