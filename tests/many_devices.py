@@ -40,7 +40,7 @@ class CutOff(keras.callbacks.Callback):
             raise InterruptedError
 
 
-def train(folder, name, devices=1, dropout=0.0, cut=None, logits=False, **settings):
+def train(folder, name, devices=1, dropout=0.0, cut=None, logits=False, inner=False, **settings):
     """Trains, and where it was cut off before, continues.
 
     Args:
@@ -50,10 +50,13 @@ def train(folder, name, devices=1, dropout=0.0, cut=None, logits=False, **settin
         dropout: Rate of a dropout layer in the network.
         cut: Step after which the training is cut off; None for none.
         logits: Whether the network ends in `ClassScores`.
+        inner: Whether batch normalisation is inside a layer.
         **settings: Those that differ from `SETTINGS`.
     """
     with distribution.data_parallel(devices) as place:
         model = tiny_training.network(dropout=dropout)
+        if inner:
+            model = with_inner_normalisation()
         if logits:
             model = with_logits(model)
         callbacks = [] if cut is None else [CutOff(cut)]
@@ -65,6 +68,14 @@ def train(folder, name, devices=1, dropout=0.0, cut=None, logits=False, **settin
             return
         path = folder / f"{name}.npz" if place.process == 0 else folder / f"{name}-{place.process}.npz"
         np.savez(path, *[keras.ops.convert_to_numpy(weight) for weight in model.weights])
+
+
+def with_inner_normalisation():
+    from keras_audio_si.layers.time_convolution import TimeConvolution
+
+    keras.utils.set_random_seed(1)
+    pooled = [keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(2, "sigmoid")]
+    return keras.Sequential([keras.Input((64,)), keras.layers.Reshape((64, 1)), TimeConvolution(6, 9), *pooled])
 
 
 def with_logits(model):

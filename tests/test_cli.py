@@ -185,6 +185,8 @@ class TestErrors:
             ("shift-test gone.keras --data x --output FILE", "`--output` must be a folder, and"),
             ("calibrate gone.keras --data x --output gone/cal.keras", "in a folder that is there: make gone."),
             ("calibrate gone.keras --data x --output cal.h5", "must end in .keras. Received: cal.h5"),
+            ("calibrate gone.keras --data x --output cal.KERAS", "must end in .keras. Received: cal.KERAS"),
+            ("export-weights FILE --output FILE", "`--output` would replace FILE, which is read: give another file"),
             ("import-weights eat gone.pt --output DIR/eat", "must end in .keras"),
             ("export-weights gone.keras --output DIR", "`--output` must be a file, and"),
             ("export gone.keras --to onnx --output DIR", "`--output` must be a file, and"),

@@ -27,6 +27,7 @@ RANDOM = {"dropout": 0.3, "mixup_alpha": 0.3}
 PLAN = [{"name": name, "devices": devices, **WHOLE} for name, devices in (("one", 1), ("two", 2))]
 if BACKEND == "jax":
     PLAN = [{**training, **RANDOM} for training in PLAN]
+PLAN += [{"name": f"inner-{name}", "devices": devices, "inner": True} for name, devices in (("one", 1), ("two", 2))]
 RESUMED = [
     {"name": "mean-one"},
     {"name": "mean-two", "devices": 2},
@@ -81,6 +82,10 @@ class TestDevices:
         if BACKEND == "tensorflow":  # Keras logs the loss that a layer adds more than once; see docs/scale.md.
             assert one.pop("loss") != two.pop("loss")
         assert one == pytest.approx(two, rel=1e-5)
+
+    def test_statistics_inside_layers_are_of_the_whole_batch(self, trained):
+        # Keras keeps the biased variance, which is smaller by 1 of 512 elements.
+        assert_equal(trained, "inner-one", "inner-two", rtol=3e-3, atol=1e-5)
 
     @pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX draws for the whole batch")
     def test_replicas_draw_differently(self, trained):

@@ -183,10 +183,28 @@ class TestLongerAudio:
         for old, new in zip(model.get_weights(), longer.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 
+    def test_of_a_network_inside(self, rng):
+        network = eat(aggregation="convolution")
+        outer = models.Classifier(None, network)
+        x = rng.normal(size=(2, 2048)).astype("float32")
+        want = numpy(run(models.with_input_length(network, 2048), x))
+        listed = keras.Model([network.input], [network.output])
+        for model in (outer, listed):
+            inputs = [x] if model is listed else x
+            (got,) = keras.tree.flatten(run(models.with_input_length(model, 2048), inputs))
+            np.testing.assert_allclose(numpy(got), want, rtol=1e-5, atol=1e-6)
+
+    def test_of_a_classifier(self, rng):
+        model = models.pretrained("vgg41-esc10")
+        longer = models.with_input_length(model, 2 * model.input_shape[1])
+        assert longer.input_shape == (None, 2 * model.input_shape[1])
+        for old, new in zip(model.get_weights(), longer.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
     def test_other_weights_that_depend_on_the_length(self):
         inputs = keras.Input((8,))
         model = keras.Model(inputs, keras.layers.Dense(2, name="scores")(inputs))
-        with pytest.raises(ValueError, match="layer 'scores'.*depend on the input length"):
+        with pytest.raises(ValueError, match="The layer 'scores' cannot have another input length"):
             models.with_input_length(model, 16)
 
 

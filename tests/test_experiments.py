@@ -30,7 +30,7 @@ from keras_audio_si.experiments.train_and_test import train_and_test
 from keras_audio_si.inference.patching import patch_dataset, patch_layout
 from keras_audio_si.layers.nested import nested_layers
 from keras_audio_si.models import class_names_of, front_end_of
-from keras_audio_si.models.surgery import with_classes
+from keras_audio_si.models.surgery import embedding_model, with_classes
 from keras_audio_si.training.checkpoint import Checkpoint
 from keras_audio_si.training.fit_loop import TrainingResult
 
@@ -439,6 +439,7 @@ class TestModel:
     def test_heads_of_networks_on_waveforms(self):
         small = {"input_samples": 4096, "factors": (4, 2), "channels": 2, "transformer_layers": 1}
         settings = Settings().changed(network="eat-s", sample_rate=8000, **small, head="attention")
+        assert build_model(("a", "b"), settings.changed(content="phase")).output_shape == (None, 2)
         model = build_model(("a", "b"), settings)
         assert isinstance(model.layers[-2], layers.AttentionHead) and model.layers[-2].input.shape == (None, 128, 128)
         assert class_names_of(model) == ("a", "b") and front_end_of(model).sample_rate == 8000
@@ -476,8 +477,34 @@ class TestModel:
     def test_contents(self, content):
         model = build_model(("a", "b"), EAT.changed(content=content))
         assert model.input_shape == (None, 1024) and class_names_of(model) == ("a", "b")
-        assert isinstance(model.layers[-1], layers.ClassScores)
-        assert model.layers[-1].input.shape == (None, 2)
+        assert with_classes(model, ("x", "y", "z")).output_shape == (None, 3)
+        assert embedding_model(model).output_shape[1] > 2
+
+    @pytest.mark.parametrize("network", ["heurinet", "mstnet", "melconvnet", "piczak"])
+    def test_models_keep_what_fills_short_clips(self, network, tmp_path):
+        settings = Settings().changed(network=network, dense_units=5)
+        for short in ("repeat", "zero"):
+            assert patch_layout(build_model(("a", "b"), settings.changed(short=short))).short == short
+        build_model(("a", "b"), settings).save(tmp_path / "model.keras")
+        trained = Settings().changed(initial=str(tmp_path / "model.keras"), short="zero")
+        assert patch_layout(build_model(("a", "b"), trained)).short == "zero"
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"front_end": layers.LogMelSpectrogram(16000), "num_mels": 64}, "`front_end` has its own `num_mels`"),
+            ({"front_end": layers.LogMelSpectrogram(16000), "short": "zero"}, "`short` must be that of the layer"),
+            (
+                {"resolution": layers.DiffResLayer(0.5), "frames_per_second": 10},
+                "`resolution` has its own `frames_per_second`",
+            ),
+            ({"resolution": layers.DiffResLayer(0.5), "guide_weight": 0.0}, "`resolution` has its own `guide_weight`"),
+            ({"masked": True, "short": "repeat"}, "`short` must be 'zero', 'drop' or None with `masked`"),
+        ],
+    )
+    def test_settings_that_a_layer_would_ignore(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            build_model(("a", "b"), Settings().changed(sample_rate=16000, width=0.0625, **changes))
 
     def test_a_trained_network_gets_other_classes(self, tmp_path):
         trained = build_model(("a", "b"), EAT)
@@ -499,7 +526,7 @@ class TestModel:
 
     def test_networks_without_a_last_layer_to_replace(self):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), keras.layers.Softmax()])
-        with pytest.raises(ValueError, match="ends in Dense and Softmax"):
+        with pytest.raises(ValueError, match="ends in Dense, then Softmax"):
             with_classes(model, ("a",))
 
     def test_mixed_precision_is_that_of_the_model_alone(self, one_block):
@@ -529,7 +556,7 @@ class TestModel:
             ({"network": "piczak", "head": "mean"}, "The network 'piczak' takes no other `head`"),
             ({"network": small_classifier, "head": "mean"}, "The network 'small_classifier' takes no other `head`"),
             ({"network": "eat-s", "head": "mean"}, "`head` must be 'attention' or a function for .*'eat-s'"),
-            ({"network": "eat-s", "head": "attention", "content": "phase"}, "`head` needs `content`='waveform'"),
+            ({"network": "heurinet", "content": "both"}, "`content` is of EAT, and not of 'heurinet'"),
             ({"front_end": "leaf", "fft_length": 512}, "The front-end 'leaf' has no `fft_length`"),
             ({"front_end": "leaf", "top_db": 40.0, "reference": "max"}, "The front-end 'leaf' has no `top_db`"),
             ({"front_end": "mel-pcen", "filter_stride": 4}, "The front-end 'mel-pcen' has no `filter_stride`"),

@@ -100,6 +100,8 @@ def test_wrong_manifests_are_explained(tmp_path):
         Manifest(CLIPS, ("dog",))
     with pytest.raises(ValueError, match="`class_names`.*'dog'"):
         Manifest(CLIPS, ("dog", "rain", "dog"))
+    with pytest.raises(TypeError, match="`labels` must be a tuple of names. Received: labels='dog' of a.wav"):
+        Clip("a.wav", "dog")
     with pytest.raises(ValueError, match="at least one clip"):
         Manifest(())
     with pytest.raises(ValueError, match="split='val'.*'test', 'train'.*\\[1, 2\\]"):

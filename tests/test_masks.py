@@ -212,6 +212,14 @@ def test_padding_of_a_layer_along_frames_is_zero(layer, rng):
     np.testing.assert_allclose(numpy(got), numpy(want), rtol=1e-5, atol=1e-6)
 
 
+def test_a_model_inside_that_takes_a_list(rng):
+    inner = of_keras()
+    inputs = keras.Input(inner.input_shape[1:])
+    listed, plain = keras.Model(inputs, inner([inputs])), keras.Model(inputs, inner(inputs))
+    clips = [rng.normal(size=(n, BANDS)).astype("float32") for n in (21, 10)]
+    np.testing.assert_array_equal(masked(with_masks(listed), clips, 32), masked(with_masks(plain), clips, 32))
+
+
 def test_copies(network, tmp_path, rng):
     copy = with_masks(network)
     assert type(copy) is MaskedNetwork and with_masks(copy) is copy

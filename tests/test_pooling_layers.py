@@ -43,6 +43,19 @@ def test_channels_are_last_whatever_keras_is_told():
     assert shapes == [(1, 4, 3, 3)] * 2 and tuple(scores.shape) == (2, 50)
 
 
+@pytest.mark.parametrize("mode", ["max_mel_mean_time", "mean_mel_max_time"])
+def test_padding_does_not_count_in_large_windows(mode):
+    x = np.arange(1, 12, dtype="float32").reshape(1, 11, 1, 1)
+    last = layers.TimeMelPool(mode, 4)(x)[0, -1, 0, 0]
+    assert float(last) == (10.0 if mode == "max_mel_mean_time" else 11.0)
+
+
+def test_output_shape_is_known_before_the_layer_is_built():
+    pool = AdaptivePolyphasePool(filter="trainable", padding="valid")
+    shape = pool.compute_output_shape((3, 21, 10, 4))
+    assert shape == tuple(pool(np.ones((3, 21, 10, 4), "float32")).shape) == (3, 8, 2, 4)
+
+
 def test_triangular_taps_follow_the_strides():
     assert [build_pooling("triangular", 1, strides).filter_size for strides in (4, (3, 2))] == [(9, 9), (7, 5)]
 

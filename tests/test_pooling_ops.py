@@ -12,7 +12,7 @@ from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import low_pass
 from keras_audio_si.ops.padding import PADDINGS, window_padding
 from keras_audio_si.ops.polyphase import CRITERIA
-from keras_audio_si.ops.pooling import dense_average, dense_max
+from keras_audio_si.ops.pooling import average_pool, dense_average, dense_max
 
 NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 
@@ -257,6 +257,14 @@ def test_dense_max_and_its_gradient(rng, window, padding):
     places = spread(x.shape, 60)
     expected_slopes = central_differences(lambda x: (direct_max(x, window, padding) * weights).sum(), x, places, 1e-6)
     np.testing.assert_allclose([found[p] for p in places], expected_slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", [(1, 3), (3, 1), (4, 4)])
+def test_average_pool_does_not_count_padding(rng, window):
+    x = rng.normal(size=(2, 11, 7, 3)).astype("float32")
+    view = windows(padded(x, window_padding(x.shape[1:3], window, window, "same"), "same", np.nan), window, window)
+    found = ops.convert_to_numpy(average_pool(ops.convert_to_tensor(x), window, window, "same"))
+    np.testing.assert_allclose(found, np.nanmean(view, axis=(4, 5)), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("window, padding", [((4, 3), "same"), ((2, 2), "same"), ((4, 1), "edge")])

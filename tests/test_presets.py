@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from keras_audio_si import layers
 from keras_audio_si.cli.train import _print_plan
 from keras_audio_si.data import Clip, ClipStatistics, Manifest, clip_statistics
 from keras_audio_si.experiments.model import build_model
@@ -106,6 +107,22 @@ def test_frames_that_are_reduced_later_and_front_ends_with_their_own():
     for changes in ({"resolution": "diffres", "frames_per_second": 50}, {"front_end": "piczak"}, {"front_end": "leaf"}):
         with keras.StatelessScope(initialize_variables=False):
             build_model(("dog", "rain"), preset("quick", "vgg41", **changes))
+
+
+def test_a_patch_is_as_long_as_the_clips_with_any_front_end():
+    clips = ClipStatistics(240, 5.0, True)
+    for front_end in ("piczak", layers.LogMelSpectrogram(22050, hop_seconds=0.05)):
+        settings = preset("quick", "vgg41", clips, front_end=front_end)
+        with keras.StatelessScope(initialize_variables=False):
+            seconds = build_model(("dog", "rain"), settings).input_shape[1] / 22050
+        assert seconds == pytest.approx(5.0, abs=0.06)
+        usual = preset("quick", "vgg41", clips)
+        assert settings.training.epochs == pytest.approx(usual.training.epochs, rel=0.03)
+
+
+@pytest.mark.parametrize("network", ["vgg41", "efficientnet-b0"])
+def test_padding_that_is_masked_is_there_in_training(network):
+    assert preset("quick", network, masked=True).data.short == "zero"
 
 
 def test_mixup_levels_the_clips_whose_levels_are_varied():

@@ -192,6 +192,11 @@ class TestShiftConsistencyOfSpectrogramModels:
         with pytest.raises(ValueError, match=message):
             shift_consistency(reader(10, 6, 0, 0), np.zeros(shape, "float32"), protocol)
 
+    @pytest.mark.parametrize("size", [0, -2])
+    def test_size_of_batches(self, size):
+        with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1"):
+            shift_consistency(reader(10, 6, 0, 0), np.zeros((4, 12, 6), "float32"), "time-1", batch_size=size)
+
 
 def front_end():
     return LogMelSpectrogram(

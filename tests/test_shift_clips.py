@@ -144,6 +144,7 @@ class TestList:
             ("clip_id\nclip-1\nclip-1\n", "line 3: clip 'clip-1' is listed twice"),
             ("clip_id,start_sample,sample_rate\nclip-1,300,100\n", "'clip-1' lasts 3.00 s; .* start at 3.00 s"),
             ("clip_id,start_sample,sample_rate\nclip-1,soon,100\n", "line 2: `start_sample` and `sample_rate` must"),
+            ("clip_id,start_sample,sample_rate\nclip-1,20\n", "line 2: `start_sample` and `sample_rate` must"),
             ("clip_id,start_sample\nclip-1,20\n", "line 2: `start_sample` and `sample_rate` must"),
             ("clip_id,start_sample,sample_rate\nclip-1,-1,100\n", "line 2: `start_sample` and `sample_rate` must"),
         ],

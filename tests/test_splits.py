@@ -55,6 +55,18 @@ def test_a_common_class_leaves_a_rare_one_its_last_recording():
     assert [len({0, 1} & set(hold_out(manifest, 0.5, seed))) for seed in range(10)] == [1] * 10
 
 
+def test_clips_without_a_class_are_held_out_as_well():
+    manifest = Manifest([Clip(f"{i}.wav", ("dog",) if i % 5 == 0 else ()) for i in range(100)])
+    held = manifest.label_matrix()[hold_out(manifest, 0.2)][:, 0]
+    assert (held.sum(), len(held)) == (4, 20)
+
+
+def test_a_file_with_two_spellings_is_one(tmp_path):
+    clips = [Clip("a.wav", ("dog",), split="train"), Clip(str(tmp_path / "a.wav"), ("dog",), split="test")]
+    with pytest.raises(ValueError, match="1 file lies in more than one split: file 'a.wav' in train"):
+        assign_splits(Manifest([*clips, Clip("b.wav", ("dog",), split="val")], root=tmp_path))
+
+
 def test_a_class_of_one_recording_stays_in_the_training():
     manifest = Manifest([Clip(f"{i}.wav", ("only",), group="one") for i in range(5)])
     with pytest.raises(ValueError, match="5 clips in 1 groups"):

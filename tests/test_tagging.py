@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -71,6 +72,12 @@ class TestStream:
         assert np.concatenate(blocks).dtype == np.float32
         np.testing.assert_allclose(np.concatenate(blocks), whole, rtol=0, atol=1e-6)
         assert len(blocks) > 10 or block_frames > 700
+
+    @pytest.mark.parametrize("name, options", [("a.opus", {"format": "OGG", "subtype": "OPUS"}), ("a.sds", {})])
+    def test_blocks_of_formats_that_are_not_exact_at_any_sample(self, tmp_path, rng, name, options):
+        soundfile.write(tmp_path / name, rng.uniform(-0.3, 0.3, 30011), 48000, **options)
+        blocks = list(stream_audio(tmp_path / name, 48000, block_frames=1000))
+        np.testing.assert_array_equal(np.concatenate(blocks), read_audio(tmp_path / name)[0])
 
     @pytest.mark.parametrize("dtype, subtype", [("int16", "PCM_16"), ("int32", "PCM_32"), ("float32", "FLOAT")])
     @pytest.mark.parametrize("target", [8000, 22050])
@@ -375,6 +382,31 @@ class TestCommand:
         for wrong in (["-"], [path, "--pcm-rate", 8000], ["-", path, "--pcm-rate", 8000]):
             code, _, err = command(capsys, "tag", saved, *wrong)
             assert code == 2 and "`-`, alone, and `--pcm-rate` need each other" in err
+
+    def test_inputs_are_not_replaced(self, saved, sounds, capsys):
+        before = (sounds / "a.wav").read_bytes()
+        (sounds.parent / "recording").write_bytes(before)
+        for output in (sounds / "a.wav", sounds.parent / "recording", saved):
+            files = [sounds / "b.wav", sounds.parent / "recording"]
+            code, _, err = command(capsys, "tag", saved, *files, "--output", output)
+            assert code == 2 and ("is no suffix of one" in err or "which is read: give another file" in err)
+        assert (sounds / "a.wav").read_bytes() == (sounds.parent / "recording").read_bytes() == before
+
+    def test_a_device_is_written_to_as_it_is(self, saved, sounds, capsys):
+        assert command(capsys, "tag", saved, sounds / "a.wav", "--output", os.devnull)[0] == 0
+        assert not os.path.exists(f"{os.devnull}.part")
+
+    def test_names_that_the_terminal_cannot_show(self, saved, sounds, tmp_path):
+        shutil.copy(sounds / "a.wav", tmp_path / "日本.wav")
+        env = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+        args = [sys.executable, "-m", "keras_audio_si", "tag", saved, tmp_path / "日本.wav", "--format", "csv"]
+        done = subprocess.run(args, env=env, capture_output=True)
+        assert done.returncode == 0 and rb"\u65e5\u672c.wav" in done.stdout
+
+    def test_thresholds_of_events_are_refused_before_files_are_read(self, saved, sounds, tmp_path, capsys):
+        for wrong in (["--threshold", 2], ["--threshold", 0.3, "--offset-threshold", 0.4], ["--min-seconds", -1]):
+            code, _, err = command(capsys, "tag", saved, sounds, "--events", *wrong, "--output", tmp_path / "e.csv")
+            assert code == 2 and "files done" not in err and not (tmp_path / "e.csv.part").exists()
 
     def test_a_model_without_class_names(self, sounds, tmp_path, capsys):
         small_classifier(None).save(tmp_path / "nameless.keras")

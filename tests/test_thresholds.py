@@ -34,6 +34,10 @@ class TestF1:
             best = max(one for one, value in zip(candidates, all_f1, strict=True) if value > max(all_f1) - 1e-12)
             assert found[number] <= best and not ((found[number] <= candidates) & (candidates < best)).any()
 
+    def test_scores_that_are_not_finite(self):
+        with pytest.raises(ValueError, match="`scores` must be finite"):
+            f1_thresholds([[1], [0]], [[np.nan], [0.2]])
+
     def test_classes_that_no_clip_or_every_clip_has(self):
         assert f1_thresholds([[0, 1], [0, 1]], [[0.9, 0.9], [0.1, 0.1]], default=0.7).tolist() == [0.7, 0.7]
 

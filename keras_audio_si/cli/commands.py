@@ -4,7 +4,7 @@ import os
 
 from keras_audio_si.cli.arguments import CACHE_DIR, verbosity
 from keras_audio_si.cli.chosen import clips_for, load_models
-from keras_audio_si.cli.outputs import check_file, check_folder, check_picture
+from keras_audio_si.cli.outputs import check_file, check_folder, check_no_input, check_picture
 from keras_audio_si.escaping import one_line
 
 
@@ -232,6 +232,7 @@ def export_weights(args):
     from keras_audio_si.export.pytorch_files import write_checkpoint
 
     check_file("--output", args.output)
+    check_no_input("--output", args.output, [args.model])
     ((_, model),) = load_models([args.model]).items()
     tensors = export_state_dict(model)
     write_checkpoint(tensors, args.output)

@@ -32,7 +32,7 @@ def check_file(option, path, suffixes=(), makes_folder=False):
     Args:
         option: Option that the path was given by, for the message.
         path: The path.
-        suffixes: The suffixes that it may have, in lower case with their dot; none for any.
+        suffixes: The suffixes that it may have, with their dot; none for any.
         makes_folder: Whether what writes the file makes its folder.
 
     Raises:
@@ -43,7 +43,7 @@ def check_file(option, path, suffixes=(), makes_folder=False):
         return
     _check_named(option, path, "file")
     file = pathlib.Path(path)
-    if suffixes and file.suffix.lower() not in suffixes:
+    if suffixes and file.suffix not in suffixes:
         raise ValueError(f"`{option}` must end in {', '.join(suffixes)}. Received: {path}")
     if file.is_dir():
         raise IsADirectoryError(f"`{option}` must be a file, and {path} is a folder: add the name of the file.")
@@ -59,7 +59,26 @@ def check_picture(option, path):
     """Raises an error as `check_file` unless matplotlib can write a picture to a path, and if it is missing."""
     from keras_audio_si.visualization.plots import picture_suffixes
 
-    check_file(option, path, picture_suffixes(), makes_folder=True)
+    suffixes, own = picture_suffixes(), pathlib.Path(path).suffix
+    check_file(option, path, (*suffixes, own) if own.lower() in suffixes else suffixes, makes_folder=True)
+
+
+def check_no_input(option, path, inputs):
+    """Raises an error if a file to write is one of those that are read; None passes.
+
+    Args:
+        option: Option that the path was given by, for the message.
+        path: The path.
+        inputs: Iterable of paths, of files that need not be there.
+
+    Raises:
+        ValueError: If one of them is that file.
+    """
+    if path is None or not os.path.exists(path):
+        return
+    for file in inputs:
+        if os.path.exists(file) and os.path.samefile(file, path):
+            raise ValueError(f"`{option}` would replace {path}, which is read: give another file.")
 
 
 def _check_named(option, path, kind):

@@ -4,15 +4,18 @@ import os
 import sys
 
 from keras_audio_si.cli.chosen import load_models
-from keras_audio_si.cli.outputs import check_file
+from keras_audio_si.cli.outputs import check_file, check_no_input
 
 
 def tag(args):
     import contextlib
 
+    import numpy as np
+
     from keras_audio_si.escaping import shown
     from keras_audio_si.files import AGAIN, writing, written_whole
     from keras_audio_si.inference.event_tables import write_events
+    from keras_audio_si.inference.events import find_events
     from keras_audio_si.inference.part_file import PartFile
     from keras_audio_si.inference.patching import patch_layout
     from keras_audio_si.inference.tag_tables import Progress, write_tags
@@ -26,6 +29,7 @@ def tag(args):
     if args.beam is not None and (stream or not args.output):
         raise ValueError("`--beam` needs `--output`, and files rather than `-`.")
     files, names = [FoundFile("-")] if stream else find_audio(paths), required_class_names(model)
+    _check_no_input(args, files)
     if format == "audacity" and len(files) > 1:
         raise ValueError(f"Audacity labels are of one audio file. Received: {len(files)}. Take another `--format`.")
     threshold = args.threshold
@@ -34,6 +38,9 @@ def tag(args):
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
     layout = patch_layout(model, args.window_seconds, args.hop_seconds)
     groups = f"{args.output}.groups"
+    kept = args.output and (os.path.isfile(args.output) or not os.path.exists(args.output))  # A device is written to.
+    if args.events:  # Refuses thresholds before files are scored.
+        find_events(np.zeros((0, len(names))), 1.0, names, *_event_thresholds(threshold, args))
 
     def score(files, count):
         progress = Progress(count)
@@ -50,7 +57,7 @@ def tag(args):
         out = sys.stdout
         if args.output:
             stack.enter_context(writing(os.path.dirname(args.output) or ".", AGAIN))
-        if args.output and not stream and args.beam is None:
+        if kept and not stream and args.beam is None:
             part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
             results = part.completed(files, score)
         else:
@@ -82,6 +89,8 @@ def embed(args):
     check_suffix(args.output)
     check_file("--output", args.output)
     model, paths = _model_and_paths(args.paths)
+    files = find_audio(paths)
+    _check_no_input(args, files)
     windows = (args.windows, args.window_seconds, args.hop_seconds)
 
     def score(files, count):
@@ -93,7 +102,7 @@ def embed(args):
         writing(os.path.dirname(args.output) or ".", AGAIN),
         PartFile(args.output, _run_of(model, windows)) as part,
     ):
-        results = part.completed(find_audio(paths), score)
+        results = part.completed(files, score)
         return 1 if write_embeddings((result for result, _ in results), args.output) else 0
 
 
@@ -156,13 +165,29 @@ def _events(results, class_names, layout, threshold, args):
     from keras_audio_si.inference.events import find_events, scores_over_time
 
     hop = layout.hop_samples / layout.sample_rate
-    thresholds = (0.5 if threshold is None else threshold, args.offset_threshold, args.min_seconds or 0.0)
+    thresholds = _event_thresholds(threshold, args)
     for result in results:
         if result.error is not None:
             yield result, []
         else:
             scores = scores_over_time(result.starts, result.ends, result.scores, hop)
             yield result, find_events(scores, hop, class_names, *thresholds, result.seconds)
+
+
+def _event_thresholds(threshold, args):
+    """The arguments of `find_events` from `threshold` to `min_seconds`."""
+    return 0.5 if threshold is None else threshold, args.offset_threshold, args.min_seconds or 0.0
+
+
+def _check_no_input(args, files):
+    """Refuses an output that would replace audio or the model, also where the shell has taken it for a recording."""
+    from keras_audio_si.data.audio_io import AUDIO_SUFFIXES
+    from keras_audio_si.data.shards import file_of
+
+    suffix = os.path.splitext(args.output or "")[1].lower()
+    if suffix in (*AUDIO_SUFFIXES, ".keras"):
+        raise ValueError(f"`--output` is a table, and {suffix} is no suffix of one. Received: {args.output}")
+    check_no_input("--output", args.output, [args.paths[0], *(file_of(file.path) for file in files)])
 
 
 def _model_and_paths(paths):

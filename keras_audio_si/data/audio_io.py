@@ -23,6 +23,7 @@ _OPEN_LENGTH = 0x7FFFFF00  # Bytes: what writes to a stream cannot go back to fi
 _VARIABLE_RATE = ("VORBIS", "OPUS", "MPEG", "ALAC")  # Encodings, beside FLAC, whose silence takes next to nothing.
 _SYSTEM_ERROR = 2  # Code of libsndfile for what the operating system refuses.
 _MOST_SAMPLES_PER_BYTE = 16  # Of all others; GSM has 5. libsndfile goes on decoding GSM behind the end of a file.
+_SEEKABLE = ("WAV", "FLAC")
 _UNKNOWN_FRAMES = (1 << 63) - 1  # As libsndfile counts a FLAC file whose encoder wrote to a pipe.
 LARGEST_RESAMPLED = 1 << 30  # Samples: 18 hours at 16 kHz. A damaged header may claim 1 Hz and ask for days.
 
@@ -147,7 +148,7 @@ def read_section(path, sample_rate, start, samples):
         AudioError: As for `read_audio`.
     """
     with open_audio(path) as file:
-        exact = file.samplerate == sample_rate and file.format in ("WAV", "FLAC") and file.seekable()
+        exact = file.samplerate == sample_rate and file.format in _SEEKABLE and file.seekable()
         if exact and start + samples <= file.frames:
             try:
                 file.seek(start)
@@ -244,8 +245,8 @@ def open_audio(path):
     if fixed_rate and frames > _MOST_SAMPLES_PER_BYTE * file.stat().st_size:
         opened.close()
         raise AudioError(path, f"is damaged: its header claims {frames} samples, more than its bytes can hold")
-    if frames == _UNKNOWN_FRAMES or opened.subtype.startswith("DWVW"):
-        # soundfile seeks after each read to where it is already, which libsndfile cannot do in these.
+    if frames == _UNKNOWN_FRAMES or opened.format not in _SEEKABLE:
+        # soundfile seeks after each read to where it is already, which libsndfile does not do exactly in others.
         opened.seekable = lambda: False
     return opened
 

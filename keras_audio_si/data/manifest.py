@@ -37,6 +37,8 @@ class Clip:
     group: str = ""
 
     def __post_init__(self):
+        if isinstance(self.labels, str):
+            raise TypeError(f"`labels` must be a tuple of names. Received: labels={self.labels!r} of {self.path}")
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "clip_id", self.clip_id or self.path)
 

@@ -106,11 +106,11 @@ def reject_leaks(manifest, shared_validation_groups=False):
       ...
     ValueError: 1 group lies in more than one split: group 'forest' in train ('1.wav') and test ('2.wav'). ...
     """
-    members = {}
+    members, spelled = {}, {}
     for clip in manifest.clips:
-        # Not the root: two spellings of one path matter, and a manifest has one root.
-        keys = [("file", os.path.normpath(clip.path))] + ([("group", clip.group)] if clip.group else [])
-        for key in keys:
+        file = os.path.abspath(os.path.join(manifest.root, clip.path))
+        spelled.setdefault(file, os.path.normpath(clip.path))
+        for key in (("file", file), *([("group", clip.group)] if clip.group else [])):
             members.setdefault(key, {}).setdefault(clip.split, []).append(clip.clip_id)
     leaks = {"file": [], "group": []}
     for (kind, name), by_split in members.items():
@@ -119,7 +119,8 @@ def reject_leaks(manifest, shared_validation_groups=False):
             pairs.discard(frozenset(("train", "val")))
         if pairs:
             places = " and ".join(f"{split} ({listed(by_split[split])})" for split in SPLITS if split in by_split)
-            leaks[kind].append(f"{kind} {name!r} in {places}")
+            shown = spelled[name] if kind == "file" else name
+            leaks[kind].append(f"{kind} {shown!r} in {places}")
     found = leaks["file"] or leaks["group"]
     if found:
         kind = "file" if leaks["file"] else "group"
@@ -132,7 +133,7 @@ def reject_leaks(manifest, shared_validation_groups=False):
 
 
 def hold_out(manifest, share, seed=0):
-    """Draws clips of every class, and with a clip all others of its `group`.
+    """Draws clips of every class, and of those without a class, and with a clip all others of its `group`.
 
     Rare classes go first, so that in multi-label data they get their share. Every class keeps a group, and one that
     has two or more gives one, unless each of them is the last one of another class.
@@ -162,6 +163,7 @@ def hold_out(manifest, share, seed=0):
     groups = [members[name] for name in members]
     order = np.random.default_rng(seed).permutation(len(groups))
     has_class = manifest.label_matrix() > 0
+    has_class = np.column_stack([has_class, ~has_class.any(axis=1)])  # Clips without a class are one more.
     count = np.array([has_class[group].sum(axis=0) for group in groups])  # (groups, classes)
     held = np.zeros(len(groups), bool)
     left = (count > 0).sum(axis=0)  # Groups of each class that are not held.

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_audio_si.checks import check_interval
+from keras_audio_si.checks import check_integer, check_interval
 from keras_audio_si.data.patches import scaled_to_peak
 from keras_audio_si.evaluation.clips import predict_batches
 from keras_audio_si.layers.frontend import FrontEnd
@@ -232,6 +232,7 @@ class _Subject:
                 "`patches` must hold at least one of them. "
                 f"Received: model.input_shape={model.input_shape}, patches.shape={patches.shape}"
             )
+        check_integer(1, batch_size=batch_size)
         self.is_waveform = rank == 2
         self.length = model.input_shape[1] if patch_length is None else patch_length
         if self.length is None:

@@ -178,7 +178,7 @@ def _start_of(row, sample_rate, where):
         return round(PATCH_START_SECONDS * sample_rate)
     try:
         start, listed_rate = int(row["start_sample"]), int(row["sample_rate"])
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):  # TypeError: of a row that is too short.
         start, listed_rate = -1, 0
     if start < 0 or listed_rate < 1:
         raise ValueError(f"{where}: `start_sample` and `sample_rate` must be whole numbers, the rate in Hz.")

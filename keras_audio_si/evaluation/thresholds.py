@@ -17,12 +17,17 @@ def f1_thresholds(targets, scores, default=0.5):
     Returns:
         float64 `(classes,)`.
 
+    Raises:
+        ValueError: If a score is NaN or infinite.
+
     Example:
 
     >>> f1_thresholds([[1, 0], [1, 0], [0, 0]], [[0.8, 0.4], [0.6, 0.2], [0.5, 0.1]]).round(2).tolist()
     [0.55, 0.5]
     """
     targets, scores = np.asarray(targets) > 0, np.asarray(scores, "float64")
+    if not np.isfinite(scores).all():
+        raise ValueError("`scores` must be finite: the model gives NaN or infinity for some clips.")
     found = np.full(targets.shape[1], float(default))
     for number in range(targets.shape[1]):
         positives = targets[:, number].sum()

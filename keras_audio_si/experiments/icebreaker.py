@@ -6,7 +6,7 @@ import shutil
 import keras
 
 from keras_audio_si import models
-from keras_audio_si.experiments.model import build_augmentation, build_model, class_activation
+from keras_audio_si.experiments.model import build_augmentation, build_model, class_activation, precision
 from keras_audio_si.experiments.run import cut_patches, measured, run_callbacks, shifted_patches
 from keras_audio_si.experiments.settings import FORCED
 from keras_audio_si.files import writing, written_whole
@@ -94,21 +94,23 @@ def plan_stages(model, settings, train_patches):
     """
     stages = settings.stages
     training = dataclasses.replace(settings.training, epochs=stages.phase_epochs)
-    spectrogram, forced = models.piczak_spectrogram(settings.data.sample_rate), None
+    front_end, forced = models.front_end_of(model), None
+    spectrogram = models.piczak_spectrogram(settings.data.sample_rate, short=front_end.short)
     if settings.model.network == FORCED:
         spectrogram = normalised(spectrogram, spectrogram_statistics(spectrogram, train_patches), stages.forcing_form)
-        front_end = forcing_model(models.front_end_of(model), model.input_shape[1])
-        forced = Stage("forcing", front_end, forcing_settings(training, stages.forcing_epochs), target=spectrogram)
+        learning = forcing_model(front_end, model.input_shape[1])
+        forced = Stage("forcing", learning, forcing_settings(training, stages.forcing_epochs), target=spectrogram)
     keras.utils.set_random_seed(training.seed)
     piczak = model.layers[-1]
     options = {name: getattr(settings.model, name) for name in ("dense_units", "deltas")}
-    backbone = models.PiczakNet(
-        model.output_shape[-1],
-        activation=class_activation(training),
-        class_names=models.class_names_of(model),
-        name=piczak.name,
-        **{name: value for name, value in options.items() if value is not None},
-    )
     samples, standardise = model.input_shape[1], settings.model.standardised
-    alone = models.Classifier(spectrogram, backbone, input_samples=samples, standardise=standardise)
+    with precision(settings.model.mixed_precision):
+        backbone = models.PiczakNet(
+            model.output_shape[-1],
+            activation=class_activation(training),
+            class_names=models.class_names_of(model),
+            name=piczak.name,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+        alone = models.Classifier(spectrogram, backbone, input_samples=samples, standardise=standardise)
     return icebreaker(alone, model, training, stages.first_epochs, forced)

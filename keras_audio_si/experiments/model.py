@@ -8,6 +8,7 @@ import keras
 
 from keras_audio_si import layers, models
 from keras_audio_si.checks import check_choice
+from keras_audio_si.layers.fit_length import SHORT
 from keras_audio_si.layers.time_mel import ORDERS, STATISTICS
 from keras_audio_si.models.loading import load_model
 from keras_audio_si.models.networks import network as network_of
@@ -94,20 +95,26 @@ def build_model(class_names, settings):
 def build_front_end(settings):
     """Builds the layer from waveforms to spectrograms of settings; "mel-pcen" is the mel spectrogram before PCEN."""
     model = settings.model
+    short = _kept(short=_filling(settings.data))
     if not isinstance(model.front_end, str):
+        _check_object("front_end", model, _FRONT_END)
+        if short and model.front_end.short != settings.data.short:
+            raise ValueError(
+                f"`short` must be that of the layer `front_end`, {model.front_end.short!r}. Received: "
+                f"short={settings.data.short!r}"
+            )
         return model.front_end
     check_choice("front_end", model.front_end, FRONT_ENDS)
     name = model.front_end
     if name == "auto":
         name = "piczak" if model.network == "piczak" else "mel"
-    options = {option: getattr(model, option) for option in _FRONT_END if getattr(model, option) is not None}
+    options = _kept(**{option: getattr(model, option) for option in _FRONT_END})
     if name == "piczak":
         if options:
             raise ValueError(f"The front-end 'piczak' has its own `{next(iter(options))}`: leave that setting out.")
-        return models.piczak_spectrogram(settings.data.sample_rate)
+        return models.piczak_spectrogram(settings.data.sample_rate, **short)
     bands = options.pop("num_mels", _default_shape(model.network)[1])
-    if settings.data.short in ("repeat", "zero"):
-        options["short"] = settings.data.short
+    options |= short
     of_mel = name in ("mel", "mel-pcen")
     for lacking in ("filter_stride",) if of_mel else _OF_MEL:
         if lacking in options:
@@ -127,6 +134,7 @@ def build_resolution(settings, frames_per_second):
     """
     model = settings.model
     if not isinstance(model.resolution, str):
+        _check_object("resolution", model, ("frames_per_second", *DIFFRES))
         return model.resolution
     check_choice("resolution", model.resolution, RESOLUTIONS)
     if model.resolution == "none":
@@ -135,6 +143,13 @@ def build_resolution(settings, frames_per_second):
     return RESOLUTIONS[model.resolution](
         frames_per_second=model.frames_per_second, input_frames_per_second=frames_per_second, **options
     )
+
+
+def _check_object(part, model, options):
+    """Refuses settings of a part that is given as a layer, which has its own."""
+    for name in options:
+        if getattr(model, name) != getattr(type(model), name):
+            raise ValueError(f"The layer `{part}` has its own `{name}`: leave that setting out.")
 
 
 def build_augmentation(settings):
@@ -233,24 +248,22 @@ def _waveform_network(class_names, settings):
     if model.standardised != "none" and not (isinstance(model.network, str) and _standardises(model.network)):
         raise ValueError(f"`standardise` is for networks with a spectrogram, which {_name(model.network)!r} has not.")
     samples = data.input_samples or _default_shape(model.network)[0]
-    kept = {"sample_rate": data.sample_rate, "short": data.short, "peak": data.peak}
-    if not _scales(model.network):
-        kept = {"sample_rate": data.sample_rate}
-    kept = {name: value for name, value in kept.items() if value is not None}
+    known = network_of(model.network).options if isinstance(model.network, str) else ("sample_rate",)
+    kept = _kept(sample_rate=data.sample_rate, short=_filling(data), peak=data.peak)
+    kept = {name: value for name, value in kept.items() if name in known}
     if model.content == "waveform":
         return _network(class_names, (samples,), settings, **kept)
-    if model.head is not None:
-        raise ValueError(f"`head` needs `content`='waveform'. Received: content={model.content!r}")
+    if isinstance(model.network, str) and not _scales(model.network):
+        raise ValueError(f"`content` is of EAT, and not of {_name(model.network)!r}: leave it out.")
     shape = (samples, 2) if model.content == "both" else (samples,)
-    network = _network(class_names, shape, settings, **kept, **{"activation": None, "class_names": None})
+    network = _network(class_names, shape, settings, **kept)
     waveforms = keras.Input((samples,), name="waveform")
-    logits = network(layers.PhaseWaveform(model.content)(waveforms))
-    return keras.Model(waveforms, layers.ClassScores(class_activation(settings.training), class_names)(logits))
+    return keras.Model(waveforms, network(layers.PhaseWaveform(model.content)(waveforms)))
 
 
 def _network(names, shape, settings, **others):
     model = settings.model
-    options = {name: getattr(model, name) for name in _NETWORK if getattr(model, name) is not None}
+    options = _kept(**{name: getattr(model, name) for name in _NETWORK})
     build, own_head = model.network, ()
     if isinstance(build, str):
         named = network_of(build)
@@ -298,7 +311,7 @@ def _with_head(network, x, settings, activation, class_names):
 
 
 def _trained(class_names, settings):
-    """A trained network with a new last layer; its `FitLength` stores what is given of rate, `short` and `peak`."""
+    """A trained network with a new last layer; it stores what is given of rate, `short` and `peak`."""
     model, data = load_model(model_file(settings.model.initial)), settings.data
     if data.input_samples is not None and model.input_shape[1] != data.input_samples:
         model = models.with_input_length(model, data.input_samples)
@@ -306,13 +319,22 @@ def _trained(class_names, settings):
     fit_length = models.fit_length_of(model)
     if fit_length is not None:
         fit_length.sample_rate = fit_length.sample_rate or data.sample_rate
-        if data.short is not None:
-            fit_length.short = data.short
         if data.peak is not None:
             fit_length.peak = data.peak
     elif data.peak is not None:
         raise _no_peak("model", model.name)
+    if (short := _filling(data)) is not None:
+        models.front_end_of(model).short = short
     return model
+
+
+def _filling(data):
+    """What fills short clips where a model is used, by the settings of the data; None if they do not say it."""
+    return data.short if data.short in SHORT else None
+
+
+def _kept(**values):
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _no_peak(part, name):

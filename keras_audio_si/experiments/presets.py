@@ -7,6 +7,7 @@ from keras_audio_si.checks import check_choice
 from keras_audio_si.data.statistics import ClipStatistics
 from keras_audio_si.experiments.recipes import RECIPES
 from keras_audio_si.experiments.settings import Settings, StageSettings, refuse_building
+from keras_audio_si.models.deep_fourier import piczak_spectrogram
 from keras_audio_si.models.eat import with_input_length
 from keras_audio_si.models.loading import load_model
 from keras_audio_si.models.metadata import sample_rate_of
@@ -123,6 +124,10 @@ def preset(name, network=None, clips=AN_HOUR, **changes):
     chosen = _SHARED | _FAMILIES[family] | _labels(family, clips, changes)
     if family == "vgg":
         chosen |= _vgg(name, changes)
+    if changes.get("masked"):
+        chosen["short"] = "zero"  # What is masked.
+    if not isinstance(changes.get("front_end", "auto"), str):
+        chosen["short"] = None  # The layer has its own.
     settings = Settings().changed(network=network, **chosen)
     patch = own or _patch(family, settings.changed(**changes), clips)
     settings = settings.changed(**{**patch, **changes})
@@ -169,7 +174,7 @@ def _trained(network, changes):
         )
     if changes.get("input_samples"):
         model = with_input_length(model, changes["input_samples"])
-    settings = {"frames": None, "peak": None, "input_samples": None}
+    settings = {"frames": None, "peak": None, "input_samples": None, "short": None}
     if given is not None:
         settings["sample_rate"] = given
     if len(model.input_shape) != 2 or model.input_shape[1] is None:
@@ -214,9 +219,9 @@ def _vgg(name, changes):
         if changes.get("augment", chosen["augment"]) == chosen["augment"]:
             # Of two clips 40 dB apart only one is heard, whatever their weights. The others vary levels by 8 dB.
             chosen |= {"mixup_gain_aware": True, "mixup_probability": 0.5}
-    if not changes.get("initial"):  # A trained model has its own.
-        chosen["short"] = "zero"  # Other recordings of a class have silence around it.
-    if changes.get("front_end") != "piczak":  # It has its own.
+    chosen["short"] = "zero"  # Other recordings of a class have silence around it.
+    front_end = changes.get("front_end", "auto")
+    if isinstance(front_end, str) and front_end != "piczak":  # These have their own.
         chosen["num_mels"] = 64
         if "frames_per_second" not in changes:
             chosen |= {"frame_seconds": 0.04, "hop_seconds": 0.02}
@@ -235,6 +240,8 @@ def _patch(family, settings, clips):
         factors = settings.model.factors or published
         token = 4 * math.prod(factors)
         return {"factors": factors, "input_samples": token * max(_FEWEST_TOKENS, samples // token)}
+    if front_end := _own_front_end(settings):
+        return {"frames": max(8, front_end.num_frames(int(seconds * front_end.sample_rate)))}
     window, hop = settings.model.frame_seconds or 0.03, settings.model.hop_seconds or 0.01
     return {"frames": max(8, 1 + int((seconds - window) / hop))}
 
@@ -253,7 +260,17 @@ def _seconds(family, settings):
         return 20992 / 22050
     if settings.data.input_samples:
         return settings.data.input_samples / settings.data.sample_rate
-    return (settings.data.frames or 101) * (settings.model.hop_seconds or 0.01)
+    front_end = _own_front_end(settings)
+    hop = front_end.hop_length / front_end.sample_rate if front_end else settings.model.hop_seconds or 0.01
+    return (settings.data.frames or 101) * hop
+
+
+def _own_front_end(settings):
+    """The front-end if its frames are its own, not those of the settings: Piczak's, or one given as a layer."""
+    front_end = settings.model.front_end
+    if front_end == "piczak":
+        return piczak_spectrogram(settings.data.sample_rate)
+    return None if isinstance(front_end, str) else front_end
 
 
 def _patches(settings, clips, seconds):

@@ -348,6 +348,8 @@ class Settings:
                 "`frames` must be None with `initial`, which has its own length: leave it out. "
                 f"Received: frames={self.data.frames!r}"
             )
+        if self.model.masked and self.data.short == "repeat":
+            raise ValueError("`short` must be 'zero', 'drop' or None with `masked`, which masks the zeros.")
 
     @property
     def stage_epochs(self):

@@ -83,11 +83,14 @@ class PartFile:
         return self
 
     def __exit__(self, kind, error, traceback):
-        if kind is None or not self._scored:
+        done = kind is None or not self._scored
+        if done and fcntl is not None:  # While it is locked: another run may open it as soon as it is closed.
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+        if done:
             self.path.unlink(missing_ok=True)
         else:
             print(f"\n{self.path} keeps {self._scored} finished files: the same command continues.", file=sys.stderr)
-        self._file.close()
 
     def completed(self, files, score):
         """Scores the files that have no result here, and returns the results of all.

@@ -99,7 +99,7 @@ class Progress:
             if result.error or result.warning:
                 print(f"{clear}{shown(result.path)}: {one_line(result.error or result.warning)}", file=sys.stderr)
             yield result
-        spent = time.monotonic() - self.begun
+        spent = max(time.monotonic() - self.begun, 1e-9)  # A clock may stand still for some milliseconds.
         print(
             f"{clear}{self.finished - self.failed} of {self.num_files} files done: {self.seconds:.1f} s of audio in "
             f"{spent:.1f} s, {self.seconds / spent:.0f} times real time",

@@ -326,7 +326,7 @@ class AdaptivePolyphasePool(_FilteredPool):
 
     def _size_after(self, size, pool, window, stride):
         dense = output_size(size, pool if self.pool_mode else 1, 1, self.padding)
-        filtered = output_size(dense, window if self.taps is not None else 1, 1, self.padding)
+        filtered = output_size(dense, window if self.filter is not None else 1, 1, self.padding)
         # Cutting the rest off under "valid" is a window of one stride.
         return output_size(filtered, stride, stride, self.padding)
 

@@ -87,6 +87,8 @@ class TimeConvolution(keras.layers.Layer):
 
     def _normalise(self, x):
         norm = self.norm
+        if norm.synchronized:  # On several devices of TensorFlow: `training.replicas.synchronised`.
+            return norm(x, training=True)
         x, mean, variance = normalise_batch(
             x, ops.convert_to_tensor(norm.gamma), ops.convert_to_tensor(norm.beta), norm.epsilon
         )

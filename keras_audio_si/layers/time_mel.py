@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.lengths import hide_padding, strided_mask
-from keras_audio_si.ops.pooling import pool_clips, statistic
+from keras_audio_si.ops.pooling import average_pool, pool_clips, statistic
 
 # mode: (statistic, axis) taken first, then (statistic, axis). The released names are the second column.
 ORDERS = {
@@ -60,8 +60,9 @@ class TimeMelPool(keras.layers.Layer):
             largest = name == "max"
 
             def pool(x, window=window, largest=largest):
-                pool = ops.max_pool if largest else ops.average_pool
-                return pool(x, window, window, "same", data_format="channels_last")
+                if largest:
+                    return ops.max_pool(x, window, window, "same", data_format="channels_last")
+                return average_pool(x, window, window, "same")
 
             if mask is None or axis == 2:
                 x = pool(x)

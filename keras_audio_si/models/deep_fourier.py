@@ -128,6 +128,7 @@ def HeuriNet(
     input_shape=(PATCH_SAMPLES,),
     sample_rate=SAMPLE_RATE,
     standardise="set",
+    short="repeat",
     name="heuri_net",
     **piczak,
 ):
@@ -138,6 +139,7 @@ def HeuriNet(
         input_shape: Samples of the waveforms.
         sample_rate: Sample rate of the waveforms in Hz, kept in the model.
         standardise: What PiczakNet gets is standardised by, as for `Classifier`; as released `"none"`.
+        short: What fills a clip that is shorter than the input, kept in the model: `"repeat"` or `"zero"`.
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
@@ -158,7 +160,7 @@ def HeuriNet(
     Reference:
         juettner, section 2.2.1.
     """
-    front_end = HeuriFrontEnd(sample_rate, name="heuri_front_end")
+    front_end = HeuriFrontEnd(sample_rate, short=short, name="heuri_front_end")
     return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 
@@ -168,6 +170,7 @@ def MSTNet(
     input_shape=(PATCH_SAMPLES,),
     sample_rate=SAMPLE_RATE,
     standardise="none",
+    short="repeat",
     name="mst_net",
     **piczak,
 ):
@@ -183,7 +186,7 @@ def MSTNet(
     Reference:
         juettner, section 2.2.2.
     """
-    front_end = MSTFrontEnd(sample_rate, name="mst_front_end")
+    front_end = MSTFrontEnd(sample_rate, short=short, name="mst_front_end")
     return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 
@@ -195,6 +198,7 @@ def MelConvNet(
     pad_mode="reflect",
     power=2.0,
     standardise="set",
+    short="repeat",
     name="mel_conv_net",
     **piczak,
 ):
@@ -210,6 +214,7 @@ def MelConvNet(
         pad_mode: As for `piczak_spectrogram`.
         power: Exponent of the modulus, 2 (eq. 1) or 1 (section 5).
         standardise: As for `HeuriNet`.
+        short: As for `HeuriNet`.
         name: Name of the model.
         **piczak: Other arguments of `PiczakNet`.
 
@@ -231,7 +236,7 @@ def MelConvNet(
         juettner, section 5, hypothesis H2.
     """
     arguments = _spectrogram_arguments(sample_rate, pad_mode, power)
-    front_end = MelConvolution(**arguments, name="mel_convolution")
+    front_end = MelConvolution(**arguments, short=short, name="mel_convolution")
     return _behind(front_end, num_classes, input_shape, standardise, name, piczak)
 
 

@@ -12,7 +12,7 @@ from keras_audio_si.layers.pooling import AntiAliasPool
 from keras_audio_si.layers.pooling_names import build_pooling
 from keras_audio_si.layers.time_convolution import TimeConvolution, TimeResidualBlock
 from keras_audio_si.layers.transformer import ClassToken, TransformerBlock, interpolate_positions
-from keras_audio_si.models.surgery import graph_copy
+from keras_audio_si.models.surgery import ResizedCopy
 
 REFINING_FACTORS = (2, 2)  # Downsampling of the stages with dilated blocks, on top of `factors`.
 DILATIONS = (1, 3, 9)
@@ -193,7 +193,7 @@ def with_input_length(model, input_length):
     because the positions represent other times. An alternative is to score windows of the old length and average.
 
     Args:
-        model: Functional model on waveforms of a fixed length, such as `EAT`. It is not changed.
+        model: Functional model on waveforms of a fixed length, such as `EAT` or a `Classifier`. It is not changed.
         input_length: New length, in samples.
 
     Returns:
@@ -208,16 +208,18 @@ def with_input_length(model, input_length):
     >>> with_input_length(model, 8192).get_layer("class_token").output.shape
     (None, 257, 128)
     """
-    length = keras.KerasTensor((None, input_length, *model.input_shape[2:]), dtype=model.inputs[0].dtype)
-    longer = graph_copy(model, inputs=length)
-    for old, new in zip(model.layers, longer.layers, strict=True):
-        values = old.get_weights()
-        if isinstance(old, ClassToken):
-            values = [values[0], interpolate_positions(values[1], new.positions.shape[1] - 1)]
-        if [value.shape for value in values] != [tuple(weight.shape) for weight in new.weights]:
-            raise ValueError(f"The weights of the layer {old.name!r} of {model.name!r} depend on the input length")
-        new.set_weights(values)
-    return longer
+    (old,) = model.inputs
+    return _OfLength("input length").copy(model, keras.KerasTensor((None, input_length, *old.shape[2:]), old.dtype))
+
+
+class _OfLength(ResizedCopy):
+    """One copy of a network for waveforms of another length."""
+
+    def weights(self, layer, copied):
+        values = layer.get_weights()
+        if isinstance(layer, ClassToken):
+            values = [values[0], interpolate_positions(values[1], copied.positions.shape[1] - 1)]
+        return values
 
 
 def _check(factors, residual, aggregation):

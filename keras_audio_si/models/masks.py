@@ -134,7 +134,7 @@ class _Copying(ModelCopy):
     def call_masked(self, layer, mask, x, *args, **kwargs):
         """The output of a layer, and the mask of its frames, if it has any."""
         if isinstance(layer, keras.Model):
-            return self.call_model(layer, mask, x, *args, **kwargs)
+            return self.call_model(layer, x, *args, **kwargs)
         window = _window(layer)
         if isinstance(layer, _ZEROS):
             added = (
@@ -162,8 +162,12 @@ class _Copying(ModelCopy):
         x, args, kwargs = keras.tree.map_structure(lambda x: self.zeroed(layer, x), (x, args, kwargs))
         return layer(x, *args, **kwargs), None if isinstance(layer, keras.Layer) else mask
 
-    def call_model(self, model, mask, x, *args, **kwargs):
-        y = model(self.insert(JoinMask, model, "join")(x, mask=mask), *args, **kwargs)
+    def call_model(self, model, x, *args, **kwargs):
+        def joined(x):
+            mask = self.masks[id(x)][1]
+            return x if mask is None else self.insert(JoinMask, model, "join")(x, mask=mask)
+
+        y = model(keras.tree.map_structure(joined, x), *args, **kwargs)
         if isinstance(model.layers[-1], JoinMask):
             return self.insert(SplitMask, model, "split")(y)
         return y, None

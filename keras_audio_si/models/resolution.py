@@ -6,7 +6,7 @@ import keras
 
 from keras_audio_si.layers.nested import all_layers, nested_layers
 from keras_audio_si.layers.resolution_layer import TARGETS, ResolutionLayer, resolution_target
-from keras_audio_si.models.surgery import graph_copy
+from keras_audio_si.models.surgery import ResizedCopy
 
 
 def with_resolution(model, reduction_rate=None, num_frames=None, frames_per_second=None, input_frames_per_second=None):
@@ -64,38 +64,21 @@ def _has_statistics(model):
     return any(isinstance(inner, norms) for layer in found for inner in all_layers(layer))
 
 
-class _Copying:
-    """One copy of a model, with the models inside it."""
+class _Copying(ResizedCopy):
+    """One copy of a model with another target for its time resolution."""
 
     def __init__(self, target):
+        super().__init__("number of frames")
         self.target = target
-        self.copies = {}  # By the identity of the original. A layer that is used twice is copied once.
         self.changed = False
         self.other_frames = False
 
-    def copy(self, model, inputs=None):
-        """Copies a model, for inputs of the shapes of these where it is one inside another."""
-        return graph_copy(model, lambda layer: layer, self.call, inputs)
-
     def call(self, layer, *args, **kwargs):
-        if not isinstance(layer, keras.Layer):
-            return layer(*args, **kwargs)  # An operation of `keras.ops`, which has no weights.
-        if isinstance(layer, keras.Model):
-            if id(layer) not in self.copies:
-                self.copies[id(layer)] = self.copy(layer, args[0])
-            return self.copies[id(layer)](*args, **kwargs)
-        if id(layer) not in self.copies:
-            self.copies[id(layer)] = type(layer).from_config(self.config(layer))
-        copied = self.copies[id(layer)]
+        outputs = super().call(layer, *args, **kwargs)
         if isinstance(layer, ResolutionLayer):
-            frames = args[0].shape[1]
-            before, after = (one.target if frames is None else one.output_frames(frames) for one in (layer, copied))
+            frames, both = args[0].shape[1], (layer, self.copies[id(layer)])
+            before, after = (one.target if frames is None else one.output_frames(frames) for one in both)
             self.other_frames |= before != after
-        try:
-            outputs = copied(*args, **kwargs)
-            copied.set_weights(layer.get_weights())
-        except ValueError as error:
-            raise ValueError(f"The layer {layer.name!r} cannot have another number of frames: {error}") from error
         return outputs
 
     def config(self, layer):

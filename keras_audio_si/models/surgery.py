@@ -169,3 +169,45 @@ class ModelCopy:
         for layer, clone in self.clones_of.items():
             if not self.is_graph(layer) and layer.weights:
                 clone.set_weights(layer.get_weights())
+
+
+class ResizedCopy:
+    """Copies a model and the models inside it for inputs of another length; subclasses say what changes with it.
+
+    Args:
+        size: What of the layers changes, for the error of one that cannot follow.
+    """
+
+    def __init__(self, size):
+        self.size = size
+        self.copies = {}  # By the identity of the original. A layer that is used twice is copied once.
+
+    def copy(self, model, inputs=None):
+        """Copies a model, for inputs of the shapes of these."""
+        if inputs is not None:  # A model may be called with a list of one.
+            inputs = keras.tree.pack_sequence_as(inputs_of(model), keras.tree.flatten(inputs))
+        return graph_copy(model, lambda layer: layer, self.call, inputs)
+
+    def config(self, layer):
+        """The configuration of the copy of a layer."""
+        return layer.get_config()
+
+    def weights(self, layer, copied):
+        """The values of the weights of the copy of a layer, which is built."""
+        return layer.get_weights()
+
+    def call(self, layer, *args, **kwargs):
+        if not isinstance(layer, keras.Layer):
+            return layer(*args, **kwargs)  # An operation of `keras.ops`, which has no weights.
+        inner = isinstance(layer, keras.Model)
+        if id(layer) not in self.copies:
+            self.copies[id(layer)] = self.copy(layer, args[0]) if inner else type(layer).from_config(self.config(layer))
+        copied = self.copies[id(layer)]
+        if inner:
+            return copied(*args, **kwargs)
+        try:
+            outputs = copied(*args, **kwargs)
+            copied.set_weights(self.weights(layer, copied))
+        except ValueError as error:
+            raise ValueError(f"The layer {layer.name!r} cannot have another {self.size}: {error}") from error
+        return outputs

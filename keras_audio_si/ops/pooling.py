@@ -84,16 +84,31 @@ def dense_average(x, window, padding="same"):
     Returns:
         Tensor of the same shape ("valid": shorter by `window - 1`).
     """
-    amounts = window_padding(x.shape[1:3], window, (1, 1), padding)
     if padding not in ("same", "valid"):
-        x, padding = pad_spatial(x, amounts, padding), "valid"
+        x, padding = pad_spatial(x, window_padding(x.shape[1:3], window, (1, 1), padding), padding), "valid"
+    return average_pool(x, window, (1, 1), padding)
+
+
+def average_pool(x, window, strides, padding):
+    """Averages windows; with "same" the padding is not counted.
+
+    Args:
+        x: Feature map, shape `(batch, time, mel, channels)`.
+        window: Window on time and mel.
+        strides: Strides on time and mel.
+        padding: "same" or "valid".
+
+    Returns:
+        Tensor of shape `(batch, windows, windows, channels)`.
+    """
     if padding == "same" and keras.backend.backend() == "torch":
         # Keras repeats the border there, which counts as padding must not, and see `dense_max`.
+        amounts = window_padding(x.shape[1:3], window, strides, "same")
         inside = pad_spatial(ops.ones_like(x[:1, :, :, :1]), amounts, "same")
         x = pad_spatial(x, amounts, "same")
-        both = (ops.average_pool(y, window, 1, "valid", data_format="channels_last") for y in (x, inside))
+        both = (ops.average_pool(y, window, strides, "valid", data_format="channels_last") for y in (x, inside))
         return ops.divide(*both)
-    return ops.average_pool(x, window, 1, padding, data_format="channels_last")
+    return ops.average_pool(x, window, strides, padding, data_format="channels_last")
 
 
 def pool_clips(pool, x, hide, largest):

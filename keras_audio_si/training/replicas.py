@@ -10,7 +10,7 @@ import keras
 
 from keras_audio_si.distribution import placement, tensorflow_strategy
 from keras_audio_si.layers.masked_normalization import MaskedBatchNormalization
-from keras_audio_si.layers.nested import nested_layers
+from keras_audio_si.layers.nested import all_layers
 
 _SEED_STEP = 1_000_003  # Between the seeds of two replicas.
 
@@ -41,7 +41,7 @@ def check_training(model, settings):
     for name, value in {"jit_compile": settings.jit_compile is True, "gradient_norms": settings.gradient_norms}.items():
         if value:
             raise ValueError(f"`{name}` must be False on several devices of TensorFlow; JAX has it there.")
-    if any(isinstance(layer, MaskedBatchNormalization) for layer in nested_layers(model)):
+    if any(isinstance(layer, MaskedBatchNormalization) for layer in all_layers(model)):
         raise ValueError(
             f"`model` {model.name!r} has batch statistics that leave padding out, which TensorFlow would take on each "
             "device by itself: train it on JAX, or on one device."
@@ -128,7 +128,7 @@ def synchronised(model, on=True):
         model: Keras model.
         on: Whether to; False for saving: what is saved is as it was before, and can be loaded by every backend.
     """
-    norms = [] if placement().devices == 1 or tensorflow_strategy() is None else list(nested_layers(model))
+    norms = [] if placement().devices == 1 or tensorflow_strategy() is None else all_layers(model)
     norms = [
         layer for layer in norms if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized != on
     ]
