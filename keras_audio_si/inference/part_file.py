@@ -84,12 +84,12 @@ class PartFile:
 
     def __exit__(self, kind, error, traceback):
         done = kind is None or not self._scored
-        if done and fcntl is not None:  # While it is locked: another run may open it as soon as it is closed.
+        if done and fcntl is not None:  # While it is locked: later it may be that of the next run.
             self.path.unlink(missing_ok=True)
         self._file.close()
-        if done:
+        if done and fcntl is None:  # Windows removes no open file.
             self.path.unlink(missing_ok=True)
-        else:
+        if not done:
             print(f"\n{self.path} keeps {self._scored} finished files: the same command continues.", file=sys.stderr)
 
     def completed(self, files, score):
