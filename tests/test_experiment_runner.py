@@ -268,6 +268,14 @@ class TestRunExperiment:
         record = json.loads((cut_off / "experiment.json").read_text())
         assert list(record["rows"]) == ["max", "aps, blurred", "average"]
 
+    def test_an_added_row_leaves_the_values_of_the_paper_and_the_curves(self, tmp_path, monkeypatch):
+        curves = []
+        monkeypatch.setattr(report, "plot_learning_curves", lambda files, *_: curves.append(list(files)))
+        self.run(tmp_path, {"max": ROWS["max"]})
+        self.run(tmp_path, {"average": Settings().changed(pooling="average")}, resume=True, paper=None)
+        assert [row["accuracy in the paper"] for row in rows_of(tmp_path / "table.csv")] == ["0.457", ""]
+        assert curves == [["max"], ["max", "average"]]
+
     def test_reports_of_version_0_2_are_continued(self, cut_off):
         """Without the newer settings, and with another default of one that only DiffRes has."""
         record = json.loads((cut_off / "experiment.json").read_text())
@@ -354,6 +362,8 @@ class TestRunExperiment:
         for rows, seeds, name in (({}, (0,), "rows"), (ROWS, (), "seeds"), (ROWS, (1, 1), "seeds")):
             with pytest.raises(ValueError, match=f"`{name}` must"):
                 self.run(tmp_path, rows, seeds=seeds)
+        with pytest.raises(ValueError, match="`rows` must have names that differ as names of folders"):
+            self.run(tmp_path, {"aps, blurred": ROWS["max"], "APS-blurred": ROWS["max"]})
 
 
 def test_folders_of_runs():

@@ -390,11 +390,23 @@ class TestModel:
         changes = {"front_end": front_end, "resolution": resolution, "pooling": pooling, "frames_per_second": None}
         settings = VGG.changed(**changes, sample_rate=8000, frames=24)
         model = build_model(("a", "b"), settings)
-        assert model.layers[1] is front_end and model.get_layer("vgg41").input_shape[1:3] == (6, 12)
+        assert model.layers[1] is not front_end and model.layers[1].get_config() == front_end.get_config()
+        assert model.get_layer("vgg41").input_shape[1:3] == (6, 12)
         pools = [layer for layer in nested_layers(model) if isinstance(layer, keras.layers.AveragePooling2D)]
         assert pools
         record = settings.record()["model"]
         assert record["front_end"]["config"]["num_mels"] == 12 and "<lambda>" in record["pooling"]
+
+    def test_runs_do_not_share_layers(self):
+        front_end = layers.TDFilterbanks(8000, num_filters=12)
+        settings = VGG.changed(front_end=front_end, sample_rate=8000, frames=24)
+        first, second = (build_model(("a", "b"), settings).layers[1] for _ in range(2))
+        assert first is not second and len(first.weights) == len(second.weights) > 0
+        first.set_weights([weight + 1 for weight in first.get_weights()])
+        assert not np.allclose(first.get_weights()[0], second.get_weights()[0])
+        trained = build_model(("a", "b"), settings.changed(front_end=first)).layers[1]
+        for kept, weight in zip(trained.get_weights(), first.get_weights(), strict=True):
+            np.testing.assert_array_equal(kept, weight)
 
     @pytest.mark.parametrize("front_end", ["td-fbank", "sincnet", "leaf"])
     def test_front_ends_take_the_place_of_log_mel(self, front_end):
@@ -499,6 +511,7 @@ class TestModel:
                 "`resolution` has its own `frames_per_second`",
             ),
             ({"resolution": layers.DiffResLayer(0.5), "guide_weight": 0.0}, "`resolution` has its own `guide_weight`"),
+            ({"masked": True, "augment": "roll-gain"}, "`augment` must be 'none' with `masked`"),
             ({"masked": True, "short": "repeat"}, "`short` must be 'zero', 'drop' or None with `masked`"),
         ],
     )

@@ -82,6 +82,8 @@ def test_view_of_others_is_refused():
         training_view(plain)
     with pytest.raises(ValueError, match="No such layer: stage9"):
         training_view(network(), ["stage9"])
+    with pytest.raises(ValueError, match="`auxiliary_layers` must be empty for .*, a masked network"):
+        training_view(models.with_masks(network()), ["stage1"])
     logits = keras.Sequential([keras.Input((4, 3)), keras.layers.Flatten(), ClassScores()], name="flat")
     with pytest.raises(ValueError, match="in 'flat' the layer before the class scores, 'flatten.*', has other inputs"):
         training_view(logits, [logits.layers[0].name])

@@ -46,6 +46,17 @@ def test_averages_that_are_too_slow():
     assert not warnings_of(epochs=600, ema_decay=0.995, ema_update="released")
 
 
+def test_averages_by_the_step_do_not_reach_back():
+    assert not warnings_of(steps_per_epoch=2, epochs=3, ema_decay=0.9, ema_update="step")
+
+
+def test_a_warm_up_longer_than_the_training():
+    settings = {"schedule": "warm-up-and-decay", "epochs": 20}
+    (warning,) = warnings_of(**settings)
+    assert warning.startswith("`warm_up_steps`=1000 are more than the 260 steps")
+    assert not warnings_of(**settings, warm_up_steps=260)
+
+
 def test_mixing_that_never_begins():
     (warning,) = warnings_of(epochs=12, mixing_from_epoch=12)
     assert "`mixing_from_epoch`=12" in warning and "no batch is mixed" in warning

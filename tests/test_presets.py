@@ -122,7 +122,9 @@ def test_a_patch_is_as_long_as_the_clips_with_any_front_end():
 
 @pytest.mark.parametrize("network", ["vgg41", "efficientnet-b0"])
 def test_padding_that_is_masked_is_there_in_training(network):
-    assert preset("quick", network, masked=True).data.short == "zero"
+    for name in ("quick", "thorough"):
+        settings = preset(name, network, masked=True)
+        assert (settings.data.short, settings.model.augment) == ("zero", "none")
 
 
 def test_mixup_levels_the_clips_whose_levels_are_varied():

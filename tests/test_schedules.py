@@ -39,6 +39,11 @@ def test_config_round_trip():
     np.testing.assert_allclose(values(copy, steps), [14 / 40 * 1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4], rtol=1e-6)
 
 
+def test_a_warm_up_shorter_than_a_stair():
+    rates = values(WarmUpAndDecay(1.0, 1000, 10, 5, 0.5, warm_up_steps=10), [0, 9, 10, 49])
+    np.testing.assert_array_equal(rates, [0, 0, 1, 1])
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="`steps` must be an integer of at least 1. Received: steps=0"):
         OneCycle(0, 1.0, 2.0, 1.0)

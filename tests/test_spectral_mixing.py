@@ -65,6 +65,15 @@ def test_mix_in_frequency_is_the_formula(rng, samples, fft, hop):
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
+def test_silence_behind_clips_stays_silent(rng):
+    """Two frames share a transform, whose rounding must not reach a silent one: masks are made of zeros."""
+    x = noise(rng, 3, 8000)
+    x[:, 2000:] = 0.0
+    weight, high = np.float32([0.55, 0.8, 0.7]), np.array([True, False, True])
+    mixed = run(lambda *v: mixing.mix_in_frequency(*v, 512, 128, bins="paper"), x, PARTNER, weight, high)
+    assert (mixed[:, 2000 + 512 :] == 0).all() and (mixed[:, :2000] != 0).any(axis=1).all()
+
+
 @pytest.mark.parametrize("samples, fft, hop", SETTINGS[:2])
 def test_mix_phases_is_the_formula(rng, samples, fft, hop):
     window = "hann" if fft % 2 else "rectangular"

@@ -103,7 +103,7 @@ def build_front_end(settings):
                 f"`short` must be that of the layer `front_end`, {model.front_end.short!r}. Received: "
                 f"short={settings.data.short!r}"
             )
-        return model.front_end
+        return _copied(model.front_end)
     check_choice("front_end", model.front_end, FRONT_ENDS)
     name = model.front_end
     if name == "auto":
@@ -135,7 +135,7 @@ def build_resolution(settings, frames_per_second):
     model = settings.model
     if not isinstance(model.resolution, str):
         _check_object("resolution", model, ("frames_per_second", *DIFFRES))
-        return model.resolution
+        return _copied(model.resolution)
     check_choice("resolution", model.resolution, RESOLUTIONS)
     if model.resolution == "none":
         return None
@@ -152,6 +152,17 @@ def _check_object(part, model, options):
             raise ValueError(f"The layer `{part}` has its own `{name}`: leave that setting out.")
 
 
+def _copied(layer):
+    """A copy of a layer of the settings, with its weights: no run starts from what another one has trained."""
+    if not isinstance(layer, keras.Layer):
+        return layer
+    copied = type(layer).from_config(layer.get_config())
+    if layer.weights:
+        copied.build_from_config(layer.get_build_config())
+        copied.set_weights(layer.get_weights())
+    return copied
+
+
 def build_augmentation(settings):
     """Builds the layer that augments `(waveforms, labels)` in training, or returns None.
 
@@ -160,7 +171,7 @@ def build_augmentation(settings):
     """
     model, rate, seed = settings.model, settings.data.sample_rate, settings.training.seed
     if not isinstance(model.augment, str):
-        return model.augment
+        return _copied(model.augment)
     if not model.mixings and (model.label_rule, model.mixing_probability) != ("convex", 1.0):
         raise ValueError(
             "`label_rule` and `mixing_probability` are of `mixings`, of which there are none here: set some, or leave "

@@ -139,6 +139,8 @@ def preset(name, network=None, clips=AN_HOUR, **changes):
     steps = epochs * per_epoch
     if steps >= _VARIED_STEPS[family] and epochs >= _VARIED_EPOCHS:
         chosen |= _VARIED[family]
+        if changes.get("masked"):  # Augmentations move or fill the padding.
+            chosen["augment"] = "none"
         if changes.get("mixings"):  # In place of mixup by the batch.
             chosen["mixup_alpha"] = None
     if family in ("vgg", "efficientnet") and steps < _MANY_STEPS:
@@ -214,7 +216,7 @@ def _eat(clips, changes):
 def _vgg(name, changes):
     """Of the published spectrogram half the frames, unless they are reduced later, and two thirds of the bands."""
     chosen = {"width": 0.5 if name == "thorough" else 0.25}
-    if not changes.get("masked"):  # A cyclic shift would move the padding, which the mask expects at the end.
+    if not changes.get("masked"):  # As in `preset`.
         chosen["augment"] = "roll-level-speed"
         if changes.get("augment", chosen["augment"]) == chosen["augment"]:
             # Of two clips 40 dB apart only one is heard, whatever their weights. The others vary levels by 8 dB.

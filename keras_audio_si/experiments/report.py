@@ -166,12 +166,12 @@ def write_figures(folder, scores, places, rows, divisions, caches):
     Args:
         folder: Folder of the report.
         scores: List of `RunScore`.
-        places: Dict of the folders of the runs by row, fold and seed.
-        rows: Dict of `Settings` by row.
+        places: Dict of the folders of all runs by row, fold and seed.
+        rows: Dict of `Settings` by row, of those whose scores are shown against shifts.
         divisions: Dict of `Manifest` with splits, by fold.
         caches: Dict of the `ClipCache` of all clips, by sample rate.
     """
-    done = {score.key: places[score.key] for score in scores if score.key in places}
+    done = {score.key: places[score.key] for score in scores}
     names = {key: key[0] or (key[1] if len(divisions) > 1 else "model") for key in done}
     logs = {}
     for key, place in done.items():
@@ -260,7 +260,7 @@ def _file_name(row):
 
 
 def _write_shifts(folder, done, names, rows, divisions, caches):
-    shifted = {key: place for key, place in done.items() if rows[key[0]].evaluation.protocols}
+    shifted = {key: place for key, place in done.items() if key[0] in rows and rows[key[0]].evaluation.protocols}
     if not shifted or len(divisions) > 1:
         return
     first = rows[next(iter(shifted))[0]]

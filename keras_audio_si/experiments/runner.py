@@ -91,6 +91,7 @@ def run_experiment(
     manifest = merged(divisions.values())
     record = {
         "rows": {row: settings.record() for row, settings in rows.items()},
+        "paper": paper or {},
         "divisions": list(divisions),
         "seeds": list(seeds),
         "splits": {name: _splits(part) for name, part in divisions.items()},
@@ -102,6 +103,8 @@ def run_experiment(
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
     with own_folder(folder) as folder, locked(folder, "comparison.lock"):
         places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
+        if len({str(place).lower() for place in places.values()}) < len(places):
+            raise ValueError(f"`rows` must have names that differ as names of folders. Received: {list(rows)}")
         recorded = claim(folder, record, manifest, resume, overwrite)
         caches = {
             rate: read_clips(manifest, rate, cache_dir, decoder)
@@ -131,8 +134,9 @@ def run_experiment(
             values = train_and_test(splits, settings, run)
             scores.append(RunScore(row, fold, seed, clip_counts(divisions[fold]), len(failures), values))
             with writing(folder):
-                write_tables(folder, scores, paper, quantity)
+                write_tables(folder, scores, recorded["paper"], quantity)
         with writing(folder):
+            places = {score.key: run_path(folder, *score.key, divisions, seeds) for score in scores}
             write_figures(folder, scores, places, rows, divisions, caches)
     return scores
 
@@ -176,7 +180,7 @@ def claim(folder, record, manifest, resume, overwrite):
         overwrite: As for `run_experiment`.
 
     Returns:
-        The record, with the rows and the audio of an earlier one that is continued.
+        The record, with the rows, the values of the paper and the audio of an earlier one that is continued.
 
     Raises:
         ValueError: If a report is continued with other settings or data, or on another backend.
@@ -188,7 +192,8 @@ def claim(folder, record, manifest, resume, overwrite):
         shared = [row for row in record["rows"] if row in before["rows"]]
         then, now = ({**known, "rows": {row: known["rows"][row] for row in shared}} for known in (before, now))
         refuse_differences(_properties(then, Manifest.read(folder / MANIFEST)), _properties(now, manifest))
-        return {**record, "rows": before["rows"] | record["rows"], "audio": before.get("audio", {})}
+        kept = {name: before.get(name, {}) | record[name] for name in ("rows", "paper")}
+        return {**record, **kept, "audio": before.get("audio", {})}
     if not (resume or overwrite):
         for path in _folders_of_runs(folder):
             run_folder.refuse_existing(path)

@@ -350,6 +350,11 @@ class Settings:
             )
         if self.model.masked and self.data.short == "repeat":
             raise ValueError("`short` must be 'zero', 'drop' or None with `masked`, which masks the zeros.")
+        if self.model.masked and isinstance(self.model.augment, str) and self.model.augment != "none":
+            raise ValueError(
+                "`augment` must be 'none' with `masked`: cyclic shifts and noise would move and fill the padding. "
+                f"Received: augment={self.model.augment!r}"
+            )
 
     @property
     def stage_epochs(self):

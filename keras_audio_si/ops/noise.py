@@ -50,7 +50,8 @@ def coloured_noise(real, imag, colour, num_samples, fft_length, variant="exact")
     if variant == "exact":
         return unit_power(noise)
     noise = noise + ops.mean(noise, axis=1, keepdims=True)
-    return noise / (ops.std(noise, axis=1, keepdims=True) * math.sqrt(num_samples / max(num_samples - 1, 1)))
+    deviation = ops.maximum(ops.std(noise, axis=1, keepdims=True), TINY)  # Of one sample it is 0.
+    return noise / (deviation * math.sqrt(num_samples / max(num_samples - 1, 1)))
 
 
 def unit_power(noise):

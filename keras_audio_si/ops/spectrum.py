@@ -105,6 +105,7 @@ def keep_bins(x, share, fft_length, hop_length, window="hann"):
     frames = _windowed_frames(x, fft_length, hop_length, window)
     num_frames = ops.shape(frames)[1]
     half = (num_frames + 1) // 2
+    silent = ops.all(ops.equal(frames, 0.0), axis=-1, keepdims=True)
     frames = ops.pad(frames, ((0, 0), (0, 2 * half - num_frames), (0, 0)))
     # A real share of every bin and its mirror image keeps the real and the imaginary part of a signal apart: two frames
     # fit into one complex transform, which is faster than a real one and back. Exchanging the parts before and after
@@ -113,7 +114,8 @@ def keep_bins(x, share, fft_length, hop_length, window="hann"):
     share = ops.concatenate([share, image], axis=1)[:, None, :] / fft_length
     real, imag = ops.fft((frames[:, :half], frames[:, half:]))
     imag, real = ops.fft((share * imag, share * real))
-    frames = ops.concatenate([real, imag], axis=1)[:, :num_frames]
+    # Without the rounding noise of the other frame: silence stays silence, as masks of padding expect.
+    frames = ops.where(silent, 0.0, ops.concatenate([real, imag], axis=1)[:, :num_frames])
     start, samples = fft_length // 2, ops.shape(x)[-1]
     return framing.join_frames(frames, hop_length, window)[:, start : start + samples]
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_audio_si.layers.attention_head import AttentionHead
 from keras_audio_si.layers.heads import ClassScores
-from keras_audio_si.models.surgery import input_of_last, on_graph_of
+from keras_audio_si.models.surgery import MaskedNetwork, input_of_last, on_graph_of
 from keras_audio_si.training.augmented_model import AugmentedModel
 from keras_audio_si.training.distillation import (
     auxiliary_classifier,
@@ -151,6 +151,11 @@ def training_view(model, auxiliary_layers=(), seed=0):
         raise ValueError(
             f"The layer {model.layers[-2].name!r} of {model.name!r} gives scores, not logits: train it with "
             "loss='score-bce', without teacher and auxiliary layers."
+        )
+    if isinstance(model, MaskedNetwork) and auxiliary_layers:
+        raise ValueError(
+            f"`auxiliary_layers` must be empty for {model.name!r}, a masked network: their classifiers would count "
+            "padding."
         )
     if isinstance(last, keras.Model):
         return on_graph_of(model, training_view(last, auxiliary_layers, seed)(input_of_last(model)))

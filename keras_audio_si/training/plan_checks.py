@@ -34,7 +34,7 @@ saved, are the weights after epoch 2. Set `ema_decay` to at most 0.86 or to None
     """
     warnings = []
     steps = settings.epochs * steps_per_epoch
-    if settings.ema_decay is not None:
+    if settings.ema_decay is not None and settings.ema_update == "released":
         share = start_share(settings.ema_decay, settings.ema_update, steps_per_epoch, settings.epochs)
         if share > _START_SHARE:
             enough = int(100 * 0.01 ** (1 / (settings.epochs - _START_EPOCHS))) / 100
@@ -47,6 +47,11 @@ saved, are the weights after epoch 2. Set `ema_decay` to at most 0.86 or to None
         warnings.append(
             f"`mixing_from_epoch`={settings.mixing_from_epoch} is after the last of {settings.epochs} epochs: no batch "
             "is mixed. Lower it, or leave the mixings out."
+        )
+    if settings.schedule == "warm-up-and-decay" and steps < settings.warm_up_steps:
+        warnings.append(
+            f"`warm_up_steps`={settings.warm_up_steps} are more than the {steps} steps of the training, in which the "
+            "learning rate never reaches `learning_rate`. Lower it, or train for longer."
         )
     if settings.optimizer in ("adam", "sgd") and settings.weight_decay not in (0.0, type(settings).weight_decay):
         warnings.append(

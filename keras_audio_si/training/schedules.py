@@ -110,7 +110,7 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
         decay_every_epochs: Epochs from one decay to the next.
         decay_factor: What each decay multiplies by, above 0 and at most 1.
         warm_up_steps: Steps until the peak; 0 for no warm-up.
-        stair_steps: Steps of a stair.
+        stair_steps: Steps of a stair, at most `warm_up_steps`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -150,8 +150,9 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         settings = self.settings
         step = ops.cast(step, "int32")  # in float32 the border of an epoch could move
-        stair = step // settings["stair_steps"] * settings["stair_steps"]
         warm_up = settings["warm_up_steps"]
+        length = min(settings["stair_steps"], max(warm_up, 1))  # In a shorter warm-up it would be 0 behind its end.
+        stair = step // length * length
         rise = ops.cast(ops.minimum(stair, warm_up), "float32") / warm_up if warm_up else 1.0
         epochs = step // settings["steps_per_epoch"] - settings["decay_start_epoch"]
         decays = ops.maximum(epochs // settings["decay_every_epochs"] + 1, 0)
