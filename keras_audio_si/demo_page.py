@@ -147,8 +147,7 @@ def draw_analysis(analysis, class_names):
     levels = {"cmap": "magma", "vmin": max(analysis.spectrogram.min(), highest - 80 * np.log(10) / 10), "vmax": highest}
     image = {"origin": "lower", "aspect": "auto"}
     size = (4.8, 2.6 + 0.22 * len(shown))
-    # Letters remain letters, and names with dollar signs are no formulas.
-    with styled_figure(size) as figure, matplotlib.rc_context({"svg.fonttype": "none", "text.parse_math": False}):
+    with styled_figure(size) as figure, matplotlib.rc_context({"svg.fonttype": "none"}):  # Letters remain letters.
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.8, 0.22 * len(shown) + 0.3))
         top.imshow(analysis.spectrogram.T, **levels, **image, extent=(0, analysis.seconds, 0, 1))
         top.set(title="Log-mel spectrogram", yticks=[])
@@ -204,7 +203,8 @@ def demo_page(model, name, window_seconds=None):
         parts = [f"<p>{html.escape(found.warning)}</p>"] if found.warning else []
         parts.append(draw_analysis(found, class_names))
         if of_diffres:
-            parts.append("<h3>What DiffRes kept of the first window</h3>" + _diffres_picture(model, path))
+            picture = _diffres_picture(model, path, window_seconds)
+            parts.append(f"<h3>What DiffRes kept of the first window</h3>{picture}")
         scores = {class_names[number]: float(found.scores[number]) for number in choose_tags(found.scores, _SHOWN_TAGS)}
         return gradio.update(value=scores, visible=True), "".join(parts)
 
@@ -269,8 +269,9 @@ def _gradio():
     return gradio
 
 
-def _diffres_picture(model, path):
+def _diffres_picture(model, path, window_seconds):
     with tempfile.TemporaryDirectory() as folder:
-        file = plot_warped_clip(warped_clip(model, first_patch(model, path)), pathlib.Path(folder) / "diffres.png")
+        clip = warped_clip(model, first_patch(model, path, window_seconds))
+        file = plot_warped_clip(clip, pathlib.Path(folder) / "diffres.png")
         data = data_uri("image/png", file.read_bytes())
     return f'<img alt="Spectrogram, scores, warp and output of the DiffResLayer" src="{data}">'

@@ -94,6 +94,12 @@ def test_every_layer_is_compared():
     assert all(next(iter(subject.layers)).startswith("keras ") for subject in SUBJECTS.values())
 
 
+def test_layers_have_names_that_graphs_of_tensorflow_take():
+    for subject in SUBJECTS.values():
+        for build in subject.layers.values():
+            assert not build().name.startswith("_")
+
+
 def test_eat_beside_a_product_of_matrices(monkeypatch, tmp_path, capsys):
     """With a network that takes no time to compile in the place of EAT-S."""
 

@@ -111,7 +111,10 @@ class TestFirstPatch:
 
     def test_any_length(self, clip, tmp_path):
         path = self.write(tmp_path, np.tile(clip, 3))
-        np.testing.assert_array_equal(warped_clips.first_patch(masked_model(open_length=True), path), np.tile(clip, 3))
+        open_model = masked_model(open_length=True)
+        np.testing.assert_array_equal(warped_clips.first_patch(open_model, path), np.tile(clip, 3))
+        seconds = len(clip) / models.front_end_of(open_model, any_length=True).sample_rate
+        assert len(warped_clips.first_patch(open_model, path, 2 * seconds)) == pytest.approx(2 * len(clip), rel=0.2)
 
     def test_command(self, masked, clip, tmp_path, capsys, monkeypatch):
         pytest.importorskip("matplotlib")

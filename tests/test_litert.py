@@ -16,7 +16,7 @@ from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 from keras_audio_si import layers
 from keras_audio_si.cli import main as cli
 from keras_audio_si.data.clip_cache import ClipCache
-from keras_audio_si.export import formats, litert_file
+from keras_audio_si.export import check_export, formats, litert_file
 from keras_audio_si.export.before_after import before_after, windows_over
 from keras_audio_si.export.formats import export
 from keras_audio_si.export.litert_file import litert_scores, write_litert
@@ -118,6 +118,15 @@ class TestInt8:
         with pytest.raises(ValueError, match="in (33|67|100)% of 3 windows the largest score is that of another class"):
             export(model, tmp_path / "model.tflite", "litert", "int8", representative=windows_of(model, rng))
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("scores", [[0.99], [0.04, 0.01, 0.0]])
+    def test_scores_that_are_far_from_the_models(self, scores, tmp_path, monkeypatch):
+        served = np.float32([[0.0, 0.0, 0.99] if len(scores) > 1 else [0.0]])
+        monkeypatch.setitem(check_export.LOADERS, "litert", lambda path: ({}, lambda waveforms: served))
+        cases = {"waveforms_0": np.zeros((1, 9)), "scores_0": np.float32([scores]), "metadata": "{}"}
+        np.savez(tmp_path / "cases.npz", **cases, tolerance=np.inf, agreement=0.95)
+        with pytest.raises(ValueError, match="in 100% of 1 windows the largest score is .* far from the model's"):
+            check_export.check("litert", None, tmp_path / "cases.npz")
 
     def test_before_and_after(self, tmp_path, rng):
         model = small_classifier(NAMES)

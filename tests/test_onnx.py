@@ -4,16 +4,19 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from classifiers import RATE, small_classifier
 from exported import MODELS, NAMES, tensorflow_alone, with_gamma
+from harness import numpy, run
 
 from keras_audio_si.cli import main as cli
 from keras_audio_si.export import onnx_file
 from keras_audio_si.export.formats import export
 from keras_audio_si.export.onnx_file import write_onnx
 from keras_audio_si.export.saved_model import clip_scores
+from keras_audio_si.models.precision import in_float32
 
 pytest.importorskip("tensorflow", reason="an ONNX file is written from TensorFlow")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -32,6 +35,24 @@ cases = np.load(cases)
 np.savez(result, **{name: session.run(["scores"], {"waveforms": cases[name]})[0] for name in cases})
 print(json.dumps({name: json.loads(value) for name, value in metadata.items()}))
 """
+
+
+@tensorflow_alone
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", ["tlpf+aps", "masked vgg", "eat", "efficientnet"])
+def test_models_of_mixed_precision_are_exported_in_float32(name, policy, tmp_path, rng):
+    full = MODELS[name]()
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = MODELS[name]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mixed.set_weights(full.get_weights())
+    x = rng.uniform(-0.3, 0.3, (2, full.input_shape[1])).astype("float32")
+    assert np.abs(numpy(run(in_float32(mixed), x)) - numpy(run(full, x))).max() < 1e-6
+    assert in_float32(full) is full
+    if name == "tlpf+aps":
+        assert export(mixed, tmp_path / "model.onnx", "onnx") < 1e-5
 
 
 @tensorflow_alone

@@ -127,6 +127,11 @@ class TestActivations:
         np.testing.assert_allclose(found["other"].values, numpy(inner(waveforms)), rtol=1e-4, atol=1e-6)
         assert found["Mel spectrogram"].hop_seconds == 512 / 22050 and found["other"].hop_seconds == 480 / 22050
 
+    def test_a_network_on_waveforms_has_none(self):
+        eat = models.EATSmall(2, (4096,), (4, 2), channels=2, transformer_layers=1, sample_rate=8000)
+        with pytest.raises(ValueError, match="The model 'eat' has no front-end whose activations could be drawn"):
+            front_activations({"eat": eat}, np.zeros((1, 4096), "float32"))
+
     def test_other_lengths_are_refused(self, networks):
         with pytest.raises(ValueError, match="20000 samples"):
             front_activations(networks, np.zeros((1, 20000), "float32"))
@@ -170,7 +175,12 @@ class TestConfusion:
         assert drawn[0].get_suptitle() == f"net: balanced accuracy {score:.3f}"
 
     @pytest.mark.parametrize(
-        "names", [("dog", "rain"), tuple(f"{i} of many (very long), names of classes" for i in "abcde")]
+        "names",
+        [
+            ("dog", "rain"),
+            ("$$", "cost $5_ or $6", "100$ \\bad $"),
+            tuple(f"{i} of many (very long), names of classes" for i in "abcde"),
+        ],
     )
     def test_no_text_is_cut_off(self, names, drawn, tmp_path):
         confusion = Confusion(30 * np.eye(len(names), dtype=int))

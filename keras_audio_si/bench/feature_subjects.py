@@ -44,7 +44,7 @@ def _pools():
 
 class _SelfAttention(keras.layers.Layer):
     def __init__(self):
-        super().__init__()
+        super().__init__(name="self_attention")  # TensorFlow takes no name that begins as that of the class.
         self.attention = keras.layers.MultiHeadAttention(num_heads=8, key_dim=16)
 
     def call(self, x):

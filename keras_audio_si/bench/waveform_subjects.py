@@ -74,7 +74,7 @@ def _augmentations():
 
 class _OnWaveforms(keras.layers.Layer):
     def __init__(self, layer):
-        super().__init__()
+        super().__init__(name="on_waveforms")  # As `feature_subjects._SelfAttention`.
         self.layer = layer
 
     def call(self, x):

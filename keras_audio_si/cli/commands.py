@@ -173,9 +173,14 @@ def export(args):
     cache, windows = None, None
     if args.data:
         from keras_audio_si.export.before_after import windows_over
+        from keras_audio_si.spacing import evenly_spaced
 
-        cache = clips_for(model, args, any_length=args.window_seconds is not None)
-        windows = windows_over(model, cache, 100 if args.precision == "int8" else 8, args.window_seconds)
+        whole_clips = args.to != "litert" and model.input_shape[1] is None
+        cache = clips_for(model, args, any_length=whole_clips or args.window_seconds is not None)
+        if whole_clips:
+            windows = [cache.waveform(number) for number in evenly_spaced(len(cache), 8)]
+        else:
+            windows = windows_over(model, cache, 100 if args.precision == "int8" else 8, args.window_seconds)
     largest = export_model(model, args.output, args.to, args.precision, args.window_seconds, windows)
     runtime = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}[args.to]
     print(f"Exported and compared by {runtime} alone: {args.output}, scores within {largest:.1g}")

@@ -59,7 +59,7 @@ def check_picture(option, path):
     """Raises an error as `check_file` unless matplotlib can write a picture to a path, and if it is missing."""
     from keras_audio_si.visualization.plots import picture_suffixes
 
-    suffixes, own = picture_suffixes(), pathlib.Path(path).suffix
+    suffixes, own = picture_suffixes(), os.path.splitext(path or "")[1]
     check_file(option, path, (*suffixes, own) if own.lower() in suffixes else suffixes, makes_folder=True)
 
 

@@ -12,7 +12,7 @@ from keras_audio_si.evaluation import charts
 from keras_audio_si.evaluation.intervals import RESAMPLES, Difference, Interval, bootstrap, units_of
 from keras_audio_si.evaluation.page import check_jinja2, interval, number, signed, write_page
 from keras_audio_si.evaluation.report import format_text
-from keras_audio_si.files import write_csv, writing
+from keras_audio_si.files import AGAIN, write_csv, writing
 
 METRICS = ("mAP", "accuracy")
 PAGE = "comparison.html"
@@ -154,7 +154,7 @@ def write_comparison(comparison, folder):
         for label, results in comparison.classes.items()
         for name, compared in results.items()
     ]
-    with writing(folder):
+    with writing(folder, AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
         return (
             write_page("comparison.html", folder / PAGE, **_page_values(comparison)),

@@ -19,7 +19,7 @@ from keras_audio_si.evaluation.report import trainable_parameters
 from keras_audio_si.evaluation.shift import paper_protocols, parse_protocol, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.evaluation.worst_clips import worst_clips
-from keras_audio_si.files import write_csv, write_json, writing
+from keras_audio_si.files import AGAIN, write_csv, write_json, writing
 from keras_audio_si.models.metadata import front_end_of, thresholds_of
 
 PAGE = "report.html"
@@ -121,7 +121,7 @@ def write_report(
         },
         "shift clips": num_shifted,
     }
-    with writing(folder):
+    with writing(folder, AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
         write_clips(clips, folder / CLIPS)
         _write_classes(rows, single_label, thresholds, folder)

@@ -20,7 +20,8 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     | "litert" | `(1, window_samples)` | LiteRT (extra `litert`) | 1e-4, of float16 1e-2 |
 
     Of int8, at most 5 % of `representative` may have another top class (`export.litert_file`). All are written by
-    TensorFlow. Under JAX and torch the model goes there by a `.keras` file and another process.
+    TensorFlow. Under JAX and torch the model goes there by a `.keras` file and another process. Models of mixed
+    precision are written to ONNX and LiteRT, and compared, in float32.
 
     Args:
         model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must be
@@ -30,7 +31,8 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
         precision: "float32"; for "litert" also "float16" (weights) or "int8" (weights and feature maps of the network;
             needs `representative`).
         window_seconds: For "litert": length of the window for a model that takes waveforms of any length.
-        representative: Real audio, float32 `(clips, samples)`; for "litert" windows as evaluation cuts them.
+        representative: Real audio, float32 `(clips, samples)` or a list of `(samples,)`; for "litert" windows as
+            evaluation cuts them.
 
     Returns:
         Largest absolute difference of a score.
@@ -47,6 +49,10 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     2.4e-07
     """
     check_options(to, precision, window_seconds)
+    if to != "savedmodel":  # These have no operations in half precision.
+        from keras_audio_si.models.precision import in_float32
+
+        model = in_float32(model)
     if to == "litert":
         from keras_audio_si.export.litert_file import export_litert
 

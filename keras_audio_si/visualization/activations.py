@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.models.deep_fourier import piczak_spectrogram
 from keras_audio_si.models.metadata import front_end_of
 
@@ -35,7 +36,7 @@ def front_activations(models, waveforms):
         Dict of `Activations` by name, "Mel spectrogram" first.
 
     Raises:
-        ValueError: If the models take different waveforms.
+        ValueError: If the models take different waveforms, or one has no front-end.
 
     Example:
 
@@ -48,6 +49,9 @@ def front_activations(models, waveforms):
         juettner, section 4.1, Figs. 5, 6 and 9 to 12.
     """
     waveforms = np.asarray(waveforms, "float32")
+    for name, model in models.items():
+        if not isinstance(front_end_of(model), FrontEnd):
+            raise ValueError(f"The model {name!r} has no front-end whose activations could be drawn, only waveforms.")
     rates = {front_end_of(model).sample_rate for model in models.values()}
     if len(rates) > 1 or {model.input_shape[1] for model in models.values()} != {waveforms.shape[1]}:
         raise ValueError(

@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 from keras_audio_si.evaluation.patches import evaluate_patches
+from keras_audio_si.layers.frontend import FrontEnd
 from keras_audio_si.models.metadata import front_end_of
 from keras_audio_si.visualization.activations import front_activations, loudest_patches, one_clip_per_class
 from keras_audio_si.visualization.classification import plot_confusion
@@ -19,7 +20,8 @@ def write_pictures(models, patches, folder, batch_size=64):
             name: the phases of one network. The pictures are those of the last; activations are of all.
         patches: `data.pipeline.PatchDataset` of the clips to look at; activations are those of one clip per class.
         folder: Folder of the training, as `fit` has it: the files come to `pictures/`, the images to `tensorboard/`.
-            A front-end without kernels that learn has no `kernels.png`, one without classes no `confusion.png`.
+            A front-end without kernels that learn has no `kernels.png`, one without classes no `confusion.png`, and a
+            network on waveforms no `activations.png`.
         batch_size: Patches per batch.
 
     Returns:
@@ -32,10 +34,11 @@ def write_pictures(models, patches, folder, batch_size=64):
         if has_kernels(front_end):
             path = folder / "kernels.png"
             written["kernels"] = plot_kernels(first_kernels(front_end), front_end.sample_rate, path, name)
-        clips = one_clip_per_class(patches)
-        labels = [patches.class_names[int(patches.labels[clip].argmax())] for clip in clips]
-        found = front_activations(models, patches.waveforms(loudest_patches(patches, clips)))
-        written["activations"] = plot_activations(found, labels, folder / "activations.png")
+        if isinstance(front_end, FrontEnd):
+            clips = one_clip_per_class(patches)
+            labels = [patches.class_names[int(patches.labels[clip].argmax())] for clip in clips]
+            found = front_activations(models, patches.waveforms(loudest_patches(patches, clips)))
+            written["activations"] = plot_activations(found, labels, folder / "activations.png")
         if model.output_shape == (None, len(patches.class_names)):
             confusion = evaluate_patches(model, patches, batch_size).patches
             path = folder / "confusion.png"

@@ -27,6 +27,7 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.5,
     "savefig.dpi": 200,
+    "text.parse_math": False,  # Names with dollar signs are no formulas.
 }
 _SHIFT_LABELS = {
     "time": "Time shift (frames{unit})",

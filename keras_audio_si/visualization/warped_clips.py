@@ -65,26 +65,26 @@ def resolution_layers(model):
     return [layer for layer in nested_layers(model) if isinstance(layer, DiffResLayer)]
 
 
-def first_patch(model, path):
+def first_patch(model, path, window_seconds=None):
     """Reads the beginning of an audio file as evaluation cuts it for a model.
 
     Args:
         model: Classifier of waveforms, see `models.front_end_of`.
         path: Path of the file.
+        window_seconds: Length of the patch for a model that takes waveforms of any length; None for all of the file.
 
     Returns:
-        `(samples,)` float32: the first patch, filled up if the file is shorter; all of the file for a model that takes
-        waveforms of any length.
+        `(samples,)` float32: the first patch, filled up if the file is shorter.
 
     Raises:
         ValueError: If the model is not a classifier of waveforms.
         AudioError: If the file gives no audio.
     """
     front_end = front_end_of(model, any_length=True)
-    if model.input_shape[1] is None:
+    if model.input_shape[1] is None and window_seconds is None:
         waveform, _ = read_audio(path, front_end.sample_rate)
         return filled(waveform, max(len(waveform), front_end.num_samples(1)))
-    layout = patch_layout(model)
+    layout = patch_layout(model, window_seconds)
     blocks = stream_audio(path, layout.sample_rate)
     return next(cut_windows(blocks, layout.patch_samples, layout.hop_samples, layout.short)).samples
 

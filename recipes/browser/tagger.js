@@ -41,7 +41,8 @@ async function scored(samples, first) {
 }
 
 function windowSamples() {
-  if (!page.seconds.checkValidity()) throw new Error("A window must be 0.2 to 30 seconds long.");
+  const { min, max } = page.seconds;
+  if (!page.seconds.checkValidity()) throw new Error(`A window must be ${min} to ${max} seconds long.`);
   return Math.round(page.seconds.valueAsNumber * model.sampleRate);
 }
 
@@ -153,7 +154,12 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
 try {
   model = await loadModel("model.onnx");
-  if (model.windowSamples) page.seconds.value = (model.windowSamples / model.sampleRate).toFixed(2);
+  if (model.windowSamples) {
+    const seconds = Number((model.windowSamples / model.sampleRate).toFixed(6)); // Exact to the sample.
+    page.seconds.min = Math.min(page.seconds.min, seconds);
+    page.seconds.max = Math.max(page.seconds.max, seconds);
+    page.seconds.value = seconds;
+  }
   page.controls.disabled = false;
   say(`Ready: ${model.classNames.length} classes at ${model.sampleRate} Hz`);
 } catch (error) {
