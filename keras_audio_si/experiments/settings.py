@@ -67,7 +67,7 @@ class ModelSettings:
         resolution: Name of the layer that reduces the frames, see `keras-audio-si list resolutions`. Or the layer.
         frames_per_second: Frames per second behind that layer.
         masked: Whether the padding of short clips is masked: SpecAugment, the layer that reduces the frames and the
-            network leave it out.
+            network leave it out. It needs `augment="none"`: augmentations move or fill padding.
         aggregations: Aggregations of merged frames by DiffRes: mean, max or both.
         resolution_encoding: Whether DiffRes adds its encoding of the resolution.
         even: Whether DiffRes rescales the scores (Algorithm 1 of liu2022).
