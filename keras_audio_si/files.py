@@ -20,6 +20,11 @@ _BYTE = re.compile(r"\\udc[89a-f][0-9a-f]")  # As "backslashreplace" writes a by
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
+def is_device(path):
+    """Whether something is at a path that is no file, such as a device or a pipe, which is written to as it is."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 @contextlib.contextmanager
 def written_whole(path):
     """Gives a temporary path to write to, which replaces `path` once the block has ended without an error.
@@ -38,7 +43,7 @@ def written_whole(path):
     'whole'
     """
     path = pathlib.Path(path)
-    if path.exists() and not path.is_file():
+    if is_device(path):
         yield path
         return
     if path.is_symlink():

@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from keras_audio_si.files import is_device
+
 
 def check_folder(option, path):
     """Raises an error unless a path is a folder that can be written to, or one that can be made; None passes.
@@ -51,7 +53,7 @@ def check_file(option, path, suffixes=(), makes_folder=False):
         check_folder(option, file.parent)
     elif not file.parent.is_dir():
         raise FileNotFoundError(f"`{option}` must be in a folder that is there: make {file.parent}. Received: {path}")
-    elif file.is_file() or not file.exists():  # A device is written to as it is.
+    elif not is_device(file):
         _check_writable(option, path, file.parent)
 
 

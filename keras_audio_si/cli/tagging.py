@@ -13,7 +13,7 @@ def tag(args):
     import numpy as np
 
     from keras_audio_si.escaping import shown
-    from keras_audio_si.files import AGAIN, writing, written_whole
+    from keras_audio_si.files import AGAIN, is_device, writing, written_whole
     from keras_audio_si.inference.event_tables import write_events
     from keras_audio_si.inference.events import find_events
     from keras_audio_si.inference.part_file import PartFile
@@ -38,7 +38,6 @@ def tag(args):
     windows = (args.windows or args.events, args.window_seconds, args.hop_seconds)
     layout = patch_layout(model, args.window_seconds, args.hop_seconds)
     groups = f"{args.output}.groups"
-    kept = args.output and (os.path.isfile(args.output) or not os.path.exists(args.output))  # A device is written to.
     if args.events:  # Refuses thresholds before files are scored.
         find_events(np.zeros((0, len(names))), 1.0, names, *_event_thresholds(threshold, args))
 
@@ -57,7 +56,7 @@ def tag(args):
         out = sys.stdout
         if args.output:
             stack.enter_context(writing(os.path.dirname(args.output) or ".", AGAIN))
-        if kept and not stream and args.beam is None:
+        if args.output and not is_device(args.output) and not stream and args.beam is None:
             part = stack.enter_context(PartFile(args.output, _run_of(model, windows, threshold, args)))
             results = part.completed(files, score)
         else:

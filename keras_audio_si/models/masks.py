@@ -92,10 +92,7 @@ def with_masks(network):
     """
     if isinstance(network, MaskedNetwork):
         return network
-    copying = _Copying()
-    copied = copying.copy(network)
-    copying.copy_weights()
-    return copied
+    return _Copying().copy_with_weights(network)
 
 
 class _Copying(ModelCopy):

@@ -24,10 +24,7 @@ def in_float32(model):
     """
     if all(layer.compute_dtype == "float32" for layer in all_layers(model)):
         return model
-    copying = _InFloat32()
-    copied = copying.copy(model)
-    copying.copy_weights()
-    return copied
+    return _InFloat32().copy_with_weights(model)
 
 
 class _InFloat32(ModelCopy):

@@ -148,6 +148,11 @@ class ModelCopy:
     def copy(self, model):
         return graph_copy(model, self.clone, self.call)
 
+    def copy_with_weights(self, model):
+        copied = self.copy(model)
+        self.copy_weights()
+        return copied
+
     def clone(self, layer):
         if not isinstance(layer, keras.Layer):
             return layer  # An operation of `keras.ops`, which has no weights.
