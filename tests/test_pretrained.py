@@ -110,13 +110,13 @@ class TestTag:
         (expected,) = tag_files(model, find_audio([recording]))
         np.testing.assert_allclose(result["scores"], expected.scores[0], atol=1e-6)
         named = command(capsys, "tag", DEFAULT, recording, "--format", "json")
-        assert named[:2] == (0, out) and "No model" not in named[2]
+        assert named[:2] == (0, out) and "of the package" not in named[2]
 
     def test_a_recording_called_like_the_model_is_tagged(self, recording, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         recording.rename(DEFAULT)
         code, out, err = command(capsys, "tag", DEFAULT)
-        assert code == 0 and f"No model is named: {DEFAULT}" in err and DEFAULT in out
+        assert code == 0 and f"Model: {DEFAULT} of the package" in err and DEFAULT in out
 
     @pytest.mark.once
     def test_a_name_with_a_slip(self, recording, capsys):

@@ -205,7 +205,8 @@ def _model_and_paths(paths):
         raise ValueError(f"There is neither a file nor a model {first!r}{near}")
     if not first.endswith(".keras") and (first not in PRETRAINED or os.path.exists(first)):
         model = pretrained(DEFAULT)
-        print(f"No model is named: {DEFAULT} ({', '.join(class_names_of(model))}).", file=sys.stderr)
+        classes = ", ".join(class_names_of(model))
+        print(f"Model: {DEFAULT} of the package, as none is given (classes: {classes}).", file=sys.stderr)
         return model, paths
     if not others:
         raise ValueError(f"An audio file or a folder is needed behind the model. Received: {first}")
