@@ -208,10 +208,8 @@ def _append_results(args, rows, scores, paper, quantity, divisions):
     from keras_audio_si.experiments.report import row_table
     from keras_audio_si.experiments.results import append_results
 
-    tables = {}
-    if args.recipe:  # A report that is continued may have rows of other tables.
-        recipe = RECIPES[args.recipe]
-        tables = recipe.tables_of(recipe.tables) | recipe.tables_of(args.table, args.row)
+    scores = [score for score in scores if score.row in rows]  # A report that is continued may have others.
+    tables = RECIPES[args.recipe].tables_of(args.table, args.row) if args.recipe else {}
     first = next(iter(divisions.values()))
     shared = {
         "paper": args.recipe or "",
