@@ -150,7 +150,7 @@ def draw_analysis(analysis, class_names):
     with styled_figure(size) as figure, matplotlib.rc_context({"svg.fonttype": "none"}):  # Letters remain letters.
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.8, 0.22 * len(shown) + 0.3))
         top.imshow(analysis.spectrogram.T, **levels, **image, extent=(0, analysis.seconds, 0, 1))
-        top.set(title="Log-mel spectrogram", yticks=[])
+        top.set(title="Log-mel spectrogram", ylabel="Mel band", yticks=[])
         ends = min(analysis.seconds, len(analysis.steps) * analysis.step_seconds)
         edges = np.minimum(np.arange(len(analysis.steps) + 1) * analysis.step_seconds, ends)
         rows = np.arange(len(shown) + 1) - 0.5
@@ -163,6 +163,7 @@ def draw_analysis(analysis, class_names):
             axes.grid(False)
             axes.title.set_color(_TEXT)
             axes.xaxis.label.set_color(_TEXT)
+            axes.yaxis.label.set_color(_TEXT)
             axes.tick_params(colors=_TEXT)
             for spine in axes.spines.values():
                 spine.set_color(_TEXT)

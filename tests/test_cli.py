@@ -132,6 +132,8 @@ class TestErrors:
         common = ("train", "--data", "x", "--output", "y")
         assert "'vgg4'. Did you mean 'vgg4" in error_of(capsys, *common, "--model", "vgg4")
         assert "'fonseca2012'. Did you mean 'fonseca2021'" in error_of(capsys, *common, "--recipe", "fonseca2012")
+        rows = ("--recipe", "gazneli2022-urbansound8k-pretrained")
+        assert "starts from a trained model: name one by --initial" in error_of(capsys, *common, *rows)
         rows = ("--recipe", "fonseca2021", "--row", "tlfp5")
         assert "'tlfp5'. Did you mean 'tlpf5'" in error_of(capsys, *common, *rows)
         assert usage_error(capsys, *common, "--epoch", 3).endswith("unknown argument --epoch. Did you mean '--epochs'?")
@@ -232,7 +234,7 @@ class TestErrors:
         args = ("train", "--data", tmp_path / "data", "--output", tmp_path / "out", "--cache-dir", tmp_path / "cache")
         assert "None of the 10 clips could be read" in error_of(capsys, *args)
 
-    def test_labels_that_a_loss_is_not_for_are_known_before_audio_is_decoded(self, capsys, tmp_path):
+    def test_what_the_data_or_the_network_rules_out_is_known_before_audio_is_decoded(self, capsys, tmp_path):
         for name in "abcd":
             soundfile.write(tmp_path / f"{name}.wav", np.full(500, 0.1), 8000)
         for name, labels in {"several": "x;y", "one": "x"}.items():
@@ -242,6 +244,8 @@ class TestErrors:
         message = "needs clips of one label each: take 'bce'. Received: clip 'b.wav' with 2 labels"
         assert message in error_of(capsys, *common, "--data", tmp_path / "several.csv")
         assert "needs at least two classes" in error_of(capsys, *common, "--data", tmp_path / "one.csv")
+        eat = ("--data", tmp_path / "one.csv", "--loss", "bce", "--model", "eat-s", "--protocols", "freq-1")
+        assert "'freq-N' shifts the bands of a spectrogram, but the model 'eat" in error_of(capsys, *common, *eat)
         assert not (tmp_path / "cache").exists()
 
     def test_debug_shows_where(self):

@@ -132,19 +132,19 @@ def _check_parts(rows, class_names):
     """Builds every model without its weights: what does not fit is known before audio is decoded."""
     import keras
 
-    from keras_audio_si.evaluation.shift import parse_protocol
+    from keras_audio_si.evaluation.shift import check_protocols
     from keras_audio_si.experiments.model import build_augmentation, build_model
     from keras_audio_si.models.metadata import check_sample_rate
 
     for settings in rows.values():
-        for protocol in settings.evaluation.protocols:
-            parse_protocol(protocol)
         if settings.model.initial is not None:
-            check_sample_rate(build_model(class_names, settings), settings.data.sample_rate)
+            model = build_model(class_names, settings)
+            check_sample_rate(model, settings.data.sample_rate)
         with keras.StatelessScope(initialize_variables=False):
             if settings.model.initial is None:
-                build_model(class_names, settings.changed(weights=None))
+                model = build_model(class_names, settings.changed(weights=None))
             build_augmentation(settings)
+        check_protocols(model, settings.evaluation.protocols)
 
 
 def _check_labels(rows, divisions):
@@ -165,6 +165,8 @@ def _recipe_rows(args, given):
         raise ValueError("--recipe and --preset exclude each other: a recipe has the settings of its paper.")
     check_choice("recipe", args.recipe, RECIPES)
     recipe = RECIPES[args.recipe]
+    if recipe.needs_initial and not given.get("initial"):
+        raise ValueError(f"The recipe {args.recipe!r} starts from a trained model: name one by --initial.")
     return *recipe.rows(args.table, args.row, **given), recipe
 
 

@@ -55,6 +55,16 @@ def has_bands(model):
     return len(model.input_shape) == 3 or any(isinstance(layer, FrontEnd) for layer in model.layers)
 
 
+def check_protocols(model, protocols):
+    """Raises a `ValueError` if one of the protocols is unknown, or shifts bands that the model does not have."""
+    for protocol in protocols:
+        if parse_protocol(protocol)[0] == "freq" and not has_bands(model):
+            raise ValueError(
+                f"'freq-N' shifts the bands of a spectrogram, but the model {model.name!r} has no `LogMelSpectrogram` "
+                "among its layers: shift it by 'time-N' or 'samples-N'."
+            )
+
+
 def paper_protocols(models):
     """The `PAPER_PROTOCOLS` that apply to all of some models."""
     banded = all(map(has_bands, models))
@@ -254,11 +264,7 @@ class _Subject:
     def check(self, kind, shift):
         """Raises unless the shift applies to the model and the patches are long enough for it."""
         if kind == "freq":
-            if self.is_waveform and self.front_end_index is None:
-                raise ValueError(
-                    f"'freq-N' shifts the bands of a spectrogram, but the model {self.model.name!r} has no "
-                    "`LogMelSpectrogram` among its layers: shift it by 'time-N' or 'samples-N'."
-                )
+            check_protocols(self.model, [f"freq-{shift}"])
             shift = 0
         elif kind not in self.units:
             raise ValueError(f"The shift {kind!r} does not apply to a model that takes {self.model.input_shape}.")

@@ -77,6 +77,7 @@ RECIPES = [
         SETTINGS.changed(**FINE_TUNING),
         {"2": {"EAT-S": ({}, 0.9525)}},
         quantity="accuracy",
+        needs_initial=True,
     ),
     Recipe(
         "gazneli2022-urbansound8k",
@@ -91,6 +92,7 @@ RECIPES = [
         SETTINGS.changed(**FINE_TUNING, input_samples=90112),
         {"3": {"EAT-S": ({}, 0.881)}},
         quantity="accuracy",
+        needs_initial=True,
     ),
     Recipe(
         "gazneli2022-speech-commands",

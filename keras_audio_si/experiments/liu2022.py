@@ -164,6 +164,9 @@ def ablation(data_set):
     return {row: (changes, None) for row, changes in rows.items()}
 
 
+_TABLES = {"1": "frame rates (Table 1)", "2": "hops (2)", "3": "front-ends (3)", "ablation": "its parts (ablation)"}
+
+
 def _recipe(data_set):
     tables = {"1": table_1(data_set)}
     tables |= {"2": table_2(data_set)} if data_set in _TABLE_2 else {}
@@ -172,7 +175,7 @@ def _recipe(data_set):
     settings = DATA_SETS[data_set]
     return Recipe(
         f"liu2022-{data_set.replace('_', '-')}",
-        f"DiffRes on {data_set}: frame rates (Table 1), hops (2), front-ends (3) and its parts (ablation).",
+        f"DiffRes on {data_set}: {', '.join(_TABLES[table] for table in tables)}.",
         settings,
         tables,
         layout=data_set,

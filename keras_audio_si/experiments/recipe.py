@@ -21,6 +21,7 @@ class Recipe:
         quantities: Dict of those of other tables, by number of the table, where they have another.
         folds: Arguments of `divisions.divide`, for data that come in folds.
         default_table: Table that is run unless another is asked for; None for the first.
+        needs_initial: Whether its rows start from a trained model, which has to be given as `initial`.
 
     Example:
 
@@ -39,6 +40,7 @@ class Recipe:
     quantities: dict = dataclasses.field(default_factory=dict)
     folds: dict = dataclasses.field(default_factory=dict)
     default_table: str | None = None
+    needs_initial: bool = False
 
     def rows(self, tables=None, names=None, **changes):
         """Returns the settings of rows, and what the paper has.

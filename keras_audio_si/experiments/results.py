@@ -14,7 +14,8 @@ INTRODUCTION = """# Results
 Results of experiments next to the results in the papers. The papers used whole benchmarks; ours were measured on the
 data named in the row, which are small. Differences between rows can be compared with the papers at best; absolute
 values are no benchmark results. The newest rows come first; empty cells have not been run. The pages of the papers and
-measurements.md in docs/ discuss the results.
+measurements.md in docs/ discuss the results; the latter says what `ESC-10`, `digits` and other names of data are.
+To commands without a folder, append `--output DIR`.
 
 `make results` makes this page from results.csv and the tables of the recipes.
 """
