@@ -324,6 +324,28 @@ class TestRunExperiment:
         self.run(cut_off, {"max": ROWS["max"]}, overwrite=True)
         assert len(self.calls) == 6 and not any(path.exists() for path in of_row)
 
+    def test_what_is_of_no_run_of_the_report_is_left(self, cut_off, tmp_path):
+        divisions, one = {"test": divide(folds())["fold-1"]}, {"": ROWS["max"]}
+        other = tmp_path / "report" / "other"
+        self.run(other, one, divisions, seeds=(0,))
+        self.run(other.parent, one, divisions, seeds=(0,))
+        self.run(other.parent, one, divisions, seeds=(0,), overwrite=True)
+        assert (other / "model.keras").exists()
+        for name in ("initial", "shift_clips"):
+            (file,) = [other / "model.keras"] if name == "initial" else [other / "manifest.csv"]
+            changed = {"": ROWS["max"].changed(**{name: str(file), **({"frames": None} if name == "initial" else {})})}
+            with pytest.raises(ValueError, match=f"`{name}` is in a folder whose runs `overwrite` removes.* Received"):
+                self.run(other, changed, divisions, seeds=(0,), overwrite=True)
+        assert (other / "model.keras").exists()
+
+    @pytest.mark.parametrize("name", ["manifest.csv", "clips.csv"])
+    def test_a_table_of_data_is_not_replaced(self, name, tmp_path):
+        (tmp_path / name).write_text("path,labels\n")
+        for saving in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(FileExistsError, match=f"{name} is of no report, and would be replaced"):
+                self.run(tmp_path, **saving)
+        assert self.decoded == 0 and (tmp_path / name).read_text() == "path,labels\n"
+
     def test_nothing_of_a_run_outlives_its_replacement(self, tmp_path):
         """Neither for `compare` nor for the report, also where the new run was cut off."""
         self.run(tmp_path, {"": ROWS["max"]}, {"test": divide(folds())["fold-1"]}, seeds=(0,))
@@ -349,13 +371,24 @@ class TestRunExperiment:
     def test_a_teacher_needs_the_same_runs(self, tmp_path):
         rows, divisions = {"max": ROWS["max"]}, {"test": divide(folds())["fold-1"]}
         taught = tmp_path / "teacher"
+        with pytest.raises(ValueError, match=r"the same rows, folds and seeds. It lacks: .*experiment\.json"):
+            self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
+        self.run(taught, rows, divide(folds()), seeds=(3, 4))
         with pytest.raises(ValueError, match=r"the same rows, folds and seeds. It lacks: .*model\.keras"):
             self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
-        (taught / "max").mkdir(parents=True)
-        (taught / "max" / "model.keras").touch()
+        self.calls.clear()
+        of_fold = {"fold-1": divisions["test"]}
+        self.run(tmp_path / "fold", rows, of_fold, seeds=(3,), teacher=taught)
+        assert self.calls.pop()[2].teacher == taught / "max" / "fold-1" / "seed-3"
+        others = tmp_path / "others"
+        self.run(others, rows, {"test": divide(folds())["fold-2"]}, seeds=(3,))
+        with pytest.raises(ValueError, match="Its test clips of 'test' are others"):
+            self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=others)
+        taught, self.calls = tmp_path / "same", []
+        self.run(taught, rows, divisions, seeds=(3,))
         self.run(tmp_path / "run", rows, divisions, seeds=(3,), teacher=taught)
-        assert self.calls[0][2].teacher == taught / "max"
-        with pytest.raises(ValueError, match=r'teacher \("../teacher" then, null now\)'):
+        assert self.calls[1][2].teacher == taught / "max"
+        with pytest.raises(ValueError, match=r'teacher \("../same" then, null now\)'):
             self.run(tmp_path / "run", rows, divisions, seeds=(3,), resume=True)
 
     def test_arguments(self, tmp_path):
@@ -378,7 +411,7 @@ def test_a_seed_without_all_folds_is_in_no_mean_over_them():
     scores = [RunScore("", f"fold-{fold}", 0, "", 0, values(0.25 * fold)) for fold in (1, 2)]
     scores.append(RunScore("", "fold-1", 1, "", 0, values(0.75)))
     (row,) = row_table(scores)
-    assert (row["runs"], row["accuracy"].mean) == (3, 0.375)
+    assert (row["runs"], row["accuracy"].mean) == (2, 0.375)
     assert not {"epochs", "seconds"} & set(row)  # A report of an earlier version.
     found = [(row["tested on"], row["runs"], row["accuracy"].mean) for row in fold_table(scores)]
     assert found == [("fold-1", 2, 0.5), ("fold-2", 1, 0.5)]

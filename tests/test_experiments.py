@@ -15,6 +15,8 @@ from keras_audio_si.data.pipeline import PatchDataset
 from keras_audio_si.data.splits import assign_splits
 from keras_audio_si.data.synthetic import write_dataset
 from keras_audio_si.evaluation.clips import evaluate_clips
+from keras_audio_si.evaluation.patches import Confusion
+from keras_audio_si.evaluation.report import write_table
 from keras_audio_si.evaluation.shift import shift_consistency, shift_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
 from keras_audio_si.experiments import icebreaker as icebreaker_module
@@ -23,7 +25,7 @@ from keras_audio_si.experiments.divisions import divide
 from keras_audio_si.experiments.model import build_augmentation, build_front_end, build_model, build_resolution
 from keras_audio_si.experiments.presets import preset
 from keras_audio_si.experiments.report import read_scores
-from keras_audio_si.experiments.run import Run, cut_patches
+from keras_audio_si.experiments.run import Run, _counts, cut_patches
 from keras_audio_si.experiments.runner import run_experiment
 from keras_audio_si.experiments.settings import MIXINGS, Settings
 from keras_audio_si.experiments.train_and_test import train_and_test
@@ -262,6 +264,14 @@ def test_resolution_behind_a_front_end(tones, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.first
+def test_a_class_may_be_called_class(tmp_path):
+    counts = _counts(Confusion(np.int64([[3, 1], [0, 2]])), ["class", "dog"])
+    write_table(counts, tmp_path, "confusion")
+    lines = (tmp_path / "confusion.csv").read_text().splitlines()
+    assert lines == [",class,dog", "class,3,1", "dog,0,2"]
+    assert _counts(Confusion(np.int64([[3]])), ["dog"]) == [{"class": "dog", "dog": "3"}]
+
+
 def test_a_network_in_stages(tones, tmp_path):
     settings = Settings().changed(
         network="heurinet",

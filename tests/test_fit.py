@@ -127,6 +127,20 @@ def test_a_diverged_training_stops_and_says_so(tmp_path):
     assert epochs == [0] and not (tmp_path / "model.keras").exists()
 
 
+def test_a_training_that_diverges_later_says_which_epoch_is_kept(tmp_path):
+    model = network()
+
+    def spoil(epoch, logs):
+        if epoch == 2:
+            model.set_weights([np.full(w.shape, np.nan, "float32") for w in model.get_weights()])
+
+    settings = dataclasses.replace(FAST, restore_best_weights=False)
+    spoiling = [keras.callbacks.LambdaCallback(on_epoch_begin=spoil)]
+    with pytest.warns(UserWarning, match="diverged in epoch 3, and ended there; the model is that of epoch 2"):
+        result = fit(model, patches(0), patches(1), settings, tmp_path, callbacks=spoiling, verbose=0)
+    assert result.best_epoch == 1 and np.isfinite(model.get_weights()[0]).all()
+
+
 def test_wrong_arguments(tmp_path):
     with pytest.raises(ValueError, match=r"same classes in the same order.*'low', 'high'.*'high', 'low'"):
         fit(network(), patches(0), patches(1, class_names=("high", "low")), FAST, tmp_path)

@@ -218,6 +218,8 @@ class TestCompare:
         again = [fold._replace(scores=fold.scores[::-1]) for fold in folds]
         compared = compare_results({"one": folds, "two": [*again, *folds]}, resamples=20)
         assert compared.runs == {"one": 2, "two": 4} and compared.num_clips == 40
+        with pytest.raises(ValueError, match="'two' has more runs on some folds than on others"):
+            compare_results({"one": folds, "two": [again[0], *folds]}, resamples=20)
 
     def test_p_values_where_there_is_no_difference(self):
         """They are below 0.2 in about a fifth of the cases."""

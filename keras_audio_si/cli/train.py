@@ -81,7 +81,7 @@ def _train(args, place):
             if getattr(args, name):
                 raise ValueError(f"--{name} belongs to --recipe NAME; see `keras-audio-si list recipes`.")
         rows, paper, layout, folds = {"": _preset(args, given)}, None, args.layout, {}
-        quantity = rows[""].training.monitor.removeprefix("val_").replace("d_prime", "d'")
+        quantity = rows[""].training.monitor.removeprefix("val_").replace("d_prime", "d'").replace("_", " ")
     manifest = read_dataset(args.data, layout)
     divisions = _divisions(args, manifest, next(iter(rows.values())).data, folds)
     if args.recipe is None:

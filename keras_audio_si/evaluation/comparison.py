@@ -1,5 +1,6 @@
 """Comparison of results on the same clips: differences with paired bootstrap intervals and p-values."""
 
+import collections
 import datetime
 import pathlib
 from typing import NamedTuple
@@ -228,10 +229,18 @@ def _check_alike(results):
         wrong = [clip_id for clip_id in known if known[clip_id] != found[clip_id]]
         if wrong:
             raise ValueError(f"{first!r} and {name!r} have different labels for the clips {listed(wrong)}.")
-        if {frozenset(run.clip_ids) for run in runs} != {frozenset(run.clip_ids) for run in other_runs}:
+        if _folds(first, runs) != _folds(name, other_runs):
             raise ValueError(f"{first!r} and {name!r} have the same clips in different folds or runs.")
         if not np.array_equal(units_of(runs)[2], units_of(other_runs)[2]):
             raise ValueError(f"{first!r} and {name!r} have different groups for the same clips.")
+
+
+def _folds(name, runs):
+    """The sets of the clips of the folds, which must have as many runs each: the mean over runs is one over folds."""
+    counts = collections.Counter(frozenset(run.clip_ids) for run in runs)
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{name!r} has more runs on some folds than on others: finish its training by --resume.")
+    return set(counts)
 
 
 def _targets(name, runs):

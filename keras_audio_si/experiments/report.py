@@ -1,6 +1,7 @@
 """Report of an experiment: a line per run, tables of the rows with the paper's values, figures."""
 
 import csv
+import itertools
 import json
 import math
 import pathlib
@@ -121,12 +122,9 @@ def row_table(scores, paper=None, quantity="mAP"):
     """
     folds, table = dict.fromkeys(score.fold for score in scores), []
     for row in dict.fromkeys(score.row for score in scores):
-        runs = [score for score in scores if score.row == row]
-        by_seed = {}
-        for run in runs:
-            by_seed.setdefault(run.seed, []).append(run.values)
-        whole = [_mean(values) for values in by_seed.values() if len(values) == len(folds)]
-        whole = whole or [_mean(values) for values in by_seed.values()]
+        seeds = whole_seeds([score for score in scores if score.row == row], folds)
+        runs = list(itertools.chain(*seeds))
+        whole = [_mean([run.values for run in part]) for part in seeds]
         line = {"row": row or "model"}
         line |= {"runs": len(runs), "parameters": int(runs[0].values["parameters"])}
         cost = [name for name in COST if all(name in run.values for run in runs)]
@@ -136,6 +134,14 @@ def row_table(scores, paper=None, quantity="mAP"):
             line[f"{quantity} in the paper"] = paper.get(row)
         table.append(line)
     return table
+
+
+def whole_seeds(runs, folds):
+    """Groups the runs of a row by seed: those seeds that have a run on every fold, or all if none has."""
+    seeds = {}
+    for run in runs:
+        seeds.setdefault(run.seed, []).append(run)
+    return [part for part in seeds.values() if len(part) == len(folds)] or list(seeds.values())
 
 
 def fold_table(scores):

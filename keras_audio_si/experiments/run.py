@@ -179,7 +179,8 @@ def run_callbacks(model, patches, run):
 
 
 def _counts(confusion, class_names):
+    head = "" if "class" in class_names else "class"
     return [
-        {"class": name} | dict(zip(class_names, map(str, counts), strict=True))
+        {head: name} | dict(zip(class_names, map(str, counts), strict=True))
         for name, counts in zip(class_names, confusion.counts.tolist(), strict=True)
     ]

@@ -13,6 +13,7 @@ from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
 from keras_audio_si.distribution import own_folder
+from keras_audio_si.evaluation.clip_table import CLIPS
 from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS
 from keras_audio_si.experiments.divisions import clip_counts
 from keras_audio_si.experiments.model import DIFFRES
@@ -95,24 +96,27 @@ def run_experiment(
         "divisions": list(divisions),
         "seeds": list(seeds),
         "splits": {name: _splits(part) for name, part in divisions.items()},
+        "tests": {name: _splits(part.select(split="test")) for name, part in divisions.items()},
         "teacher": None if teacher is None else os.path.relpath(teacher, folder),
         "decoder": decoder,
         "backend": keras.backend.backend(),
     }
-    teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, divisions, seeds)
+    teachers = {} if teacher is None else _teachers(pathlib.Path(teacher), plan, record["tests"])
     saving = {"resume": resume, "overwrite": overwrite, "checkpoint_steps": checkpoint_steps}
     with own_folder(folder) as folder, locked(folder, "comparison.lock"):
         places = {key: run_path(folder, *key, divisions, seeds) for key in plan}
         if len({str(place).lower() for place in places.values()}) < len(places):
             raise ValueError(f"`rows` must have names that differ as names of folders. Received: {list(rows)}")
         recorded = claim(folder, record, manifest, resume, overwrite)
+        if overwrite and not resume:
+            _refuse_to_remove(folder, record, rows, teacher)
         caches = {
             rate: read_clips(manifest, rate, cache_dir, decoder)
             for rate in dict.fromkeys(settings.data.sample_rate for settings in rows.values())
         }
         recorded = claim_audio(recorded, caches)
         if overwrite and not resume:
-            clear(folder)
+            clear(folder, record)
         # Recorded are the divisions as they are given: a clip that cannot be decoded is missing in the audio.
         for cache in caches.values():
             divisions = {name: decoded(part, cache) for name, part in divisions.items()}
@@ -184,8 +188,12 @@ def claim(folder, record, manifest, resume, overwrite):
 
     Raises:
         ValueError: If a report is continued with other settings or data, or on another backend.
-        FileExistsError: If the folder has runs, and neither `resume` nor `overwrite` is set.
+        FileExistsError: If the folder has runs, and neither `resume` nor `overwrite` is set, or a `manifest.csv` or
+            `clips.csv` of no report, such as those of a data set.
     """
+    for name in (MANIFEST, CLIPS):
+        if (folder / name).exists() and not (folder / RECORD).exists():
+            raise FileExistsError(f"{folder / name} is of no report, and would be replaced: choose another folder.")
     if resume and (folder / RECORD).exists():  # It is written last: with it there is a manifest.
         before = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         now = {name: record[name] for name in before if name in record}  # An earlier version recorded less.
@@ -195,7 +203,7 @@ def claim(folder, record, manifest, resume, overwrite):
         kept = {name: before.get(name, {}) | record[name] for name in ("rows", "paper")}
         return {**record, **kept, "audio": before.get("audio", {})}
     if not (resume or overwrite):
-        for path in _folders_of_runs(folder):
+        for path in _folders_of_runs(folder, record):
             run_folder.refuse_existing(path)
     return {**record, "audio": {}}
 
@@ -219,11 +227,12 @@ def claim_audio(record, caches):
     return {**record, "audio": known | now}
 
 
-def clear(folder):
-    """Removes the runs and the report of a folder, and leaves other files alone."""
-    for path in _folders_of_runs(folder):
+def clear(folder, record):
+    """Removes the report of a folder, and the runs of it and of the record; other files and reports are left alone."""
+    places = _folders_of_runs(folder, record)
+    left = [path / PLAN for path in places]
+    for path in places:
         run_folder.clear(path)
-    left = [*folder.rglob(PLAN)]
     if (folder / RECORD).exists():
         rows = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("rows", ())
         left += [folder / name for name in (*_TABLES, *figure_names(rows))]
@@ -250,8 +259,33 @@ def describe(folder, record, manifest, failures=()):
         write_json(folder / RECORD, record, indent=2)
 
 
-def _folders_of_runs(folder):
-    return [path for path in (folder, *folder.rglob("*/")) if run_folder.has_run(path)]
+def _folders_of_runs(folder, record):
+    """The folders with runs, and those with runs in stages, of a record and of the report that the folder has."""
+    records, places = [record], [folder]
+    if (folder / RECORD).exists():
+        records.append(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    for known in records:
+        keys = itertools.product(known["rows"], known["divisions"], known["seeds"])
+        places += [run_path(folder, *key, known["divisions"], known["seeds"]) for key in keys]
+    for place in list(places):
+        if (place / PLAN).exists():
+            places += [place / name for name in json.loads((place / PLAN).read_text(encoding="utf-8"))["stages"]]
+    return [path for path in dict.fromkeys(places) if run_folder.has_run(path) or (path / PLAN).exists()]
+
+
+def _refuse_to_remove(folder, record, rows, teacher):
+    """Raises a `ValueError` if something that the runs start from is in a folder whose run is removed before them."""
+    removed = {path.resolve() for path in (folder, *_folders_of_runs(folder, record))}
+    read = [("teacher", teacher)]
+    for settings in rows.values():
+        read += [("initial", settings.model.initial), ("weights", settings.model.weights)]
+        read += [("shift_clips", settings.evaluation.shift_clips)]
+    for name, path in read:
+        found = None if path is None else pathlib.Path(path).resolve()
+        if found is not None and found.exists() and not removed.isdisjoint((found, found.parent)):
+            raise ValueError(
+                f"`{name}` is in a folder whose runs `overwrite` removes: choose another folder. Received: {path}"
+            )
 
 
 def _audio(cache):
@@ -288,14 +322,20 @@ def _properties(record, manifest):
     return json.loads(json.dumps(flat | clips))
 
 
-def _teachers(folder, plan, divisions, seeds):
-    teachers = {key: run_path(folder, *key, divisions, seeds) for key in plan}
+def _teachers(folder, plan, tests):
+    """The folders of the runs of a report by row, fold and seed, which were tested on the same clips."""
+    needed = "`teacher` must be a report with the same rows, folds and seeds."
+    if not (folder / RECORD).is_file():
+        raise ValueError(f"{needed} It lacks: {folder / RECORD}")
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    teachers = {key: run_path(folder, *key, record["divisions"], record["seeds"]) for key in plan}
     missing = [path for path in teachers.values() if not (path / run_folder.BEST_MODEL).is_file()]
     if missing:
-        raise ValueError(
-            "`teacher` must be a report with the same rows, folds and seeds. "
-            f"It lacks: {missing[0] / run_folder.BEST_MODEL}"
-        )
+        raise ValueError(f"{needed} It lacks: {missing[0] / run_folder.BEST_MODEL}")
+    known = record.get("tests", tests)  # A report of an earlier version has none.
+    others = [name for name in tests if known.get(name) != tests[name]]
+    if others:
+        raise ValueError(f"{needed} Its test clips of {others[0]!r} are others: it may have learned from those here.")
     return teachers
 
 

@@ -1,10 +1,11 @@
 """The scores of clips that reports and runs have left in their folders, for comparisons."""
 
+import itertools
 import json
 import pathlib
 
 from keras_audio_si.evaluation.clip_table import CLIPS, read_clips
-from keras_audio_si.experiments.report import read_scores
+from keras_audio_si.experiments.report import read_scores, whole_seeds
 from keras_audio_si.experiments.runner import RECORD, run_path
 
 
@@ -35,7 +36,9 @@ def read_results(folders):
 
 
 def scored_places(folder):
-    """The folders with scores of clips by row; a folder that is no experiment has the single row "".
+    """The folders with scores of clips by row, of the runs that the means of the row's table are of.
+
+    A folder that is no experiment has the single row "".
 
     Raises:
         FileNotFoundError: If a folder or a run has no scores.
@@ -45,9 +48,11 @@ def scored_places(folder):
         places = {"": [folder]}
     else:
         record, places = json.loads((folder / RECORD).read_text(encoding="utf-8")), {}
-        for score in scores:
-            place = run_path(folder, *score.key, record["divisions"], record["seeds"])
-            places.setdefault(score.row, []).append(place)
+        folds = dict.fromkeys(score.fold for score in scores)
+        for row in dict.fromkeys(score.row for score in scores):
+            seeds = whole_seeds([score for score in scores if score.row == row], folds)
+            keys = [run.key for run in itertools.chain(*seeds)]
+            places[row] = [run_path(folder, *key, record["divisions"], record["seeds"]) for key in keys]
     missing = [place for part in places.values() for place in part if not (place / CLIPS).is_file()]
     if missing:
         raise FileNotFoundError(

@@ -21,7 +21,7 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
 
     Of int8, at most 5 % of `representative` may have another top class (`export.litert_file`). All are written by
     TensorFlow. Under JAX and torch the model goes there by a `.keras` file and another process. Models of mixed
-    precision are written to ONNX and LiteRT, and compared, in float32.
+    precision are written and compared in float32.
 
     Args:
         model: Classifier of waveforms, see `models.front_end_of`, with class names. Its layers must be
@@ -49,10 +49,10 @@ def export(model, path, to="savedmodel", precision="float32", window_seconds=Non
     2.4e-07
     """
     check_options(to, precision, window_seconds)
-    if to != "savedmodel":  # These have no operations in half precision.
-        from keras_audio_si.models.precision import in_float32
+    from keras_audio_si.models.precision import in_float32
 
-        model = in_float32(model)
+    # ONNX and LiteRT have no operations in half precision, and the rounding of a SavedModel would differ from Keras'.
+    model = in_float32(model)
     if to == "litert":
         from keras_audio_si.export.litert_file import export_litert
 

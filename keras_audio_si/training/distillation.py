@@ -55,13 +55,13 @@ def auxiliary_classifier(stage_shape, width, num_classes, dtype=None, seed=0, na
     """
     first, second = (keras.initializers.GlorotUniform(seed=2 * seed + place) for place in range(2))
     stage = keras.Input(batch_shape=stage_shape)
-    x = layers.Dense(width, use_bias=False, kernel_initializer=first, dtype=dtype)(stage)
-    x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+    x = layers.Dense(width, use_bias=False, kernel_initializer=first, dtype=dtype, name=f"{name}_bottleneck")(stage)
+    x = layers.BatchNormalization(momentum=0.9, dtype=dtype, name=f"{name}_normalization")(x)
     x = layers.ReLU(dtype=dtype)(x)
     positions = tuple(range(1, len(x.shape) - 1))
     # In float16 the sum of a long map is too large.
     features = ops.mean(ops.cast(x, "float32"), axis=positions) if positions else x
-    logits = layers.Dense(num_classes, kernel_initializer=second, dtype=dtype)(features)
+    logits = layers.Dense(num_classes, kernel_initializer=second, dtype=dtype, name=f"{name}_logits")(features)
     return keras.Model(stage, [features, logits], name=name)
 
 

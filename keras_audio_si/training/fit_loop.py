@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import sys
 import warnings
@@ -125,7 +126,8 @@ def fit(
         FloatingPointError: If no epoch gave a value of `settings.monitor`: the training diverged.
 
     Warns:
-        UserWarning: If settings cannot do what they are for in so many steps (`plan_checks.plan_warnings`).
+        UserWarning: If settings cannot do what they are for in so many steps (`plan_checks.plan_warnings`), or the
+            training diverged after an epoch that gave a value.
 
     Example:
 
@@ -198,6 +200,12 @@ def fit(
             raise FloatingPointError(
                 f"No epoch gave a value of {monitor}; the last loss is {history.history['loss'][-1]}. "
                 f"Where that is NaN the training diverged: lower `learning_rate` ({settings.learning_rate})."
+            )
+        if math.isnan(history.history["loss"][-1]):
+            warnings.warn(
+                f"The training diverged in epoch {len(history.history['loss'])}, and ended there; the model is that of "
+                f"epoch {best.best_epoch + 1}. Lower `learning_rate` ({settings.learning_rate}).",
+                stacklevel=2,
             )
         model.load_weights(best.path)
     return TrainingResult(best_model_path, best.best_epoch, best.best, history.history, checkpoints.last.seconds)
@@ -337,6 +345,11 @@ def _check_teacher(teacher, train_data, settings):
         )
     check_class_names(teacher, train_data.class_names)
     check_sample_rate(teacher, train_data.sample_rate)
+    if teacher.input_shape[1] not in (None, train_data.patch_samples):
+        raise ValueError(
+            f"`teacher` must take patches as long as those of the training, {train_data.patch_samples} samples. "
+            f"Received: input_shape={teacher.input_shape}"
+        )
 
 
 def _check_saving(resume, overwrite, checkpoint_steps):
