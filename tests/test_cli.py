@@ -244,9 +244,25 @@ class TestErrors:
         message = "needs clips of one label each: take 'bce'. Received: clip 'b.wav' with 2 labels"
         assert message in error_of(capsys, *common, "--data", tmp_path / "several.csv")
         assert "needs at least two classes" in error_of(capsys, *common, "--data", tmp_path / "one.csv")
+        for split in ("train", "val", "test"):
+            (tmp_path / "folders" / split / "x;y").mkdir(parents=True)
+            soundfile.write(tmp_path / "folders" / split / "x;y" / f"{split}.wav", np.full(500, 0.1), 8000)
+        folders = ("--data", tmp_path / "folders", "--loss", "bce")
+        assert "Label 'x;y' contains ';'" in error_of(capsys, *common, *folders)
         eat = ("--data", tmp_path / "one.csv", "--loss", "bce", "--model", "eat-s", "--protocols", "freq-1")
         assert "'freq-N' shifts the bands of a spectrogram, but the model 'eat" in error_of(capsys, *common, *eat)
         assert not (tmp_path / "cache").exists()
+
+    def test_thresholds_are_shares(self, capsys):
+        for value in (50, "nan"):
+            assert "`threshold` must be" in error_of(capsys, "tag", "a.keras", "a.wav", "--threshold", value)
+
+    def test_closed_streams(self):
+        code = (
+            "import sys; sys.stdin = sys.stdout = sys.stderr = None; from keras_audio_si.cli.main import main; "
+            "codes = [main(['list', 'networks']), main(['tag', '-', '--pcm-rate', '8000'])]; assert codes == [0, 2]"
+        )
+        assert python("-c", code).returncode == 0
 
     def test_debug_shows_where(self):
         with pytest.raises(ValueError, match="nowhere"):
@@ -485,6 +501,22 @@ class TestTraining:
     def test_divided_data_need_a_choice(self, trained, capsys):
         args = ("evaluate", trained / "run" / "model.keras", "--data", trained / "data")
         assert "--split (test, train, val)" in error_of(capsys, *args)
+
+    def test_clips_that_the_model_was_trained_on(self, trained, capsys, tmp_path):
+        model, audio = trained / "run" / "model.keras", trained / "data" / "audio"
+        lines = ["path,labels", *(f"{path},band_noise" for path in sorted(audio.iterdir()))]
+        (tmp_path / "all.csv").write_text("\n".join(lines))
+        args = ("evaluate", model, "--cache-dir", trained / "cache", "--data")
+        assert cli.main([str(arg) for arg in (*args, tmp_path / "all.csv")]) == 0
+        assert "warning: " in (err := capsys.readouterr().err) and "was trained on 30 of these 50 clips" in err
+        assert cli.main([str(arg) for arg in ("evaluate", model, *self.choice(trained))]) == 0
+        assert "warning" not in capsys.readouterr().err
+
+    def test_nothing_is_written_over_what_is_read(self, trained, capsys):
+        model = trained / "run" / "model.keras"
+        assert "would replace" in error_of(capsys, "export", model, "--to", "onnx", "--output", model)
+        args = ("evaluate", model, *self.choice(trained), "--report", trained / "run")
+        assert "clips.csv is of no report, and would be replaced" in error_of(capsys, *args)
 
     def test_labels_that_the_model_does_not_know(self, trained, capsys, tmp_path):
         (tmp_path / "meow").mkdir()

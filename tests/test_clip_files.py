@@ -143,6 +143,17 @@ def test_sections_of_every_wav(tmp_path, rng, subtype):
         np.testing.assert_array_equal(read_section(tmp_path / "a.wav", RATE, start, samples), whole[start:][:samples])
 
 
+def test_sections_of_flac_behind_a_tag(tmp_path, rng):
+    """In which libsndfile cannot seek to every place."""
+    soundfile.write(tmp_path / "a.flac", rng.uniform(-0.5, 0.5, 3 * RATE), RATE)
+    size = bytes((100_000 >> shift) & 127 for shift in (21, 14, 7, 0))
+    tagged = b"ID3\x04\x00\x00" + size + bytes(100_000) + (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(tagged)
+    whole = read_audio(tmp_path / "a.flac", RATE)[0]
+    for start in range(0, len(whole) - 500, 997):
+        np.testing.assert_array_equal(read_section(tmp_path / "a.flac", RATE, start, 500), whole[start:][:500])
+
+
 def test_other_decoders_need_a_cache(files, tmp_path):
     assert len(clip_files.read_clips(files, RATE, None)) == 5
     with pytest.raises(ValueError, match="`decoder` must be 'soundfile' .* Received: decoder='tensorflow-io'"):

@@ -88,7 +88,8 @@ class TestFindEvents:
         [
             ({"threshold": 0.0}, "`threshold` must be"),
             ({"threshold": 0.5, "offset_threshold": 0.6}, "`offset_threshold` must be at most `threshold`"),
-            ({"min_seconds": -1.0}, "`min_seconds` must be at least 0. Received: min_seconds=-1.0"),
+            ({"min_seconds": -1.0}, r"`min_seconds` must be .* Received: min_seconds=-1.0"),
+            ({"min_seconds": float("nan")}, "`min_seconds` must be"),
         ],
     )
     def test_wrong_arguments(self, arguments, message):

@@ -213,6 +213,13 @@ class TestCompare:
         compared = compare_results({"a": [clips], "b": [clips]}, resamples=50).metrics["b"]["accuracy"]
         assert compared.difference == (Interval(0, 0, 0), 1.0)
 
+    def test_clips_without_a_label_are_in_no_accuracy(self, rng):
+        clips = made_up(rng, 40)
+        targets = np.concatenate([clips.targets[:30], np.zeros_like(clips.targets[:10])])
+        labelled = clips._replace(clip_ids=clips.clip_ids[:30], scores=clips.scores[:30], targets=targets[:30])
+        accuracy = [bootstrap([part], 20).accuracy for part in (clips._replace(targets=targets), labelled)]
+        assert accuracy[0][0] == accuracy[1][0] and np.isfinite(accuracy[0]).all()
+
     def test_another_number_of_seeds(self, rng):
         folds = [made_up(rng, 20, first=first) for first in (0, 20)]
         again = [fold._replace(scores=fold.scores[::-1]) for fold in folds]

@@ -44,6 +44,13 @@ def test_spaces_around_names_do_not_count(tmp_path):
     assert Manifest.read(tmp_path / "m.csv").clips == (Clip("x.wav", ("dog",), "train", group="yard"),)
 
 
+def test_labels_of_both_forms_of_unicode_are_one_class():
+    composed, decomposed = "Caf\u00e9", "Cafe\u0301"  # As folders are called on Linux and on macOS.
+    manifest = Manifest([Clip("a.wav", (composed,)), Clip("b.wav", (decomposed,))])
+    assert manifest.class_names == (composed,)
+    assert Manifest(manifest.clips, (decomposed, "tea")).class_names == (composed, "tea")
+
+
 def test_label_matrix_is_multi_hot_in_the_order_of_the_classes():
     matrix = Manifest(CLIPS, ("rain", "dog", "unused")).label_matrix()
     assert matrix.dtype == np.float32

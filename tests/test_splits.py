@@ -171,6 +171,13 @@ class TestLeaks:
                 assign_splits(self.manifest(**splits), shared_validation_groups=shared)
             assert "shared_validation_groups" not in str(caught.value)  # It would not help.
 
+    def test_a_link_is_the_file_that_it_leads_to(self, tmp_path):
+        (tmp_path / "a.wav").touch()
+        (tmp_path / "b.wav").symlink_to("a.wav")
+        clips = [Clip("a.wav", ("a",), "train"), Clip("b.wav", ("a",), "test")]
+        with pytest.raises(ValueError, match=r"file '.*' in train \('a.wav'\) and test \('b.wav'\)"):
+            assign_splits(Manifest(clips, root=tmp_path))
+
     def test_a_group_in_train_and_val_may_be_allowed(self):
         manifest = self.manifest(train="x/1", val="x/2", test="y/3")
         with pytest.raises(ValueError, match="group 'x' in train .* and val .*allow it by `shared_validation_groups`"):

@@ -1,5 +1,7 @@
 """What the commands are given: saved models, and the clips that the arguments choose."""
 
+import sys
+
 
 def load_models(paths):
     """Models by name: that of the file, or of its folder where the file is called model.keras."""
@@ -27,6 +29,9 @@ def clips_for(model, args, any_length=False):
         folds = sorted({clip.fold for clip in manifest.clips} - {None})
         choice = f"--split ({', '.join(splits)})" if splits else f"--folds ({', '.join(map(str, folds))})"
         raise ValueError(f"The data are divided, and the model may have been trained on a part: choose by {choice}.")
+    if args.split is None and args.folds is None:
+        for path in getattr(args, "models", None) or [args.model]:
+            _warn_of_trained(path, manifest)
     names = class_names_of(model)
     manifest = manifest.select(args.split, args.folds)
     try:
@@ -34,3 +39,25 @@ def clips_for(model, args, any_length=False):
     except ValueError as error:
         raise ValueError(f"The labels of {args.data} do not suit the model: {error}") from None
     return read_clips(manifest, front_end_of(model, any_length).sample_rate, args.cache_dir)
+
+
+def _warn_of_trained(path, manifest):
+    """Prints a warning if the run that a model is of was trained on some of the clips."""
+    import os
+    import pathlib
+
+    from keras_audio_si.data.manifest import Manifest
+    from keras_audio_si.experiments.runner import MANIFEST, RECORD
+
+    folder = pathlib.Path(path).parent
+    if not (folder / RECORD).is_file() or not (folder / MANIFEST).is_file():
+        return
+    run = Manifest.read(folder / MANIFEST)
+    trained = {os.path.realpath(run.root / clip.path) for clip in run.clips if clip.split == "train"}
+    number = sum(os.path.realpath(file) in trained for file in manifest.paths())
+    if number:
+        print(
+            f"warning: {path} was trained on {number} of these {len(manifest)} clips; --data {folder / MANIFEST} "
+            "--split test has those that it was not.",
+            file=sys.stderr,
+        )

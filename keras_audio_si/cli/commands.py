@@ -52,6 +52,7 @@ def evaluate(args):
 def _check_evaluation(args):
     """Refuses outputs of `evaluate` that could not be written, or that would replace each other."""
     from keras_audio_si.checks import check_matplotlib
+    from keras_audio_si.evaluation.html_report import check_report_folder
     from keras_audio_si.evaluation.page import check_jinja2
 
     check_folder("--output", args.output)
@@ -59,6 +60,7 @@ def _check_evaluation(args):
     if args.report:
         check_jinja2()
         check_matplotlib()
+        check_report_folder(args.report)
         if args.output and os.path.realpath(args.output) == os.path.realpath(args.report):
             raise ValueError(
                 "`--output` and `--report` must be different folders, as both write per_class.csv. That of the report "
@@ -165,6 +167,7 @@ def export(args):
         check_folder("--output", args.output)
     else:
         check_file("--output", args.output, makes_folder=True)
+        check_no_input("--output", args.output, [args.model])
     if args.precision == "int8" and not args.data:
         raise ValueError("`--precision int8` needs `--data`: clips by which the ranges of the feature maps are chosen.")
     if not args.data:
@@ -333,6 +336,8 @@ def plot_activations(args):
         clips = [patches.clip_ids.index(clip) for clip in args.clips]
     else:
         clips = one_clip_per_class(patches)
+        if not clips:
+            raise ValueError("None of the chosen clips has a label: name some clips by `--clips`.")
     labels = [", ".join(patches.class_names[i] for i in patches.labels[clip].nonzero()[0]) for clip in clips]
     found = front_activations(models, patches.waveforms(loudest_patches(patches, clips)))
     print(plot_activations(found, labels, args.output or "activations.png"))

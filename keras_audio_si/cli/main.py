@@ -28,6 +28,9 @@ def main(argv=None):
         Exit code: 0, 1 if `tag` has no scores for some of the files, 2 after an error, 130 after an interruption, 141
         if nobody reads the output any more.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # Closed by what has started the process.
+            setattr(sys, stream, open(os.devnull, "w"))
     if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # Where it is not UTF-8: names are escaped, no row is lost.
     arguments = sys.argv[1:] if argv is None else argv

@@ -119,7 +119,7 @@ def _run_of(model, windows, threshold=None, args=None):
 
 def _tag_format(args):
     """The format of what `tag` writes; refuses arguments that do not go together."""
-    from keras_audio_si.checks import check_integer
+    from keras_audio_si.checks import check_integer, check_interval
     from keras_audio_si.inference.event_tables import EVENT_FORMATS
     from keras_audio_si.inference.tag_tables import FORMATS
 
@@ -129,6 +129,8 @@ def _tag_format(args):
         raise ValueError("`--events` does not go with `--windows` and `--top-k`.")
     if args.top_k is not None:
         check_integer(1, top_k=args.top_k)
+    if args.threshold is not None:
+        check_interval("[0, 1]", threshold=args.threshold)
     for name in ("offset_threshold", "min_seconds"):
         if getattr(args, name) is not None and not args.events:
             raise ValueError(f"`--{name.replace('_', '-')}` needs `--events`.")
@@ -156,6 +158,8 @@ def _standard_input(args, paths):
         if given:
             raise ValueError("`--pcm-channels` and `--pcm-type` are of `-`: files say theirs. Leave them out.")
         return None
+    if sys.stdin is None:
+        raise ValueError("`-` is standard input, which is closed.")
     check_integer(1, pcm_rate=args.pcm_rate, pcm_channels=given.get("channels", 1))
     return lambda path, rate: stream_pcm(sys.stdin.buffer, args.pcm_rate, rate, **given)
 

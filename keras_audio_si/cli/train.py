@@ -248,6 +248,7 @@ def _parts(settings):
 
 def _print_plan(rows, divisions, seeds, args):
     """Prints what is going to be done."""
+    from keras_audio_si.checks import listed
     from keras_audio_si.experiments.divisions import clip_counts
 
     count = len(rows) * len(divisions) * len(seeds)
@@ -261,6 +262,10 @@ def _print_plan(rows, divisions, seeds, args):
         f"seeds {len(seeds)}. Clips of the first: {training} to train on, {validation}, "
         f"{test} to test; {len(first.class_names)} classes."
     )
+    for name, manifest in divisions.items():
+        trained = {label for clip in manifest.select(split="train").clips for label in clip.labels}
+        if lacking := [label for label in manifest.class_names if label not in trained]:
+            print(f"No training clip of {name} has the classes {listed(lacking)}: their scores will mean nothing.")
     for row, settings in rows.items():
         print(f"  {row + ': ' if row else ''}{_plan_of(settings)}")
     sys.stdout.flush()

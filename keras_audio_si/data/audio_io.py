@@ -1,5 +1,6 @@
 """Audio files decoded by libsndfile and resampled by soxr, with errors that name the file."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -133,7 +134,8 @@ def read_section(path, sample_rate, start, samples):
     """Decodes a part of an audio file, equal to that part of `read_audio(path, sample_rate)`.
 
     Of WAV and FLAC at that rate nothing else is decoded, unless libsndfile cannot seek in the encoding (GSM 6.10,
-    G.721, NMS ADPCM); formats of blocks are not exact at any sample, and a resampler needs what comes before.
+    G.721, ADPCM) or to that place (of FLAC behind a tag); formats of blocks are not exact at any sample, and a
+    resampler needs what comes before.
 
     Args:
         path: Path of a file, as of `read_audio`.
@@ -149,15 +151,12 @@ def read_section(path, sample_rate, start, samples):
     """
     with open_audio(path) as file:
         exact = file.samplerate == sample_rate and file.format in _SEEKABLE and file.seekable()
-        if exact and start + samples <= file.frames:
-            try:
+        if exact and "ADPCM" not in file.subtype and start + samples <= file.frames:
+            with contextlib.suppress(soundfile.SoundFileError):
                 file.seek(start)
                 waveform = file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
-            except soundfile.SoundFileError as error:
-                raise audio_error(path, "is damaged", error) from error
-            return conformed(waveform, sample_rate, path)[0]
-        waveform, file_rate = decode(file, path, True), file.samplerate
-    return conformed(waveform, file_rate, path, sample_rate)[0][start : start + samples]
+                return conformed(waveform, sample_rate, path)[0]
+    return read_audio(path, sample_rate)[0][start : start + samples]
 
 
 def resampled_length(samples, file_rate, sample_rate):

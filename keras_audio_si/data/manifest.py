@@ -5,6 +5,7 @@ import dataclasses
 import numbers
 import os
 import pathlib
+import unicodedata
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Clip:
 
     Args:
         path: Path of the file, relative to the manifest's root (or absolute).
-        labels: Names of the clip's classes; empty if it has none.
+        labels: Names of the clip's classes, kept in Unicode's composed form (NFC), unlike names of folders made on
+            macOS; empty if it has none.
         split: Name of the split, such as "train", "val" or "test"; empty if there are none.
         fold: Number of the cross-validation fold; None if there are none.
         clip_id: Name of the clip, unique in its manifest; the path if empty.
@@ -39,7 +41,7 @@ class Clip:
     def __post_init__(self):
         if isinstance(self.labels, str):
             raise TypeError(f"`labels` must be a tuple of names. Received: labels={self.labels!r} of {self.path}")
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", _composed(self.labels))
         object.__setattr__(self, "clip_id", self.clip_id or self.path)
 
 
@@ -78,7 +80,7 @@ class Manifest:
         if not clips:
             raise ValueError("A manifest needs at least one clip. Received: none")
         occurring = sorted({label for clip in clips for label in clip.labels})
-        class_names = tuple(occurring if self.class_names is None else self.class_names)
+        class_names = tuple(occurring if self.class_names is None else _composed(self.class_names))
         _reject_repeated("`class_names`", class_names)
         _reject_repeated("`clip_id`", [clip.clip_id for clip in clips])
         for clip in clips:
@@ -249,6 +251,10 @@ def read_rows(path, required_columns, errors="strict"):
     if not rows:
         raise ValueError(f"{path} has no rows below its header.")
     return rows
+
+
+def _composed(names):
+    return tuple(unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in names)
 
 
 def _reject_repeated(what, names):

@@ -287,6 +287,8 @@ def _clip(source, sample_rate):
             raise audio_error(source, f"cannot be written as FLAC at {rate} Hz", error) from error
     except AudioError as error:
         return {"error": error.reason, "passing": error.passing}, None
+    except MemoryError as error:
+        return {"error": f"needs more memory than there is ({error})", "passing": True}, None
     levels = np.abs(samples)
     full_scale = _FULL_SCALE_OF_8_BITS if subtype in ("PCM_S8", "PCM_U8") else _FULL_SCALE
     return {

@@ -108,7 +108,7 @@ def reject_leaks(manifest, shared_validation_groups=False):
     """
     members, spelled = {}, {}
     for clip in manifest.clips:
-        file = os.path.abspath(os.path.join(manifest.root, clip.path))
+        file = os.path.realpath(os.path.join(manifest.root, clip.path))  # Links to it are the same file.
         spelled.setdefault(file, os.path.normpath(clip.path))
         for key in (("file", file), *([("group", clip.group)] if clip.group else [])):
             members.setdefault(key, {}).setdefault(clip.split, []).append(clip.clip_id)

@@ -37,7 +37,7 @@ class ClipEvaluation(NamedTuple):
     Attributes:
         mAP: Mean of the per-class average precisions, every class weighing the same.
         d_prime: d' of the mean per-class area under the ROC curve.
-        accuracy: Share of clips whose top class is one of their labels.
+        accuracy: Share of the clips with a label whose top class is one of their labels; NaN without such clips.
         per_class: float64 array `(classes,)`, average precision; NaN for the excluded classes.
         excluded_classes: Names of the classes without a positive clip, which no mean includes.
         clips: The `ClipScores` behind the metrics.
@@ -166,11 +166,11 @@ def score_clips(clips):
     precision = keras.ops.convert_to_numpy(ranking.average_precision(targets, ranks)).astype("float64")
     areas = keras.ops.convert_to_numpy(ranking.roc_auc(targets, ranks)).astype("float64")
     roc_auc = _mean_of_defined(areas)
-    top = scores.argmax(axis=1)
+    top, labelled = scores.argmax(axis=1), positives.any(axis=1)
     return ClipEvaluation(
         mAP=_mean_of_defined(precision),
         d_prime=float(keras.ops.convert_to_numpy(ranking.d_prime(roc_auc))),
-        accuracy=float(positives[np.arange(len(top)), top].mean()),
+        accuracy=float(positives[np.arange(len(top)), top][labelled].mean()) if labelled.any() else float("nan"),
         per_class=precision,
         excluded_classes=excluded,
         clips=clips,

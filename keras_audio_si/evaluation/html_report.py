@@ -47,6 +47,13 @@ class ClassRow(NamedTuple):
     recall: float
 
 
+def check_report_folder(folder):
+    """Raises a `FileExistsError` if a report would replace scores of a training, or a table of a data set."""
+    folder = pathlib.Path(folder)
+    if (folder / CLIPS).exists() and not (folder / SUMMARY).exists():
+        raise FileExistsError(f"{folder / CLIPS} is of no report, and would be replaced: choose another folder.")
+
+
 def write_report(
     evaluation,
     model,
@@ -82,10 +89,12 @@ def write_report(
     Raises:
         ValueError: If scores are not finite.
         ImportError: If jinja2 or matplotlib is missing: the extra `reports`.
+        FileExistsError: If the folder has a `clips.csv` of no report.
         OSError: If the folder cannot be written to.
     """
     check_jinja2()
     clips, folder = evaluation.clips, pathlib.Path(folder)
+    check_report_folder(folder)
     targets = np.asarray(clips.targets) > 0.5
     single_label = bool((targets.sum(axis=1) == 1).all())
     thresholds = thresholds_of(model) or (0.5,) * len(clips.class_names)

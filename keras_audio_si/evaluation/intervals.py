@@ -59,7 +59,8 @@ class Resamples(NamedTuple):
     Attributes:
         mean_precision: float64 array `(1 + resamples,)`: the mean of the average precisions of the classes that have a
             positive clip in the resample.
-        accuracy: float64 array `(1 + resamples,)`: share of clips whose top class is one of their labels.
+        accuracy: float64 array `(1 + resamples,)`: share of the clips with a label whose top class is one of their
+            labels; NaN without such clips in the resample.
         per_class: float64 array `(1 + resamples, classes)`, average precisions; NaN without a positive clip.
     """
 
@@ -143,8 +144,10 @@ def bootstrap(runs, resamples=RESAMPLES, seed=0):
         targets, scores = np.asarray(run.targets) > 0.5, np.asarray(run.scores, "float64")
         hits = targets[np.arange(len(scores)), scores.argmax(axis=1)]
         per_class = average_precisions(targets, scores, own)
-        right, clips = ((part[:, None] * own).sum(axis=0, dtype="float64") for part in (hits, np.ones_like(hits)))
-        found.append((_mean(per_class, axis=1), right / clips, per_class))
+        parts = hits, targets.any(axis=1)
+        right, labelled = ((part[:, None] * own).sum(axis=0, dtype="float64") for part in parts)
+        accuracy = np.divide(right, labelled, out=np.full_like(right, np.nan), where=labelled > 0)
+        found.append((_mean(per_class, axis=1), accuracy, per_class))
     return Resamples(*(_mean(np.stack(values), axis=0) for values in zip(*found, strict=True)))
 
 

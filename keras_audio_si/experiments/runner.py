@@ -90,6 +90,7 @@ def run_experiment(
     # Seed by seed, so that what an interruption leaves compares all rows on all divisions.
     plan = [(row, fold, seed) for seed, row, fold in itertools.product(seeds, rows, divisions)]
     manifest = merged(divisions.values())
+    manifest.check_writable()
     record = {
         "rows": {row: settings.record() for row, settings in rows.items()},
         "paper": paper or {},

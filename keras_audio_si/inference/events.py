@@ -102,8 +102,7 @@ def find_events(scores, hop_seconds, class_names, threshold=0.5, offset_threshol
         raise ValueError(
             f"`offset_threshold` must be at most `threshold`. Received: {offset_threshold} and {threshold}"
         )
-    if min_seconds < 0:
-        raise ValueError(f"`min_seconds` must be at least 0. Received: min_seconds={min_seconds}")
+    check_interval("[0, inf)", min_seconds=min_seconds)
     end = len(scores) * hop_seconds if seconds is None else seconds
     events = []
     for number, name in enumerate(class_names):
