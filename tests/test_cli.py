@@ -275,6 +275,18 @@ class TestErrors:
         assert cli.guarded(too_much, argparse.Namespace(debug=False)) == 2
         assert capsys.readouterr().err == "error: too little memory. Unable to allocate 7. EiB\n"
 
+    def test_an_error_of_a_file_that_tf_data_passes_on(self, capsys):
+        class OfTensorFlow(Exception):
+            pass
+
+        def damaged(args):
+            raise OfTensorFlow("Graph execution error:\nAudioError: a.wav: is damaged (lost)\nTraceback ...")
+
+        assert cli.guarded(damaged, argparse.Namespace(debug=False)) == 2
+        assert capsys.readouterr().err == "error: a.wav: is damaged (lost)\n"
+        with pytest.raises(OfTensorFlow):
+            cli.guarded(damaged, argparse.Namespace(debug=True))
+
     def test_nobody_reads_the_output(self):
         code = (
             "import sys; from keras_audio_si.cli.main import guarded\n"

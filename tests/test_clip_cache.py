@@ -117,6 +117,20 @@ def test_what_could_not_be_read_is_tried_again(manifest, tmp_path, monkeypatch):
     assert build() == (found, again)
 
 
+def test_a_file_for_which_memory_is_too_small_is_left_out(manifest, tmp_path, monkeypatch):
+    read_audio = clip_cache.read_audio
+
+    def too_long(path, sample_rate):
+        if path == manifest.paths()[0]:
+            raise MemoryError("Unable to allocate 7. EiB")
+        return read_audio(path, sample_rate)
+
+    monkeypatch.setattr(clip_cache, "read_audio", too_long)
+    cache = ClipCache.build(manifest, 8000, tmp_path, progress=False)
+    assert "more memory than there is (Unable to allocate 7. EiB)" in dict(cache.failures)[str(manifest.paths()[0])]
+    assert [clip.path for clip in cache.manifest.clips] == ["2.wav", "4.wav"]
+
+
 def test_files_are_decoded_again_only_after_a_change(manifest, tmp_path, monkeypatch):
     decoded = []
     read = clip_cache.read_audio

@@ -7,6 +7,7 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 
 from keras_audio_si.cli.arguments import Parser, add_beam, add_choice, add_common, add_data
@@ -79,6 +80,13 @@ def guarded(function, args):
         text = f"too little memory. {error}" if isinstance(error, MemoryError) else str(error)
         # An audio file's error is one line; messages of frameworks are folded into one.
         print(f"error: {one_line(' '.join(text.split()))}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # tf.data has the error of an audio file in the text of an error of its own.
+        found = re.search(r"AudioError: (.+)", str(error))
+        if args.debug or found is None:
+            raise
+        print(f"error: {one_line(found[1])}", file=sys.stderr)
         return 2
 
 
