@@ -50,7 +50,7 @@ def _warn_of_trained(path, manifest):
     from keras_audio_si.experiments.runner import MANIFEST, RECORD
 
     folder = pathlib.Path(path).parent
-    if not (folder / RECORD).is_file() or not (folder / MANIFEST).is_file():
+    if not all(file.is_file() for file in (pathlib.Path(path), folder / RECORD, folder / MANIFEST)):
         return
     run = Manifest.read(folder / MANIFEST)
     trained = {os.path.realpath(run.root / clip.path) for clip in run.clips if clip.split == "train"}
