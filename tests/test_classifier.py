@@ -235,6 +235,9 @@ class TestParts:
             models.Classifier(None, vgg, MaskedPairs())
         with pytest.raises(ValueError, match="`lengths` are for the mask of frames: they need a `front_end`"):
             models.Classifier(None, network((1440,)), lengths="zeros")
+        vgg_of_mst = models.VGG41(2, input_shape=(None, 160), width=0.125)
+        with pytest.raises(ValueError, match="Received: '.*', whose later convolutions have padding='same'"):
+            models.Classifier(layers.MSTFrontEnd(), vgg_of_mst, lengths="zeros")
         for reflecting in (front_end(center=True), layers.RescaledFrontEnd(front_end(center=True), 0.1, 1.0)):
             with pytest.raises(ValueError, match="`lengths`='zeros' needs .* Set pad_mode='constant'"):
                 models.Classifier(reflecting, vgg, lengths="zeros")

@@ -97,6 +97,14 @@ def test_equals_the_direct_formula(name, rng, stride):
         np.testing.assert_allclose(got, direct(name, weights, waveform, stride=stride), rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("hop", [80, 140])
+@every_front_end
+def test_frames_shorter_than_a_hop_are_in_its_middle(name, hop, rng):
+    layer, x = built(name, hop_seconds=hop / RATE), noise(rng, 1, 833)
+    wanted = direct(name, [numpy(weight) for weight in layer.weights], x[0], hop=hop)
+    np.testing.assert_allclose(computed(layer, x)[0], wanted, rtol=2e-4, atol=2e-4)
+
+
 @pytest.mark.parametrize(
     "name", ["TDFilterbanks", "SincFilters"]
 )  # The gain control of LEAF remembers what was before.

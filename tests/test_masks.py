@@ -110,6 +110,22 @@ def test_statistics_leave_padding_out(rng):
         np.testing.assert_allclose(numpy(got), numpy(want), rtol=1e-4, atol=1e-5)
 
 
+def test_an_example_of_padding_only_has_finite_scores(rng):
+    x = rng.normal(size=(3, 16, BANDS)).astype("float32")
+    x[1] = 0.0
+    inputs = keras.Input((None, BANDS))
+    masked = keras.layers.Masking()(inputs)
+    model = keras.Model(inputs, with_masks(models.VGG41(2, input_shape=(None, BANDS), width=0.125))(masked))
+    scores = numpy(model(x))
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores[[0, 2]], numpy(model(x[[0, 2]])), atol=1e-5)
+    assert all(np.isfinite(value).all() for value in gradients(model, x))
+    head = layers.AttentionHead(2)
+    frames = rng.normal(size=(2, 5, 4)).astype("float32")
+    mask = np.array([[True] * 5, [False] * 5])
+    assert np.isfinite(numpy(head(frames, mask=mask))).all()
+
+
 @pytest.mark.parametrize("shape, channels", [((3, 7, 5), 5), ((3, 7, 2, 4), 4), ((3, 7, 1), 1)])
 def test_masked_batch_normalization(rng, shape, channels):
     x, lengths = rng.normal(2, 3, shape).astype("float32"), (7, 2, 4)

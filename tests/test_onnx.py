@@ -11,6 +11,7 @@ from classifiers import RATE, small_classifier
 from exported import MODELS, NAMES, tensorflow_alone, with_gamma
 from harness import numpy, run
 
+from keras_audio_si import layers
 from keras_audio_si.cli import main as cli
 from keras_audio_si.export import onnx_file
 from keras_audio_si.export.formats import export
@@ -53,6 +54,17 @@ def test_models_of_mixed_precision_are_exported_in_float32(name, policy, tmp_pat
     assert in_float32(full) is full
     if name == "tlpf+aps":
         assert export(mixed, tmp_path / "model.onnx", "onnx") < 1e-5
+
+
+@tensorflow_alone
+def test_layers_in_layers_are_in_float32_as_well(rng):
+    def model(dtype):
+        inner = layers.LogMelSpectrogram(RATE, num_mels=16, dtype=dtype)
+        inputs = keras.Input((1600,))
+        return keras.Model(inputs, layers.RescaledFrontEnd(inner, 0.1, 1.0, dtype=dtype)(inputs))
+
+    x = rng.uniform(-0.3, 0.3, (1, 1600)).astype("float32")
+    np.testing.assert_array_equal(in_float32(model("mixed_bfloat16"))(x), model("float32")(x))
 
 
 @tensorflow_alone

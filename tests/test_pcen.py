@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from harness import computed, numpy
+from harness import computed, gradients, numpy
 
 from keras_audio_si import layers
 from keras_audio_si.ops import pcen as ops_pcen
@@ -67,6 +67,14 @@ def test_weights_stay_in_their_ranges():
             np.testing.assert_allclose(numpy(weight.constraint(np.float32([value]))), bound)
     layer.set_weights([np.full(3, value, "float32") for value in (-5, -5, -5, 7)])  # Set by somebody else.
     assert np.isfinite(computed(layer, np.ones((1, 4, 3), "float32"))).all()
+
+
+def test_weights_on_their_bounds_have_the_slope_inside(rng):
+    x = np.abs(rng.standard_normal((1, 9, 1))).astype("float32")
+    on, within = layers.PCEN(gain=1.0, smoothing=1.0), layers.PCEN(gain=1 - 1e-4, smoothing=1 - 1e-4)
+    on.build(x.shape), within.build(x.shape)
+    for got, wanted in zip(gradients(on, x)[1:], gradients(within, x)[1:], strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0.05, atol=1e-3)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -50,6 +50,16 @@ def test_padding_does_not_count_in_large_windows(mode):
     assert float(last) == (10.0 if mode == "max_mel_mean_time" else 11.0)
 
 
+@pytest.mark.parametrize("mode", ["max_mel_mean_time", "mean_mel_max_time"])
+def test_windows_of_a_clip_do_not_follow_its_padding(mode, rng):
+    clip = rng.normal(size=(1, 4, 3, 2)).astype("float32")
+    pool = layers.TimeMelPool(mode, 3)
+    wanted = numpy(pool(np.pad(clip, [(0, 0), (0, 2), (0, 0), (0, 0)]), mask=np.arange(6)[None] < 4))
+    for frames in (9, 10, 11, 12):
+        x = np.pad(clip, [(0, 0), (0, frames - 4), (0, 0), (0, 0)], constant_values=7.0)
+        np.testing.assert_allclose(numpy(pool(x, mask=np.arange(frames)[None] < 4))[:, :2], wanted, atol=1e-6)
+
+
 def test_output_shape_is_known_before_the_layer_is_built():
     pool = AdaptivePolyphasePool(filter="trainable", padding="valid")
     shape = pool.compute_output_shape((3, 21, 10, 4))
@@ -157,6 +167,15 @@ def test_the_criterion_is_float32_under_half_precision():
         ),
         (lambda: AntiAliasPool()(np.zeros((1, 8))), "shape .batch, time, channels"),
         (lambda: AntiAliasPool(filter_size=7, padding="reflect")(np.zeros((1, 3, 3, 1), "float32")), "at least 4"),
+        (
+            lambda: AntiAliasPool(padding="valid")(np.ones((1, 5, 9, 1), "float32")),
+            r"window of \(6, 6\) fits in. Received: sizes \(5, 9\)",
+        ),
+        (lambda: AdaptivePolyphasePool(padding="valid")(keras.Input((None, 1, 2))), "`padding`='valid' needs a map"),
+        (
+            lambda: depthwise.low_pass(np.ones((1, 4, 2, 1), "float32"), np.ones((3, 3, 1, 1)), padding="valid"),
+            r"window of \(3, 3\) fits in",
+        ),
         (lambda: AdaptivePolyphasePool(strides=1), "`strides` must be at least 2"),
         (lambda: AdaptivePolyphasePool(criterion="l0"), "`criterion` must be one of 'channel_l1'"),
         (lambda: layers.TimeMelPool("max_time"), "`mode` must be one of 'mean_mel_max_time'"),

@@ -72,6 +72,13 @@ def test_a_mask_keeps_padding_as_it_is_and_passes_through(rng):
     assert not np.array_equal(*runs)
 
 
+def test_what_is_in_the_padding_does_not_fill_the_clip(rng):
+    x, mask = spectrograms(rng, 2, 10, 6), np.arange(10)[None] < np.array([[6], [10]])
+    x[0, 6:] = np.nan
+    y = numpy(SpecAugment(3, 3, seed=1)(x, mask=mask, training=True))
+    assert np.isfinite(y[0, :6]).all() and (y != x)[0, :6].any()
+
+
 def test_nothing_happens_outside_training(rng):
     x = spectrograms(rng, 2, 9, 4)
     for training in (False, None):

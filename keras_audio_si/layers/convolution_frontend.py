@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_audio_si.checks import check_choice, check_choices
 from keras_audio_si.layers.frontend import FrontEnd
+from keras_audio_si.ops.arguments import as_float32
 from keras_audio_si.ops.convolution import convolve_waveform
 
 ACTIVATIONS = {"relu": ops.relu, "tanh": ops.tanh, "abs": ops.abs}
@@ -173,7 +174,7 @@ class ConvolutionFrontEnd(FrontEnd):
 
     def call(self, inputs):
         self.compute_output_shape(inputs.shape)  # Refuses other inputs.
-        x = inputs
+        x = as_float32(inputs, "inputs")
         for number, layer in enumerate(self.convolutions):
             if self.padding == "same":
                 x = ops.pad(x, [(0, 0), self._zeros(number), *([(0, 0)] if number else [])])
@@ -196,6 +197,11 @@ class ConvolutionFrontEnd(FrontEnd):
             windows.append((size - sum(self._zeros(number)), stride))
             windows.append((self.pool_sizes[number], self.pool_strides[number]))
         return windows
+
+    @property
+    def sees_padding(self):
+        """Whether the last frames of a clip depend on what is behind it: on zeros that a later convolution adds."""
+        return any(any(self._zeros(number)) for number in range(1, len(self.kernel_sizes)))
 
     def _zeros(self, number):
         """Zeros before and after the input of a convolution."""

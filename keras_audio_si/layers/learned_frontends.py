@@ -94,7 +94,9 @@ class LearnedFilterbank(FrontEnd):
         if self.padding == "same":
             # The waveform is extended, not the filter outputs, which ring on in the silence before and after it: the
             # frames of a clip are those of the same clip with silence behind it.
-            x = pad_axis(x, 1, self.num_taps // 2 + max(self.num_taps - self.hop_length, 0) // 2, 0, "same")
+            # Negative where the hop is more than twice as long as a frame, whose centre is that of the hop.
+            front = self.num_taps // 2 + (self.num_taps - self.hop_length) // 2
+            x = pad_axis(x, 1, front, 0, "same") if front >= 0 else x[:, -front:]
         spanned = filter_frames.spanned_hops(len(self.window_steps), self.hop_length // self.filter_stride)
         outputs = filter_frames.filter_hops(
             x[:, self.window_steps.start :], self.taps(), num_frames + spanned - 1, self.hop_length, self.filter_stride

@@ -17,9 +17,10 @@ class Bounds(keras.constraints.Constraint):
         self.high = high
 
     def __call__(self, w):
+        # Not by the maximum, whose gradient is halved on the bound, where constraints put weights.
         if self.low is not None:
-            w = ops.maximum(w, self.low)
-        return w if self.high is None else ops.minimum(w, self.high)
+            w = ops.where(w < self.low, self.low, w)
+        return w if self.high is None else ops.where(w > self.high, self.high, w)
 
     def get_config(self):
         return {"low": self.low, "high": self.high}

@@ -8,7 +8,7 @@ from keras_audio_si.checks import check_choice
 from keras_audio_si.ops.adaptive_sampling import adaptive_sample
 from keras_audio_si.ops.depthwise import binomial_taps, low_pass, softmax_taps, triangular_taps
 from keras_audio_si.ops.lengths import hide_padding, strided_mask
-from keras_audio_si.ops.padding import check_padding, output_size
+from keras_audio_si.ops.padding import check_fits, check_padding, output_size
 from keras_audio_si.ops.polyphase import CRITERIA
 from keras_audio_si.ops.pooling import dense_average, dense_max, pool_clips
 
@@ -78,7 +78,7 @@ class _FilteredPool(keras.layers.Layer):
                 dtype="float32",
                 autocast=False,
             )
-        self._check_divisible(input_shape)
+        self._check_sizes(input_shape)
 
     def _initial_taps(self):
         if self.filter != "trainable":
@@ -93,8 +93,9 @@ class _FilteredPool(keras.layers.Layer):
         binomial = _constant(np.log(binomial_taps(*self.filter_size)))
         return lambda shape, dtype=None: binomial(shape, dtype) + near(shape, dtype)
 
-    def _check_divisible(self, shape):
+    def _check_sizes(self, shape):
         spatial = shape[1:-1]
+        check_fits(spatial, [self._window(axis) for axis in range(len(spatial))], self.padding)
         if self.padding == "circular" and any(
             n is not None and n % s for n, s in zip(spatial, self.strides, strict=False)
         ):
@@ -104,7 +105,7 @@ class _FilteredPool(keras.layers.Layer):
             )
 
     def _as_map(self, x, mask=None):
-        self._check_divisible(x.shape)
+        self._check_sizes(x.shape)
         x = ops.expand_dims(x, 2) if len(x.shape) == 3 else x
         # An even number of frames, so that the sampling phase under "same" does not follow the padding.
         return x if mask is None else hide_padding(x, mask, multiple=self.strides[0] if self.padding == "same" else 1)
@@ -124,8 +125,11 @@ class _FilteredPool(keras.layers.Layer):
 
     def time_window(self):
         """Frames that a frame of the output depends on at most, for masks under "valid"."""
-        dense = self.pool_size[0] if self.pool_mode else 1
-        return dense + (self.filter_size[0] if self.filter is not None else 1) - 1
+        return self._window(0)
+
+    def _window(self, axis):
+        dense = self.pool_size[axis] if self.pool_mode else 1
+        return dense + (self.filter_size[axis] if self.filter is not None else 1) - 1
 
     def compute_mask(self, *args, **kwargs):
         return None

@@ -141,7 +141,7 @@ class SpecAugment(keras.layers.Layer):
         if fill == "mean":
             weight = ops.cast(audio, "float32")[(slice(None), slice(None), None, *channels)]
             count = ops.maximum(ops.sum(weight, axis=(1, 2), keepdims=True), 1.0) * ops.cast(num_mels, "float32")
-            fill = ops.sum(x * weight, axis=(1, 2), keepdims=True) / count
+            fill = ops.sum(ops.where(weight > 0, x, 0.0), axis=(1, 2), keepdims=True) / count
         return ops.cast(ops.where(hidden[(..., *channels)], fill, x), inputs.dtype)
 
     def compute_output_shape(self, input_shape):

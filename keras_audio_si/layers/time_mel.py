@@ -67,7 +67,8 @@ class TimeMelPool(keras.layers.Layer):
             if mask is None or axis == 2:
                 x = pool(x)
             else:
-                x = pool_clips(pool, x, lambda x, fill: hide_padding(x, mask, fill), largest)
+                # Whole windows, as those under "same" would begin at another frame after other padding.
+                x = pool_clips(pool, x, lambda x, fill: hide_padding(x, mask, fill, self.pool_size), largest)
                 x = hide_padding(x, strided_mask(mask, stride=self.pool_size))
         return x
 

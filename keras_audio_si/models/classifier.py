@@ -114,11 +114,13 @@ def _check(front_end, resolution, backbone, lengths):
         raise ValueError("`resolution` changes the frames of spectrograms: it needs a `front_end`. Received: None")
     if front_end is None and lengths is not None:
         raise ValueError(f"`lengths` are for the mask of frames: they need a `front_end`. Received: {lengths!r}")
+    needed = f"`lengths`={lengths!r} needs a `front_end` whose last frames of a clip do not depend on its padding. "
     if lengths is not None and any(map(_reflects, all_layers(front_end))):
         raise ValueError(
-            f"`lengths`={lengths!r} needs a `front_end` whose last frames of a clip do not depend on its padding. "
-            f"Received: {front_end.name!r} with center=True and pad_mode='reflect'. Set pad_mode='constant'."
+            f"{needed}Received: {front_end.name!r} with center=True and pad_mode='reflect'. Set pad_mode='constant'."
         )
+    if lengths is not None and any(getattr(layer, "sees_padding", False) for layer in all_layers(front_end)):
+        raise ValueError(f"{needed}Received: {front_end.name!r}, whose later convolutions have padding='same'.")
 
 
 def _reflects(layer):

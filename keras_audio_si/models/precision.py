@@ -29,4 +29,14 @@ def in_float32(model):
 
 class _InFloat32(ModelCopy):
     def clone_layer(self, layer):
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+        return type(layer).from_config(_in_float32(layer.get_config()))
+
+
+def _in_float32(config):
+    """The config of a layer, and of the layers in it, with the dtype float32."""
+    inner = {
+        name: {**value, "config": _in_float32(value["config"])}
+        for name, value in config.items()
+        if isinstance(value, dict) and isinstance(value.get("config"), dict) and "dtype" in value["config"]
+    }
+    return {**config, **inner, "dtype": "float32"}

@@ -29,7 +29,8 @@ def normalised_attention(logits, mask=None):
     attention = ops.clip(ops.sigmoid(logits), SMALLEST_ATTENTION, 1.0 - SMALLEST_ATTENTION)
     if mask is not None:
         attention = hide_padding(attention, mask)
-    return attention / ops.sum(attention, axis=1, keepdims=True)
+    # Of no frame at all the sum is 0, else at least this.
+    return attention / ops.maximum(ops.sum(attention, axis=1, keepdims=True), SMALLEST_ATTENTION)
 
 
 def attention_pool(attention_logits, class_logits, head_weights, mask=None):

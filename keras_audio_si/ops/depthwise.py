@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_audio_si.ops.padding import pad_axis, pad_spatial, window_padding
+from keras_audio_si.ops.padding import check_fits, pad_axis, pad_spatial, window_padding
 from keras_audio_si.ops.xla import compiled_by_xla, custom_gradient, materialise, sum_positions
 
 _GROUPS = 4  # Of frames, in `_tap_slopes`.
@@ -91,6 +91,7 @@ def low_pass(x, taps, strides=(1, 1), padding="same"):
     (1, 3, 2, 2)
     """
     window = tuple(taps.shape[:2])
+    check_fits(x.shape[1:3], window, padding)
     taps = ops.cast(taps, x.dtype)
     if not compiled_by_xla(x) and (strides[0] == strides[1] or x.shape[2] == 1):
         if padding not in ("same", "valid"):

@@ -136,8 +136,8 @@ def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
 
     Args:
         x: Float tensor, `(batch, samples)`.
-        phase: Float tensor, `(batch, frames, fft_length // 2 + 1)`, in radians from -pi to pi,
-            for the frames of `phase_frames`.
+        phase: Float tensor, `(batch, frames, fft_length // 2 + 1)`, in radians, for the
+            frames of `phase_frames`.
         fft_length: Points of the transform, whose window is rectangular.
         hop_length: Samples from one frame to the next.
         damping: None, or a float tensor like `phase`: magnitudes are multiplied by `exp(-damping)`.
@@ -163,7 +163,8 @@ def perturb_phase(x, phase, fft_length=512, hop_length=128, damping=None):
     # Reflect padding needs more samples than half a frame; shorter clips are zero-padded first.
     missing = max(fft_length // 2 + 1 - num_samples, 0)
     real, imag = stft(ops.pad(x, [(0, 0), (0, missing)]), **settings)
-    cos, sin = cos_sin(as_float32(phase, "phase"))
+    phase = as_float32(phase, "phase")
+    cos, sin = cos_sin(phase - 2 * math.pi * ops.round(phase / (2 * math.pi)))
     if damping is not None:
         cos, sin = cos * ops.exp(-damping), sin * ops.exp(-damping)
     turned = istft(real * cos - imag * sin, real * sin + imag * cos, length=num_samples + missing, **settings)

@@ -14,6 +14,15 @@ def check_padding(padding):
     return padding
 
 
+def check_fits(shape, window, padding):
+    """Raises a `ValueError` if a window without padding is larger than a map; None is a size that is not known."""
+    if padding == "valid" and any(isinstance(n, int) and n < k for n, k in zip(shape, window, strict=True)):
+        raise ValueError(
+            f"`padding`='valid' needs a map that a window of {tuple(window)} fits in. Received: sizes {tuple(shape)}. "
+            "Choose a smaller window, or another padding."
+        )
+
+
 def same_padding(size, window, stride):
     """Returns the (before, after) zeros of TensorFlow's "SAME" for one axis.
 

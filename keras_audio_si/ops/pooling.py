@@ -143,7 +143,8 @@ def statistic(name, x, axes, mask=None):
         name: "mean", "max" or "deviation", that of the population.
         x: float32 map, `(batch, time, mel, channels)`.
         axes: Some of 1 and 2.
-        mask: `(batch, time)` boolean, False for the padding of clips, which does not count over time; or None.
+        mask: `(batch, time)` boolean, False for the padding of clips, which does not count over time; or None. What is
+            padding only has statistics of 0.
 
     Returns:
         Tensor of the rank of `x`.
@@ -158,9 +159,10 @@ def statistic(name, x, axes, mask=None):
         reduce = {"mean": ops.mean, "max": ops.max, "deviation": ops.var}[name]
         y = reduce(x, axis=axes, keepdims=True)
         return _root(y) if name == "deviation" else y
-    if name == "max":
-        return ops.max(hide_padding(x, mask, -float("inf")), axis=axes, keepdims=True)
     count = ops.sum(hide_padding(ops.ones_like(x[..., :1]), mask), axis=axes, keepdims=True)
+    if name == "max":
+        return ops.where(count > 0, ops.max(hide_padding(x, mask, -float("inf")), axis=axes, keepdims=True), 0.0)
+    count = ops.maximum(count, 1.0)
     mean = ops.sum(hide_padding(x, mask), axis=axes, keepdims=True) / count
     if name == "mean":
         return mean
