@@ -17,6 +17,7 @@ class Bounds(keras.constraints.Constraint):
         self.high = high
 
     def __call__(self, w):
+        w = ops.convert_to_tensor(w)  # Optimizers pass the variable.
         # Not by the maximum, whose gradient is halved on the bound, where constraints put weights.
         if self.low is not None:
             w = ops.where(w < self.low, self.low, w)
