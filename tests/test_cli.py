@@ -199,6 +199,7 @@ class TestErrors:
             ("plot activations gone.keras --data x --output FILE/a.png", "`--output` must be a folder, and"),
             ("plot diffres gone.keras x.wav --output picture", "must end in .eps, "),
             ("train --data x --output FILE", "`--output` must be a folder, and"),
+            ("train --data DIR --output ./DIR", "`--output` must be another folder than that of the data"),
             ("train --data x --output y --results gone/results.csv", "in a folder that is there: make gone."),
             ("prepare --data x --output FILE", "`--output` must be a folder, and FILE is a file"),
             ("prepare --data x --output FILE/sub", "`--output` must be a folder, and FILE is a file"),

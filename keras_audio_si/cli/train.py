@@ -1,6 +1,7 @@
 """The command `train`: trains any network on any data with a preset, or the tables of a paper."""
 
 import itertools
+import os
 import shlex
 import sys
 
@@ -65,6 +66,7 @@ def _train(args, place):
 
     if place.process == 0:  # Other hosts write to neither.
         check_folder("--output", args.output)
+        _check_apart(args)
         check_file("--results", args.results)
         if args.results:
             read_results(args.results)  # Refuses another file before the training.
@@ -108,6 +110,15 @@ def _train(args, place):
         _append_results(args, rows, scores, paper, quantity, divisions)
     of_runs = "model.keras, model_card.md, clips.csv and logs of each run"
     print(f"Report: {args.output}/ (runs.csv, table.csv, table.md, figures; {of_runs})")
+
+
+def _check_apart(args):
+    """Refuses to begin a report in the folder of the data, which would be read by the manifest of the report then."""
+    from keras_audio_si.experiments.runner import RECORD
+
+    same = os.path.realpath(args.output) == os.path.realpath(args.data)
+    if same and not os.path.exists(os.path.join(args.output, RECORD)):
+        raise ValueError(f"`--output` must be another folder than that of the data. Received: {args.output}")
 
 
 def _seeds(args):
