@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_audio_si.data import clip_cache
+from keras_audio_si.data import audio_io, clip_cache
 from keras_audio_si.data.audio_io import read_audio
 from keras_audio_si.data.clip_cache import ClipCache
 from keras_audio_si.data.datasets import read_esc50
@@ -118,14 +118,14 @@ def test_what_could_not_be_read_is_tried_again(manifest, tmp_path, monkeypatch):
 
 
 def test_a_file_for_which_memory_is_too_small_is_left_out(manifest, tmp_path, monkeypatch):
-    read_audio = clip_cache.read_audio
+    decode = audio_io.decode
 
-    def too_long(path, sample_rate):
+    def too_long(file, path, mono):
         if path == manifest.paths()[0]:
             raise MemoryError("Unable to allocate 7. EiB")
-        return read_audio(path, sample_rate)
+        return decode(file, path, mono)
 
-    monkeypatch.setattr(clip_cache, "read_audio", too_long)
+    monkeypatch.setattr(audio_io, "decode", too_long)
     cache = ClipCache.build(manifest, 8000, tmp_path, progress=False)
     assert "more memory than there is (Unable to allocate 7. EiB)" in dict(cache.failures)[str(manifest.paths()[0])]
     assert [clip.path for clip in cache.manifest.clips] == ["2.wav", "4.wav"]

@@ -124,10 +124,20 @@ def read_audio(path, sample_rate=None, mono=True):
     """
     if sample_rate is not None:
         check_positive(sample_rate=sample_rate)
-    with open_audio(path) as file:
-        waveform = decode(file, path, mono)
-        file_rate = file.samplerate
-    return conformed(waveform, file_rate, path, sample_rate)
+    with memory_of(path):
+        with open_audio(path) as file:
+            waveform = decode(file, path, mono)
+            file_rate = file.samplerate
+        return conformed(waveform, file_rate, path, sample_rate)
+
+
+@contextlib.contextmanager
+def memory_of(path):
+    """Raises an `AudioError` of a file in place of a `MemoryError`."""
+    try:
+        yield
+    except MemoryError as error:
+        raise AudioError(path, f"needs more memory than there is ({error})", passing=True) from error
 
 
 def read_section(path, sample_rate, start, samples):

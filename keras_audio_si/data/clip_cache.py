@@ -202,8 +202,6 @@ def _decoded(path, sample_rate):
         return np.ascontiguousarray(read_audio(path, sample_rate)[0])
     except AudioError as error:
         return error
-    except MemoryError as error:
-        return AudioError(path, f"needs more memory than there is ({error})", passing=True)
 
 
 def _by_tensorflow_io(paths, sample_rate, num_workers):

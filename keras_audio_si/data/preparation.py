@@ -25,6 +25,7 @@ from keras_audio_si.data.audio_io import (
     audio_error,
     conformed,
     decode,
+    memory_of,
     missing_seconds,
     open_audio,
 )
@@ -277,18 +278,17 @@ def _clip(source, sample_rate):
     Levels are those of the file, before its channels are averaged and it is resampled: both hide clipping.
     """
     try:
-        with open_audio(source) as file:
-            source_rate, subtype, missing = file.samplerate, file.subtype, missing_seconds(file)
-            samples, _ = conformed(decode(file, source, mono=False), source_rate, source)
-        waveform, rate = conformed(samples.mean(axis=1), source_rate, source, sample_rate)
-        try:
-            data = encoded(waveform, rate)
-        except soundfile.SoundFileError as error:
-            raise audio_error(source, f"cannot be written as FLAC at {rate} Hz", error) from error
+        with memory_of(source):
+            with open_audio(source) as file:
+                source_rate, subtype, missing = file.samplerate, file.subtype, missing_seconds(file)
+                samples, _ = conformed(decode(file, source, mono=False), source_rate, source)
+            waveform, rate = conformed(samples.mean(axis=1), source_rate, source, sample_rate)
+            try:
+                data = encoded(waveform, rate)
+            except soundfile.SoundFileError as error:
+                raise audio_error(source, f"cannot be written as FLAC at {rate} Hz", error) from error
     except AudioError as error:
         return {"error": error.reason, "passing": error.passing}, None
-    except MemoryError as error:
-        return {"error": f"needs more memory than there is ({error})", "passing": True}, None
     levels = np.abs(samples)
     full_scale = _FULL_SCALE_OF_8_BITS if subtype in ("PCM_S8", "PCM_U8") else _FULL_SCALE
     return {

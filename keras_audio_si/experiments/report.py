@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import math
 import pathlib
 import sys
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.evaluation.patches import Confusion
 from keras_audio_si.evaluation.report import Estimate, format_text, write_table
 from keras_audio_si.evaluation.shift_clips import shift_patches
@@ -120,9 +120,8 @@ def row_table(scores, paper=None, quantity="mAP"):
     accuracy               0.650  0.500
     accuracy in the paper  0.660      -
     """
-    folds, table = dict.fromkeys(score.fold for score in scores), []
-    for row in dict.fromkeys(score.row for score in scores):
-        seeds = whole_seeds([score for score in scores if score.row == row], folds)
+    table = []
+    for row, seeds in whole_seeds(scores).items():
         runs = list(itertools.chain(*seeds))
         whole = [_mean([run.values for run in part]) for part in seeds]
         line = {"row": row or "model"}
@@ -136,12 +135,15 @@ def row_table(scores, paper=None, quantity="mAP"):
     return table
 
 
-def whole_seeds(runs, folds):
-    """Groups the runs of a row by seed: those seeds that have a run on every fold, or all if none has."""
-    seeds = {}
-    for run in runs:
-        seeds.setdefault(run.seed, []).append(run)
-    return [part for part in seeds.values() if len(part) == len(folds)] or list(seeds.values())
+def whole_seeds(scores):
+    """Groups runs by row, and those of a row by seed: seeds that have a run on every fold, or all if none has."""
+    folds, rows = {score.fold for score in scores}, {}
+    for score in scores:
+        rows.setdefault(score.row, {}).setdefault(score.seed, []).append(score)
+    return {
+        row: [runs for runs in seeds.values() if len(runs) == len(folds)] or list(seeds.values())
+        for row, seeds in rows.items()
+    }
 
 
 def fold_table(scores):
@@ -222,7 +224,7 @@ def _write_phases(folder, done, monitored):
         first.setdefault(row, place)
     for row, place in first.items():
         if (place / PLAN).exists():
-            stages = json.loads((place / PLAN).read_text(encoding="utf-8"))["stages"]
+            stages = read_json(place / PLAN)["stages"]
             phases = {name.replace("phase", "phase "): place / name / "log.csv" for name in stages}
             logged = {column for log in phases.values() for column in _header(log)}
             columns = tuple(column for column in ("accuracy", monitored) if column in logged)

@@ -12,6 +12,7 @@ import keras
 from keras_audio_si.data.clip_files import read_clips
 from keras_audio_si.data.manifest import Manifest
 from keras_audio_si.data.splits import SPLITS
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.distribution import own_folder
 from keras_audio_si.evaluation.clip_table import CLIPS
 from keras_audio_si.evaluation.shift_clips import SHIFT_CLIPS
@@ -196,7 +197,7 @@ def claim(folder, record, manifest, resume, overwrite):
         if (folder / name).exists() and not (folder / RECORD).exists():
             raise FileExistsError(f"{folder / name} is of no report, and would be replaced: choose another folder.")
     if resume and (folder / RECORD).exists():  # It is written last: with it there is a manifest.
-        before = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        before = read_json(folder / RECORD)
         now = {name: record[name] for name in before if name in record}  # An earlier version recorded less.
         shared = [row for row in record["rows"] if row in before["rows"]]
         then, now = ({**known, "rows": {row: known["rows"][row] for row in shared}} for known in (before, now))
@@ -235,7 +236,7 @@ def clear(folder, record):
     for path in places:
         run_folder.clear(path)
     if (folder / RECORD).exists():
-        rows = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("rows", ())
+        rows = read_json(folder / RECORD).get("rows", ())
         left += [folder / name for name in (*_TABLES, *figure_names(rows))]
     for path in left:
         path.unlink(missing_ok=True)
@@ -264,13 +265,13 @@ def _folders_of_runs(folder, record):
     """The folders with runs, and those with runs in stages, of a record and of the report that the folder has."""
     records, places = [record], [folder]
     if (folder / RECORD).exists():
-        records.append(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        records.append(read_json(folder / RECORD))
     for known in records:
         keys = itertools.product(known["rows"], known["divisions"], known["seeds"])
         places += [run_path(folder, *key, known["divisions"], known["seeds"]) for key in keys]
     for place in list(places):
         if (place / PLAN).exists():
-            places += [place / name for name in json.loads((place / PLAN).read_text(encoding="utf-8"))["stages"]]
+            places += [place / name for name in read_json(place / PLAN)["stages"]]
     return [path for path in dict.fromkeys(places) if run_folder.has_run(path) or (path / PLAN).exists()]
 
 
@@ -328,7 +329,7 @@ def _teachers(folder, plan, tests):
     needed = "`teacher` must be a report with the same rows, folds and seeds."
     if not (folder / RECORD).is_file():
         raise ValueError(f"{needed} It lacks: {folder / RECORD}")
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_json(folder / RECORD)
     teachers = {key: run_path(folder, *key, record["divisions"], record["seeds"]) for key in plan}
     missing = [path for path in teachers.values() if not (path / run_folder.BEST_MODEL).is_file()]
     if missing:

@@ -1,9 +1,9 @@
 """The scores of clips that reports and runs have left in their folders, for comparisons."""
 
 import itertools
-import json
 import pathlib
 
+from keras_audio_si.data.text_files import read_json
 from keras_audio_si.evaluation.clip_table import CLIPS, read_clips
 from keras_audio_si.experiments.report import read_scores, whole_seeds
 from keras_audio_si.experiments.runner import RECORD, run_path
@@ -47,10 +47,8 @@ def scored_places(folder):
     if not scores or not (folder / RECORD).exists():
         places = {"": [folder]}
     else:
-        record, places = json.loads((folder / RECORD).read_text(encoding="utf-8")), {}
-        folds = dict.fromkeys(score.fold for score in scores)
-        for row in dict.fromkeys(score.row for score in scores):
-            seeds = whole_seeds([score for score in scores if score.row == row], folds)
+        record, places = read_json(folder / RECORD), {}
+        for row, seeds in whole_seeds(scores).items():
             keys = [run.key for run in itertools.chain(*seeds)]
             places[row] = [run_path(folder, *key, record["divisions"], record["seeds"]) for key in keys]
     missing = [place for part in places.values() for place in part if not (place / CLIPS).is_file()]
